@@ -1,0 +1,28 @@
+//! The virtual machine monitor of Firn, for aarch64 KVM.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`layout`] | where everything is in the guest's physical address space |
+//! | [`memory`] | guest memory of one microVM, mapped from a stack of layers |
+//! | [`layer`] | the file format of memory layers; finding and writing the difference to a parent |
+//! | [`devices`] | everything behind MMIO, and the device tree |
+//! | [`snapshot`] | the state file: registers, interrupt controller, devices |
+//! | `kvm` | the ioctls: VM, vCPU, registers, interrupt controller (aarch64 only) |
+//! | `machine` | boot, run, pause, snapshot, restore (aarch64 only) |
+//! | [`control`] | the protocol between a microVM's process and its controller |
+//!
+//! Everything but `kvm`, `machine` and the server half of `control` is host-neutral.
+
+pub mod control;
+pub mod devices;
+pub mod error;
+#[cfg(target_arch = "aarch64")]
+pub mod kvm;
+pub mod layer;
+pub mod layout;
+#[cfg(target_arch = "aarch64")]
+pub mod machine;
+pub mod memory;
+pub mod snapshot;
+
+pub use error::{ErrorCode, VmmError};
