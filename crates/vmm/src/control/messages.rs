@@ -1,0 +1,237 @@
+//! What the two ends of the control socket say to each other, encoded by postcard.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::VmmError;
+
+/// Version of these messages; both ends must have the same, they are installed together.
+pub const CONTROL_VERSION: u16 = 1;
+
+/// What a descriptor that travels with a request is for. Descriptors are in the order of [`RequestFrame::descriptors`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Descriptor {
+    /// The kernel: an arm64 Image, uncompressed, read-only.
+    Kernel,
+    /// An initial RAM disk, read-only.
+    Initrd,
+    /// The root file system, read-only.
+    RootDisk,
+    /// The app image, read-only.
+    AppDisk,
+    /// A stream socket for the agent stream.
+    Stream,
+    /// The write end of a pipe for the serial console.
+    Console,
+    /// A memory layer, read-only; base first.
+    Layer,
+    /// The state file of the topmost layer, read-only.
+    State,
+    /// An empty file for the memory layer of a snapshot.
+    LayerOutput,
+    /// An empty file for the state of a snapshot.
+    StateOutput,
+}
+
+/// A request with its number and its descriptors' meanings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFrame {
+    /// [`CONTROL_VERSION`] of the sender.
+    pub version: u16,
+    /// Comes back in the response.
+    pub id: u32,
+    /// What each of the packet's descriptors is for.
+    pub descriptors: Vec<Descriptor>,
+    /// What is wanted.
+    pub request: Request,
+}
+
+/// What a controller may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Boot a kernel. Descriptors: Kernel, RootDisk; optionally Initrd, AppDisk, Stream, Console.
+    Boot(BootRequest),
+    /// Do everything that a restore on top of these layers can have done before the function is known: create the VM and
+    /// map the layers. Descriptors: Layer (any number, base first), State (of the last of them).
+    Prepare(RestoreRequest),
+    /// Restore a snapshot and run it. Descriptors: Layer (those on top of the prepared ones, or all), State, RootDisk;
+    /// optionally AppDisk, Stream, Console.
+    Restore(RestoreRequest),
+    /// Snapshot the microVM, which must be stopped at a doorbell or paused; it stays stopped. Descriptors: LayerOutput,
+    /// StateOutput.
+    Snapshot(SnapshotRequest),
+    /// Let the vCPUs run again, with a new VM generation id. Descriptors: optionally Stream, which replaces the agent stream.
+    Resume,
+    /// Stop the vCPUs; the guest's clock stands still.
+    Pause,
+    /// Counters and phases.
+    Statistics,
+    /// A checksum of all guest memory, of a stopped microVM: slow, for tests.
+    MemoryChecksum,
+    /// The guest address ranges that the KVM dirty log and the VMM's own record say were written since the start of a
+    /// microVM with `track_writes`, of a stopped microVM; for tests.
+    WrittenRanges,
+}
+
+/// A regular boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootRequest {
+    /// 1 to 8.
+    pub vcpus: u8,
+    /// Guest memory in bytes, 128 MiB to 8 GiB, a multiple of 2 MiB.
+    pub memory_bytes: u64,
+    /// Kernel command line.
+    pub command_line: String,
+    /// The interrupt controller, or `None` for the newest that the host has.
+    pub gic: Option<GicVersion>,
+    /// Whether writes are recorded for [`Request::WrittenRanges`].
+    pub track_writes: bool,
+}
+
+/// Versions of the Generic Interrupt Controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GicVersion {
+    /// GICv2, as of a Raspberry Pi 4 or 5.
+    V2,
+    /// GICv3 or newer.
+    V3,
+}
+
+/// What a memory layer is called by the store. The VMM checks that each names its predecessor as its parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerIdentity {
+    /// SHA-256 of the layer file.
+    pub digest: [u8; 32],
+}
+
+/// A restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreRequest {
+    /// The layers that travel with this request, base first.
+    pub layers: Vec<LayerIdentity>,
+    /// SHA-256 of the app image, or `None` if there is no app disk; the topmost layer must have been taken with it.
+    pub app_image: Option<[u8; 32]>,
+    /// A leaf serves only: its doorbell is ignored and it cannot be snapshotted.
+    pub leaf: bool,
+    /// Whether writes are recorded for [`Request::WrittenRanges`].
+    pub track_writes: bool,
+}
+
+/// A snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRequest {
+    /// SHA-256 of the app image that the function was loaded from.
+    pub app_image: Option<[u8; 32]>,
+}
+
+/// What a VMM process says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Message {
+    /// The answer to the request of this number.
+    Response {
+        /// [`RequestFrame::id`].
+        id: u32,
+        /// What came of it.
+        result: Result<Response, VmmError>,
+    },
+    /// Something happened in the guest.
+    Event(Event),
+}
+
+/// The answer to a request that succeeded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Response {
+    /// Nothing to tell.
+    Done,
+    /// A snapshot was written.
+    Snapshot(SnapshotReport),
+    /// Counters and phases.
+    Statistics(Box<Statistics>),
+    /// The checksum.
+    MemoryChecksum(u64),
+    /// Ranges of guest physical addresses (start, end).
+    WrittenRanges(Vec<(u64, u64)>),
+}
+
+/// What happened in the guest, or to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The guest rang: all vCPUs are stopped.
+    Doorbell {
+        /// 1 booted, 2 base ready, 3 warm, 4 failed.
+        event: u32,
+        /// The number the guest stored to DETAIL before.
+        detail: u32,
+    },
+    /// The guest switched itself off or reset. The process ends.
+    Stopped {
+        /// True for a reset.
+        reset: bool,
+    },
+    /// The microVM cannot go on. The process ends.
+    Failed(VmmError),
+}
+
+/// What a snapshot consists of, in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotReport {
+    /// Memory that was compared with the parent.
+    pub candidate_bytes: u64,
+    /// Memory that is in the layer.
+    pub data_bytes: u64,
+    /// Memory that is zero in this layer and was not in the parent.
+    pub zero_bytes: u64,
+    /// Runs of memory in the layer.
+    pub extents: u64,
+    /// Length of the layer file.
+    pub layer_file_bytes: u64,
+    /// Length of the state file.
+    pub state_file_bytes: u64,
+    /// How long it took, in microseconds.
+    pub microseconds: u64,
+}
+
+/// Counters since the process started; nothing is estimated.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Returns of KVM_RUN.
+    pub kvm_exits: u64,
+    /// Of these, for MMIO.
+    pub mmio_exits: u64,
+    /// Interrupts raised by devices.
+    pub interrupts: u64,
+    /// Bytes of memory layers copied into guest memory.
+    pub bytes_copied: u64,
+    /// Bytes of memory layers mapped into guest memory.
+    pub bytes_mapped: u64,
+    /// mmap and pread calls for that.
+    pub load_calls: u64,
+    /// Bytes read from the disks by the guest.
+    pub disk_bytes_read: u64,
+    /// Private_Clean + Private_Dirty of the process (/proc/self/smaps_rollup).
+    pub private_bytes: u64,
+    /// Minor page faults of the process so far.
+    pub minor_faults: u64,
+    /// Major page faults of the process so far.
+    pub major_faults: u64,
+    /// Where the time of the start went.
+    pub phases: Phases,
+}
+
+/// Where the time of a boot or restore went, in microseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phases {
+    /// Creating the VM, its vCPUs and interrupt controller.
+    pub create_vm: u64,
+    /// Mapping and copying memory layers.
+    pub load_memory: u64,
+    /// Reading and checking the state file.
+    pub read_state: u64,
+    /// Writing vCPU registers.
+    pub load_vcpus: u64,
+    /// Writing the interrupt controller's registers.
+    pub load_gic: u64,
+    /// Rebuilding devices and queueing what the stream already holds.
+    pub load_devices: u64,
+    /// From the receipt of the request to the first KVM_RUN of the guest.
+    pub total: u64,
+}
