@@ -1,6 +1,17 @@
-//! Guest memory of one microVM.
+//! Guest memory of one microVM: one reservation of address space over which a stack of layers is mapped.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`guest`] | [`MemoryStack`]: the stack of layers, and memory as devices and KVM see it |
+//! | `plan` | which parts of which layer are mapped, copied or zeroed |
+//! | `load` | carries a plan out, with as few system calls as it can |
+//! | `mapping` | the only unsafe code: system calls on the reservation and bounded access to it |
+
+pub mod guest;
 
 use vm_memory::bitmap::AtomicBitmap;
+
+pub use guest::{GuestMemoryOptions, LoadOptions, LoadReport, MemoryStack};
 
 /// Guest memory as the devices see it: one region at [`crate::layout::MEMORY_BASE`]. The bitmap, if there is one, records what
 /// the VMM itself writes, which the KVM dirty log does not see.
