@@ -1,0 +1,55 @@
+import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Artefact, artefact } from "../../setup/cache.ts";
+import { run } from "../../setup/command.ts";
+import { installedVersion } from "../../setup/debian.ts";
+import { SetupError } from "../../setup/errors.ts";
+import { jobs, toolPrefix } from "../../setup/machine.ts";
+import { ignoredOptions } from "./options.ts";
+
+const series = "6.12";
+const sourcePackage = `linux-source-${series}`;
+const configFile = join(import.meta.dirname, "firn.config");
+const makeArguments = [
+  "ARCH=arm64",
+  `CROSS_COMPILE=${toolPrefix}`,
+  // The same sources and options give the same bytes, whoever builds them, wherever, whenever.
+  "KBUILD_BUILD_TIMESTAMP=1970-01-01",
+  "KBUILD_BUILD_USER=firn",
+  "KBUILD_BUILD_HOST=firn",
+];
+
+/** Builds Firn's guest kernel from Debian's kernel source. The artefact holds `Image` and `config`. */
+export async function buildFirnKernel(): Promise<Artefact> {
+  const config = await readFile(configFile);
+  const compiler = await run(`${toolPrefix}gcc`, ["-dumpfullversion"]);
+  return artefact({
+    kind: "kernel",
+    inputs: {
+      config,
+      source: await installedVersion(sourcePackage),
+      compiler: compiler.stdout.trim(),
+      make: makeArguments.join(" "),
+    },
+    build: (directory) => compile(directory, config.toString("utf8")),
+  });
+}
+
+async function compile(directory: string, wanted: string): Promise<void> {
+  const source = join(directory, "source");
+  const output = join(directory, "output");
+  await mkdir(source);
+  await run("tar", ["-xf", `/usr/src/${sourcePackage}.tar.xz`, "--strip-components=1", "-C", source]);
+  const make = [`O=${output}`, ...makeArguments];
+  await run("make", [...make, `KCONFIG_ALLCONFIG=${configFile}`, "allnoconfig"], { cwd: source });
+  const ignored = ignoredOptions(wanted, await readFile(join(output, ".config"), "utf8"));
+  if (ignored.length > 0) {
+    const message = `${sourcePackage} does not take ${ignored.join(", ")}. Correct ${configFile}.`;
+    throw new SetupError("KERNEL_OPTION_IGNORED", message);
+  }
+  await run("make", [...make, `-j${jobs}`, "Image"], { cwd: source, timeoutMs: 35 * 60_000 });
+  await copyFile(join(output, "arch/arm64/boot/Image"), join(directory, "Image"));
+  await copyFile(join(output, ".config"), join(directory, "config"));
+  await rm(source, { recursive: true });
+  await rm(output, { recursive: true });
+}

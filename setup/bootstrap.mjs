@@ -1,0 +1,56 @@
+// Everything in setup/ but this file is TypeScript for Node.js 24, which comes from npm. This one runs on Node.js 18 or
+// newer, installs the npm packages where they are missing or out of date, and hands over.
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const [command, ...args] = process.argv.slice(2);
+const commands = ["up", "test", "rig", "check"];
+
+if (!commands.includes(command)) {
+  console.error(`✗ "${command ?? ""}" is nothing that setup does. Choose one of ${commands.join(", ")}.`);
+  process.exit(1);
+}
+
+const lock = join(root, "package-lock.json");
+const node = join(root, "node_modules", ".bin", "node");
+if (!existsSync(node) || !matchesLock()) {
+  const started = Date.now();
+  const action = existsSync(lock) ? "ci" : "install";
+  const result = spawnSync("npm", [action, "--no-audit", "--no-fund"], {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+  });
+  if (result.status !== 0) {
+    console.error(`✗ \`npm ${action}\` failed: ${result.error?.message ?? `status ${result.status}`}.`);
+    process.exit(1);
+  }
+  console.error(`✓ npm packages (${((Date.now() - started) / 1000).toFixed(1)} s)`);
+}
+
+const child = spawn(node, [join(root, "setup", `${command}.ts`), ...args], { stdio: "inherit" });
+// The terminal sends its signals to both; one sent to this process alone is passed on. The child decides when it is over.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+child.on("error", (error) => {
+  console.error(`✗ ${node} does not start: ${error.message}. Remove node_modules and try again.`);
+  process.exit(1);
+});
+child.on("exit", (code, signal) => process.exit(code ?? (signal === "SIGINT" ? 130 : 1)));
+
+// npm notes in a lock file of its own what it has put into node_modules. Packages for other platforms are left out.
+function matchesLock() {
+  try {
+    const wanted = JSON.parse(readFileSync(lock, "utf8")).packages;
+    const present = JSON.parse(
+      readFileSync(join(root, "node_modules", ".package-lock.json"), "utf8"),
+    ).packages;
+    return Object.entries(wanted).every(([path, { version, optional, link }]) => {
+      if (!path.includes("node_modules/") || link) return true;
+      return present[path] === undefined ? optional === true : present[path].version === version;
+    });
+  } catch {
+    return false;
+  }
+}
