@@ -112,6 +112,8 @@ pub struct RestoreRequest {
     pub app_image: Option<[u8; 32]>,
     /// A leaf serves only: its doorbell is ignored and it cannot be snapshotted.
     pub leaf: bool,
+    /// Whether the vCPUs stay stopped, before the first instruction, until [`Request::Resume`].
+    pub paused: bool,
     /// Whether writes are recorded for [`Request::WrittenRanges`].
     pub track_writes: bool,
 }

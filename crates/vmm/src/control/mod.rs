@@ -5,10 +5,14 @@
 //! end, the process ends.
 
 mod messages;
+#[cfg(target_arch = "aarch64")]
+mod server;
 mod socket;
 
 pub use messages::{
-    BootRequest, CONTROL_VERSION, Descriptor, Event, GicVersion, LayerIdentity, Message, Phases, Request, RequestFrame,
-    Response, RestoreRequest, SnapshotReport, SnapshotRequest, Statistics,
+    BootRequest, CONTROL_VERSION, Descriptor, Event, GicVersion, LayerIdentity, Message, Phases, Request,
+    RequestFrame, Response, RestoreRequest, SnapshotReport, SnapshotRequest, Statistics,
 };
+#[cfg(target_arch = "aarch64")]
+pub use server::serve;
 pub use socket::{ControlSocket, PACKET_MAX, Received};

@@ -61,13 +61,20 @@ impl ControlSocket {
         if bytes.len() > PACKET_MAX || descriptors.len() > DESCRIPTORS_MAX {
             return Err(VmmError::new(
                 ErrorCode::Protocol,
-                format!("a control message of {} bytes with {} descriptors is too large", bytes.len(), descriptors.len()),
+                format!(
+                    "a control message of {} bytes with {} descriptors is too large",
+                    bytes.len(),
+                    descriptors.len()
+                ),
             ));
         }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
-            return Err(VmmError::new(ErrorCode::Protocol, "the descriptors do not fit into a control message"));
+            return Err(VmmError::new(
+                ErrorCode::Protocol,
+                "the descriptors do not fit into a control message",
+            ));
         }
         sendmsg(&self.fd, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)
             .map_err(VmmError::wrap(ErrorCode::Io, "send a control message"))?;
@@ -83,7 +90,12 @@ impl ControlSocket {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
-            match recvmsg(&self.fd, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            match recvmsg(
+                &self.fd,
+                &mut [IoSliceMut::new(&mut bytes)],
+                &mut ancillary,
+                RecvFlags::CMSG_CLOEXEC,
+            ) {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::CONNRESET) => return Ok(None),
                 other => break other.map_err(VmmError::wrap(ErrorCode::Io, "receive a control message"))?,

@@ -1,0 +1,348 @@
+//! The process of one microVM: serves its control socket until that is closed.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll;
+
+use super::messages::{
+    CONTROL_VERSION, Descriptor, Event, Message, Request, RequestFrame, Response, RestoreRequest,
+};
+use super::socket::{ControlSocket, Received};
+use crate::error::{ErrorCode, Result, VmmError};
+use crate::machine::{BootFiles, Machine, MachineEvent, Prepared, RestoreFiles};
+use crate::snapshot::{MachineState, decode};
+
+/// Longest state file that is read, in bytes; the decoder has a tighter limit of its own.
+const STATE_FILE_MAX: u64 = 8 << 20;
+/// After the guest has stopped, how long the controller may take to close the socket before the process ends by itself.
+const LINGER: Duration = Duration::from_secs(10);
+
+const CONTROL: u64 = 0;
+const MACHINE: u64 = 1;
+const STREAM: u64 = 2;
+
+/// Serves until the controller closes the socket or the microVM ends.
+///
+/// # Errors
+/// FIRN_PROTOCOL or FIRN_IO if the socket itself cannot be served.
+pub fn serve(socket: ControlSocket) -> Result<()> {
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)
+        .map_err(VmmError::wrap(ErrorCode::Io, "create an epoll"))?;
+    let mut server = Server { socket, poll, machine: None, prepared: None, stream: None };
+    server.watch(CONTROL)?;
+    server.run()
+}
+
+struct Server {
+    socket: ControlSocket,
+    poll: OwnedFd,
+    machine: Option<Machine>,
+    prepared: Option<(Prepared, MachineState)>,
+    /// The stream that is being watched, by its descriptor's number, which only changes when it is replaced.
+    stream: Option<RawFd>,
+}
+
+impl Server {
+    fn run(&mut self) -> Result<()> {
+        let mut events = Vec::with_capacity(8);
+        loop {
+            events.clear();
+            match epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(VmmError::wrap(ErrorCode::Io, "wait for events")(error)),
+            }
+            for event in &events {
+                match event.data.u64() {
+                    MACHINE => {
+                        if self.on_machine()? {
+                            return self.linger();
+                        }
+                    }
+                    STREAM => self.on_stream()?,
+                    _ => {
+                        let Some(received) = self.socket.receive::<RequestFrame>()? else { return Ok(()) };
+                        self.on_request(received)?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for the controller to read what was said last.
+    fn linger(&self) -> Result<()> {
+        let deadline = Instant::now() + LINGER;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            let timeout = rustix::event::Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or_default(),
+                tv_nsec: left.subsec_nanos().into(),
+            };
+            let mut fds = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
+            if rustix::event::poll(&mut fds, Some(&timeout)).is_ok_and(|ready| ready > 0)
+                && self.socket.receive::<RequestFrame>()?.is_none()
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    fn on_request(&mut self, received: Received<RequestFrame>) -> Result<()> {
+        let start = Instant::now();
+        let frame = received.message;
+        let result = if frame.version == CONTROL_VERSION {
+            Descriptors::new(frame.descriptors, received.descriptors)
+                .and_then(|descriptors| self.handle(frame.request, descriptors, start))
+        } else {
+            Err(VmmError::new(
+                ErrorCode::Protocol,
+                format!(
+                    "the controller speaks version {} of the control protocol, this VMM {CONTROL_VERSION}",
+                    frame.version
+                ),
+            ))
+        };
+        self.socket.send(&Message::Response { id: frame.id, result }, &[])
+    }
+
+    fn handle(&mut self, request: Request, mut files: Descriptors, start: Instant) -> Result<Response> {
+        match request {
+            Request::Boot(request) => {
+                self.refuse_second_start()?;
+                let boot = BootFiles {
+                    kernel: files.need_file(Descriptor::Kernel)?,
+                    initrd: files.take_file(Descriptor::Initrd),
+                    root_disk: files.need_file(Descriptor::RootDisk)?,
+                    app_disk: files.take_file(Descriptor::AppDisk),
+                    stream: files.take(Descriptor::Stream),
+                    console: files.take_file(Descriptor::Console),
+                };
+                let machine = Machine::boot(&request, boot)?;
+                self.adopt(machine)
+            }
+            Request::Prepare(request) => {
+                self.refuse_second_start()?;
+                let state = read_state(files.need_file(Descriptor::State)?)?;
+                let prepared = Prepared::new(&state, files.take_all_files(Descriptor::Layer), &request)?;
+                self.prepared = Some((prepared, state));
+                Ok(Response::Done)
+            }
+            Request::Restore(request) => self.restore(&request, files, start),
+            Request::Snapshot(request) => {
+                let mut layer = files.need_file(Descriptor::LayerOutput)?;
+                let mut state = files.need_file(Descriptor::StateOutput)?;
+                self.machine()?.snapshot(&request, &mut layer, &mut state).map(Response::Snapshot)
+            }
+            Request::Resume => {
+                let stream = files.take(Descriptor::Stream);
+                let machine = self.machine()?;
+                if let Some(stream) = stream {
+                    machine.devices()?.replace_stream(stream);
+                }
+                machine.resume()?;
+                self.watch_stream()?;
+                Ok(Response::Done)
+            }
+            Request::Pause => self.machine()?.stop().map(|()| Response::Done),
+            Request::Statistics => {
+                self.machine()?.statistics().map(|statistics| Response::Statistics(Box::new(statistics)))
+            }
+            Request::MemoryChecksum => {
+                let machine = self.machine()?;
+                if !machine.is_stopped() {
+                    return Err(VmmError::new(
+                        ErrorCode::Config,
+                        "the memory of a running microVM has no checksum",
+                    ));
+                }
+                machine.memory_checksum().map(Response::MemoryChecksum)
+            }
+            Request::WrittenRanges => self.machine()?.written_ranges().map(Response::WrittenRanges),
+        }
+    }
+
+    fn restore(
+        &mut self,
+        request: &RestoreRequest,
+        mut files: Descriptors,
+        start: Instant,
+    ) -> Result<Response> {
+        if self.machine.is_some() {
+            return self.refuse_second_start().map(|()| Response::Done);
+        }
+        let state = match files.take_file(Descriptor::State) {
+            Some(file) => Some(read_state(file)?),
+            None => None,
+        };
+        let read_state = microseconds(start.elapsed());
+        let layers = files.take_all_files(Descriptor::Layer);
+        let restore_files = RestoreFiles {
+            root_disk: files.need_file(Descriptor::RootDisk)?,
+            app_disk: files.take_file(Descriptor::AppDisk),
+            stream: files.take(Descriptor::Stream),
+            console: files.take_file(Descriptor::Console),
+        };
+        let mut machine = match (self.prepared.take(), state) {
+            (Some((prepared, own)), state) => {
+                prepared.restore(&state.unwrap_or(own), layers, request, restore_files)?
+            }
+            (None, Some(state)) => {
+                let nothing_more = RestoreRequest { layers: Vec::new(), ..request.clone() };
+                Prepared::new(&state, layers, request)?.restore(
+                    &state,
+                    Vec::new(),
+                    &nothing_more,
+                    restore_files,
+                )?
+            }
+            (None, None) => return Err(missing(Descriptor::State)),
+        };
+        machine.set_start_times(read_state, microseconds(start.elapsed()));
+        self.adopt(machine)
+    }
+
+    fn machine(&mut self) -> Result<&mut Machine> {
+        self.machine
+            .as_mut()
+            .ok_or_else(|| VmmError::new(ErrorCode::Protocol, "there is no microVM yet; boot or restore one"))
+    }
+
+    fn refuse_second_start(&self) -> Result<()> {
+        if self.machine.is_some() || self.prepared.is_some() {
+            return Err(VmmError::new(
+                ErrorCode::Protocol,
+                "this process has its microVM; each process has one",
+            ));
+        }
+        Ok(())
+    }
+
+    fn adopt(&mut self, machine: Machine) -> Result<Response> {
+        self.machine = Some(machine);
+        self.watch(MACHINE)?;
+        self.watch_stream()?;
+        Ok(Response::Done)
+    }
+
+    /// True if the microVM has ended.
+    fn on_machine(&mut self) -> Result<bool> {
+        let machine = self.machine()?;
+        let mut ended = false;
+        for event in machine.take_events() {
+            machine.stop()?;
+            let message = match event {
+                MachineEvent::Doorbell { event, detail } => Event::Doorbell { event, detail },
+                MachineEvent::Stopped { reset } => Event::Stopped { reset },
+                MachineEvent::Failed(error) => Event::Failed(error),
+            };
+            ended |= !matches!(message, Event::Doorbell { .. });
+            self.socket.send(&Message::Event(message), &[])?;
+            if ended {
+                break;
+            }
+            // The borrow of `self.socket` above ends the one of the machine.
+            return self.on_machine();
+        }
+        Ok(ended)
+    }
+
+    fn on_stream(&mut self) -> Result<()> {
+        let Some(machine) = self.machine.as_mut() else { return Ok(()) };
+        // A stopped microVM must stay as it is: what arrives now is moved when it resumes.
+        if machine.is_stopped() {
+            return Ok(());
+        }
+        let outcome = machine.devices()?.on_stream_ready();
+        if let Err(error) = outcome {
+            self.socket.send(&Message::Event(Event::Failed(error)), &[])?;
+        }
+        self.watch_stream()
+    }
+
+    fn watch(&self, what: u64) -> Result<()> {
+        let fd = match (what, &self.machine) {
+            (MACHINE, Some(machine)) => machine.events_fd(),
+            _ => self.socket.as_fd(),
+        };
+        self.add(fd, what, epoll::EventFlags::IN)
+    }
+
+    fn watch_stream(&mut self) -> Result<()> {
+        let Some(machine) = &self.machine else { return Ok(()) };
+        let devices = machine.devices()?;
+        let Some(number) = devices.stream_fd() else { return Ok(()) };
+        if self.stream != Some(number) {
+            // SAFETY: the devices own the descriptor, and they are locked.
+            let stream = unsafe { BorrowedFd::borrow_raw(number) };
+            let flags = epoll::EventFlags::IN
+                | epoll::EventFlags::OUT
+                | epoll::EventFlags::RDHUP
+                | epoll::EventFlags::ET;
+            self.add(stream, STREAM, flags)?;
+            drop(devices);
+            self.stream = Some(number);
+        }
+        Ok(())
+    }
+
+    fn add(&self, fd: BorrowedFd<'_>, what: u64, flags: epoll::EventFlags) -> Result<()> {
+        match epoll::add(&self.poll, fd, epoll::EventData::new_u64(what), flags) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+            Err(error) => Err(VmmError::wrap(ErrorCode::Io, "watch a descriptor")(error)),
+        }
+    }
+}
+
+/// The descriptors that came with a request, by what they are for.
+struct Descriptors(Vec<(Descriptor, OwnedFd)>);
+
+impl Descriptors {
+    fn new(meanings: Vec<Descriptor>, descriptors: Vec<OwnedFd>) -> Result<Self> {
+        if meanings.len() != descriptors.len() {
+            return Err(VmmError::new(
+                ErrorCode::Protocol,
+                format!("{} descriptors were announced and {} came", meanings.len(), descriptors.len()),
+            ));
+        }
+        Ok(Self(meanings.into_iter().zip(descriptors).collect()))
+    }
+
+    fn take(&mut self, wanted: Descriptor) -> Option<OwnedFd> {
+        let index = self.0.iter().position(|(meaning, _)| *meaning == wanted)?;
+        Some(self.0.remove(index).1)
+    }
+
+    fn take_file(&mut self, wanted: Descriptor) -> Option<File> {
+        self.take(wanted).map(File::from)
+    }
+
+    fn need_file(&mut self, wanted: Descriptor) -> Result<File> {
+        self.take_file(wanted).ok_or_else(|| missing(wanted))
+    }
+
+    fn take_all_files(&mut self, wanted: Descriptor) -> Vec<File> {
+        std::iter::from_fn(|| self.take_file(wanted)).collect()
+    }
+}
+
+fn missing(descriptor: Descriptor) -> VmmError {
+    VmmError::new(ErrorCode::Protocol, format!("the request came without its {descriptor:?} descriptor"))
+}
+
+fn read_state(mut file: File) -> Result<MachineState> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0)).map_err(VmmError::wrap(ErrorCode::Io, "read the state file"))?;
+    file.take(STATE_FILE_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(VmmError::wrap(ErrorCode::Io, "read the state file"))?;
+    decode(&bytes)
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

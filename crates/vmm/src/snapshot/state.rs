@@ -1,0 +1,101 @@
+//! What a state file holds. Its layout is an ABI: see [`super::STATE_VERSION`].
+
+use serde::{Deserialize, Serialize};
+
+use super::fingerprint::HostFingerprint;
+use crate::control::GicVersion;
+use crate::devices::DevicesState;
+use crate::error::{ErrorCode, Result, VmmError};
+
+/// A microVM, but for its memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MachineState {
+    /// The host on which it ran.
+    pub host: HostFingerprint,
+    /// Guest memory in bytes.
+    pub memory_bytes: u64,
+    /// Its vCPUs, in the order in which they were created.
+    pub vcpus: Vec<VcpuState>,
+    /// Its interrupt controller.
+    pub gic: GicState,
+    /// Its devices.
+    pub devices: DevicesState,
+}
+
+/// A vCPU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VcpuState {
+    /// `kvm_vcpu_init.target`.
+    pub target: u32,
+    /// `kvm_vcpu_init.features[0]`, without POWER_OFF.
+    pub features: u32,
+    /// `kvm_mp_state.mp_state`: whether it is switched on.
+    pub power_state: u32,
+    /// Ids of all its registers, in KVM's order.
+    pub register_ids: Vec<u64>,
+    /// Their values, one behind the other, each as wide as its id says.
+    pub register_values: Vec<u8>,
+}
+
+impl VcpuState {
+    /// The registers with their values.
+    ///
+    /// # Errors
+    /// FIRN_SNAPSHOT_CORRUPT if there are not as many bytes as the ids say.
+    pub fn registers(&self) -> Result<impl Iterator<Item = (u64, &[u8])>> {
+        let total: usize = self.register_ids.iter().map(|&id| register_width(id)).sum();
+        if total != self.register_values.len() {
+            return Err(VmmError::new(
+                ErrorCode::SnapshotCorrupt,
+                format!(
+                    "vCPU state: registers of {total} bytes have values of {} bytes",
+                    self.register_values.len()
+                ),
+            ));
+        }
+        let mut rest = self.register_values.as_slice();
+        Ok(self.register_ids.iter().map(move |&id| {
+            let (value, behind) = rest.split_at_checked(register_width(id)).unwrap_or_default();
+            rest = behind;
+            (id, value)
+        }))
+    }
+}
+
+/// The width of a register in bytes, from the size field of its KVM id (bits 52 to 55, the power of two): 1 to 256.
+pub fn register_width(id: u64) -> usize {
+    1 << (id >> 52 & 0xf).min(8)
+}
+
+/// An interrupt controller: the values of its registers, in the order of the VMM's table for this version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GicState {
+    /// Its version.
+    pub version: GicVersion,
+    /// Distributor, redistributors and CPU interfaces.
+    pub registers: Vec<u64>,
+    /// GICv3: the active-priority registers of each vCPU, as many as its priority bits need.
+    pub active_priorities: Vec<Vec<u64>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registers_are_cut_by_the_width_in_their_ids() {
+        let state = VcpuState {
+            target: 5,
+            features: 4,
+            power_state: 0,
+            register_ids: vec![0x6030_0000_0010_0000, 0x6020_0000_0010_00d4, 0x6040_0000_0010_0054],
+            register_values: (0..28).collect(),
+        };
+        let registers: Vec<_> = state.registers().unwrap().collect();
+        assert_eq!(registers[0].1, [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(registers[1].1, [8, 9, 10, 11]);
+        assert_eq!(registers[2].1.len(), 16);
+        let short = VcpuState { register_values: vec![0; 27], ..state };
+        assert_eq!(short.registers().err().map(|error| error.code), Some(ErrorCode::SnapshotCorrupt));
+    }
+}

@@ -1,0 +1,65 @@
+//! Booting and running on KVM, and what ends a microVM.
+#![cfg(target_arch = "aarch64")]
+
+mod harness;
+
+use std::fs::File;
+
+use firn_vmm::ErrorCode;
+use firn_vmm::control::{BootRequest, Descriptor, Event, Request};
+use harness::{MEMORY, Vmm, file_with, guest};
+
+fn boot_request() -> BootRequest {
+    BootRequest { vcpus: 1, memory_bytes: MEMORY, command_line: String::new(), gic: None, track_writes: false }
+}
+
+fn refusal(request: BootRequest, kernel: &File) -> ErrorCode {
+    let disk = file_with(&[0; 512]);
+    let files = [(Descriptor::Kernel, kernel), (Descriptor::RootDisk, &disk)];
+    Vmm::spawn().request(Request::Boot(request), &files).unwrap_err().code
+}
+
+#[test]
+fn configurations_out_of_range_are_refused() {
+    let kernel = file_with(&guest::counter());
+    assert_eq!(refusal(BootRequest { vcpus: 0, ..boot_request() }, &kernel), ErrorCode::Config);
+    assert_eq!(refusal(BootRequest { vcpus: 9, ..boot_request() }, &kernel), ErrorCode::Config);
+    for memory_bytes in [0, MEMORY - (2 << 20), MEMORY + 4096, 8 << 40] {
+        assert_eq!(refusal(BootRequest { memory_bytes, ..boot_request() }, &kernel), ErrorCode::Config);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_kernel_is_refused() {
+    for bytes in [vec![], vec![0; 10], vec![0xff; 1 << 16]] {
+        assert_eq!(refusal(boot_request(), &file_with(&bytes)), ErrorCode::Kernel);
+    }
+}
+
+#[test]
+fn an_access_without_a_syndrome_ends_the_microvm_and_not_the_process_by_a_panic() {
+    let mut vmm = Vmm::boot(&guest::no_syndrome(), false);
+    match vmm.event() {
+        Event::Failed(error) => assert_eq!(error.code, ErrorCode::Guest),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn pause_stops_a_guest_that_never_exits_and_resume_lets_it_go_on() {
+    let mut vmm = Vmm::boot(&guest::silent(), false);
+    for _ in 0..10 {
+        vmm.request(Request::Pause, &[]).unwrap();
+        vmm.resume();
+    }
+    assert!(vmm.statistics().kvm_exits >= 10);
+}
+
+#[test]
+fn requests_in_the_wrong_order_are_refused() {
+    let mut vmm = Vmm::spawn();
+    for request in [Request::Pause, Request::Resume, Request::Statistics, Request::MemoryChecksum] {
+        assert_eq!(vmm.request(request, &[]).unwrap_err().code, ErrorCode::Protocol);
+    }
+    assert_eq!(vmm.request(Request::Boot(boot_request()), &[]).unwrap_err().code, ErrorCode::Protocol);
+}
