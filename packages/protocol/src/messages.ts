@@ -84,7 +84,7 @@ export interface RuntimeReady {
 
 /** The function threw at import, exited, failed in a hook, or did not get ready in time. */
 export interface FunctionFailed {
-  /** FIRN_FUNCTION_IMPORT, FIRN_FUNCTION_NOT_READY, FIRN_FUNCTION_EXITED or FIRN_FUNCTION_HOOK. */
+  /** FIRN_FUNCTION_IMPORT, FIRN_FUNCTION_NOT_READY, FIRN_FUNCTION_EXITED, FIRN_FUNCTION_HOOK or FIRN_AGENT. */
   readonly code: string;
   readonly message: string;
   readonly stack: string;

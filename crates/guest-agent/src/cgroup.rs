@@ -1,0 +1,85 @@
+//! The cgroup in which everything of the function runs.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::AgentError;
+
+/// How long the kernel may take to stop every task of the function.
+const FREEZE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Pause between two looks at whether all tasks stand still.
+const FREEZE_POLL: Duration = Duration::from_millis(1);
+
+/// Tasks that a function may have.
+const MAX_TASKS: &str = "1024";
+
+/// A cgroup of version 2.
+pub struct Cgroup {
+    folder: PathBuf,
+}
+
+impl Cgroup {
+    /// Makes the cgroup `name` below a mounted hierarchy.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be made. A missing pids controller is no error.
+    pub fn create(hierarchy: &Path, name: &str) -> Result<Self, AgentError> {
+        let folder = hierarchy.join(name);
+        let _ = fs::write(hierarchy.join("cgroup.subtree_control"), "+pids");
+        fs::create_dir_all(&folder)
+            .map_err(AgentError::system(format!("make the cgroup {}", folder.display())))?;
+        let _ = fs::write(folder.join("pids.max"), MAX_TASKS);
+        Ok(Self { folder })
+    }
+
+    /// Opens the file into which a process writes "0" to move here.
+    pub fn open_procs(&self) -> Result<File, AgentError> {
+        OpenOptions::new()
+            .write(true)
+            .open(self.folder.join("cgroup.procs"))
+            .map_err(AgentError::system("open the function's cgroup.procs"))
+    }
+
+    /// Stops every task, and returns when all stand still.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Deadline`] if a task does not stop: it hangs in the kernel.
+    pub fn freeze(&self) -> Result<(), AgentError> {
+        self.write("cgroup.freeze", "1").map_err(AgentError::system("freeze the function"))?;
+        let deadline = Instant::now() + FREEZE_LIMIT;
+        loop {
+            let events = fs::read_to_string(self.folder.join("cgroup.events"))
+                .map_err(AgentError::system("read the function's cgroup.events"))?;
+            if events.lines().any(|line| line == "frozen 1") {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(AgentError::Deadline {
+                    awaited: "freezing the function".into(),
+                    limit: FREEZE_LIMIT,
+                });
+            }
+            sleep(FREEZE_POLL);
+        }
+    }
+
+    /// Lets every task go on.
+    pub fn thaw(&self) -> Result<(), AgentError> {
+        self.write("cgroup.freeze", "0").map_err(AgentError::system("thaw the function"))
+    }
+
+    /// Kills every task, frozen ones too.
+    pub fn kill(&self) -> Result<(), AgentError> {
+        self.write("cgroup.kill", "1").map_err(AgentError::system("kill the function"))
+    }
+
+    fn write(&self, name: &str, value: &str) -> io::Result<()> {
+        fs::write(self.folder.join(name), value)
+    }
+}

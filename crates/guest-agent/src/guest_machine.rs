@@ -1,0 +1,116 @@
+//! The real machine: a Firn guest in which the agent is PID 1.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
+use rustix::time::{ClockId, Timespec, clock_settime};
+
+use crate::AgentError;
+use crate::cgroup::Cgroup;
+use crate::doorbell::Doorbell;
+use crate::entropy::reseed_kernel;
+use crate::machine::Machine;
+use crate::memory::clean_memory;
+use crate::mounts::mount_app_disk;
+use crate::runtime_process::read_some;
+use crate::sys::child_events;
+
+/// A booted guest with its file systems mounted.
+pub struct GuestMachine {
+    doorbell: Option<Doorbell>,
+    cgroup: Cgroup,
+    random: File,
+    child_events: OwnedFd,
+}
+
+impl GuestMachine {
+    /// Finds what a guest consists of. The second value says why there is no doorbell, if so.
+    ///
+    /// # Errors
+    ///
+    /// If the function's cgroup or `/dev/urandom` is missing: without them nothing may run.
+    pub fn assemble() -> Result<(Self, Option<AgentError>), AgentError> {
+        let (doorbell, missing) = match Doorbell::probe(Path::new("/proc/device-tree")) {
+            Ok(doorbell) => (Some(doorbell), None),
+            Err(error) => (None, Some(error)),
+        };
+        let machine = Self {
+            doorbell,
+            cgroup: Cgroup::create(Path::new("/sys/fs/cgroup"), "function")?,
+            random: File::options()
+                .write(true)
+                .open("/dev/urandom")
+                .map_err(AgentError::system("open /dev/urandom"))?,
+            child_events: child_events().map_err(AgentError::system("listen for ended children"))?,
+        };
+        Ok((machine, missing))
+    }
+
+    /// The cgroup of the function.
+    pub fn open_function_cgroup(&self) -> Result<File, AgentError> {
+        self.cgroup.open_procs()
+    }
+}
+
+impl Machine for GuestMachine {
+    fn has_doorbell(&self) -> bool {
+        self.doorbell.is_some()
+    }
+
+    fn ring(&mut self, event: u32) {
+        if let Some(doorbell) = &mut self.doorbell {
+            doorbell.ring(event, 0);
+        }
+    }
+
+    fn ring_count(&self) -> u32 {
+        self.doorbell.as_ref().map_or(0, Doorbell::count)
+    }
+
+    fn mount_app(&mut self) -> Result<(), AgentError> {
+        mount_app_disk()
+    }
+
+    fn freeze(&mut self) -> Result<(), AgentError> {
+        self.cgroup.freeze()
+    }
+
+    fn thaw(&mut self) -> Result<(), AgentError> {
+        self.cgroup.thaw()
+    }
+
+    fn kill(&mut self, _runtime: Pid) -> Result<(), AgentError> {
+        self.cgroup.kill()
+    }
+
+    fn clean_memory(&mut self) -> Result<(), AgentError> {
+        clean_memory(Path::new("/proc"))
+    }
+
+    fn reseed(&mut self, seed: &[u8; 64]) -> Result<(), AgentError> {
+        reseed_kernel(&self.random, seed)
+    }
+
+    fn set_clock(&mut self, seconds: u32, nanoseconds: u32) -> Result<(), AgentError> {
+        let time = Timespec { tv_sec: i64::from(seconds), tv_nsec: i64::from(nanoseconds) };
+        clock_settime(ClockId::Realtime, time).map_err(AgentError::system("set the wall clock"))
+    }
+
+    fn child_events(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.child_events.as_fd())
+    }
+
+    fn reap(&mut self, runtime: Pid) -> Option<WaitStatus> {
+        let mut drained = [0; 1024];
+        while read_some(self.child_events.as_fd(), &mut drained).is_some_and(|bytes| !bytes.is_empty()) {}
+        let mut found = None;
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if pid == runtime {
+                found = Some(status);
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,35 @@
+//! PID 1 of a Firn guest.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`init`] | what the binary does: boot, connect, serve, power off |
+//! | [`session`] | the agent's side of the agent stream: one loop over all descriptors |
+//! | [`machine`] | what a session asks of the machine it runs on; [`guest_machine`] is the real one |
+//! | `runtime_process`, `invocations`, `log_lines`, `outbox` | what a session is made of |
+//! | `doorbell`, `device_tree`, `mmio` | the doorbell |
+//! | `cgroup`, `entropy`, `memory`, `mounts`, `vsock` | what the real machine is made of |
+//! | `sys` | system calls that need `unsafe` |
+//!
+//! Everything that arrives from the runtime process is hostile: it is the function that runs there.
+
+mod cgroup;
+mod device_tree;
+mod doorbell;
+mod entropy;
+mod error;
+pub mod guest_machine;
+pub mod init;
+mod invocations;
+mod log_lines;
+pub mod machine;
+mod memory;
+mod mmio;
+mod mounts;
+mod outbox;
+pub mod runtime_process;
+pub mod session;
+mod sys;
+mod vsock;
+
+pub use error::AgentError;
+pub use init::run_as_init;

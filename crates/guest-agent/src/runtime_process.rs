@@ -1,0 +1,146 @@
+//! The process in which the function runs: started, talked to, listened to.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use firn_protocol::v1::{RuntimeCommand, RuntimeResume};
+use firn_protocol::{FrameDecoder, ProtocolError, frame};
+use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, ioctl_fionbio, read, write};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::thread::set_no_new_privs;
+
+use crate::AgentError;
+use crate::outbox::Outbox;
+
+/// How to start the runtime.
+pub struct RuntimeSpec {
+    /// The program, an absolute path.
+    pub program: PathBuf,
+    /// Its arguments; `--bridge=N` and `--gate=N`, two inherited descriptors, are appended.
+    pub arguments: Vec<OsString>,
+    /// Its whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// User and group to run as; `None` for the agent's own.
+    pub user: Option<u32>,
+    /// An open `cgroup.procs` of the cgroup to move to; `None` to stay.
+    pub cgroup: Option<File>,
+}
+
+/// A runtime that was started. Its output descriptors are not blocking.
+pub struct RuntimeProcess {
+    /// Its process id.
+    pub pid: Pid,
+    /// Readable when the process has ended.
+    pub ended: OwnedFd,
+    /// The stream of messages in both directions.
+    pub bridge: OwnedFd,
+    /// Frames on their way over the bridge.
+    pub commands: Outbox,
+    /// Frames from the bridge.
+    pub reports: FrameDecoder,
+    /// What it prints; `None` once it has closed this.
+    pub stdout: Option<OwnedFd>,
+    /// What it complains; `None` once it has closed this.
+    pub stderr: Option<OwnedFd>,
+    gate: OwnedFd,
+}
+
+impl RuntimeProcess {
+    /// Starts the runtime.
+    ///
+    /// # Errors
+    ///
+    /// If a descriptor or the process cannot be made, or the program cannot be executed.
+    pub fn start(spec: RuntimeSpec) -> Result<Self, AgentError> {
+        Self::try_start(spec).map_err(AgentError::system("start the runtime process"))
+    }
+
+    fn try_start(spec: RuntimeSpec) -> io::Result<Self> {
+        let (bridge, its_bridge) =
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let (its_gate, gate) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stderr, its_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        for descriptor in [&bridge, &stdout, &stderr] {
+            ioctl_fionbio(descriptor, true)?;
+        }
+        // Above the numbers that become standard input, output and error.
+        let inherited = [fcntl_dupfd_cloexec(&its_bridge, 10)?, fcntl_dupfd_cloexec(&its_gate, 10)?];
+        let mut command = Command::new(&spec.program);
+        command.args(&spec.arguments).env_clear().envs(spec.environment).current_dir("/");
+        for (name, descriptor) in ["--bridge", "--gate"].iter().zip(&inherited) {
+            command.arg(format!("{name}={}", std::os::fd::AsRawFd::as_raw_fd(descriptor)));
+        }
+        command.stdin(Stdio::null()).stdout(its_stdout).stderr(its_stderr);
+        if let Some(user) = spec.user {
+            command.uid(user).gid(user);
+        }
+        let cgroup = spec.cgroup;
+        // SAFETY: between fork and exec the closure makes system calls only: no allocation, no lock.
+        unsafe {
+            command.pre_exec(move || {
+                if let Some(procs) = &cgroup {
+                    write(procs, b"0")?;
+                }
+                for descriptor in &inherited {
+                    fcntl_setfd(descriptor, FdFlags::empty())?;
+                }
+                set_no_new_privs(true)?;
+                Ok(())
+            });
+        }
+        let child = command.spawn()?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+        let ended = pidfd_open(pid, PidfdFlags::empty())?;
+        let (commands, reports) = (Outbox::default(), FrameDecoder::new());
+        Ok(Self { pid, ended, bridge, commands, reports, stdout: Some(stdout), stderr: Some(stderr), gate })
+    }
+
+    /// Queues a command and sends as much as the bridge takes.
+    ///
+    /// # Errors
+    ///
+    /// If the command is too long for a frame. That the process is gone is noticed elsewhere.
+    pub fn send(&mut self, command: &RuntimeCommand) -> Result<(), ProtocolError> {
+        self.commands.push(command)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// Sends as much as the bridge takes.
+    pub fn flush(&mut self) {
+        let _ = self.commands.flush(self.bridge.as_fd());
+    }
+
+    /// Lets a quiesced runtime go on, with a new seed.
+    ///
+    /// # Errors
+    ///
+    /// If the process is gone.
+    pub fn open_gate(&self, seed: &[u8]) -> Result<(), AgentError> {
+        let framed = frame(&RuntimeResume { entropy: seed.to_vec() })?;
+        // Shorter than PIPE_BUF into an empty pipe: written at once and as a whole.
+        write(&self.gate, &framed).map_err(AgentError::system("write to the runtime's gate"))?;
+        Ok(())
+    }
+}
+
+/// Reads once from a descriptor that does not block. `None` if nothing is there now; an empty slice at the end.
+pub fn read_some<'buffer>(descriptor: BorrowedFd<'_>, buffer: &'buffer mut [u8]) -> Option<&'buffer [u8]> {
+    loop {
+        match read(descriptor, &mut *buffer) {
+            Ok(count) => return Some(buffer.get(..count).unwrap_or_default()),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return None,
+            // The peer is gone: nothing more will come.
+            Err(_) => return Some(&[]),
+        }
+    }
+}

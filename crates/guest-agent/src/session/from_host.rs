@@ -1,0 +1,99 @@
+//! What the host says.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use firn_protocol::decode;
+use firn_protocol::v1::host_message::Message;
+use firn_protocol::v1::runtime_command::Message as Command;
+use firn_protocol::v1::{HostMessage, Invoke, LoadFunction, PrepareSnapshot, RuntimeCommand, guest_message};
+
+use super::{DEFAULT_READY_LIMIT, HOOKS_LIMIT, Phase, READY_GRACE, Session};
+use crate::AgentError;
+use crate::invocations::error_result;
+use crate::machine::Machine;
+use crate::runtime_process::read_some;
+
+impl<M: Machine> Session<M> {
+    /// Takes bytes off the stream. `false` when the host has closed it.
+    pub(super) fn read_stream(&mut self) -> bool {
+        match read_some(self.stream.as_fd(), &mut self.buffer) {
+            None => true,
+            Some([]) => false,
+            Some(bytes) => {
+                self.inbox.push(bytes);
+                true
+            }
+        }
+    }
+
+    /// Handles complete messages in order, as far as the phase allows.
+    pub(super) fn handle_host_messages(&mut self) -> Result<(), AgentError> {
+        while self.takes_host_messages() {
+            let Some(bytes) = self.inbox.next_message()? else { return Ok(()) };
+            let HostMessage { message } = decode(bytes)?;
+            match (self.phase, message) {
+                (_, None) => self.note("The host sent a message of a kind that this agent does not know."),
+                (_, Some(Message::Resume(record))) => self.resume(&record)?,
+                (Phase::Prepared, Some(Message::SnapshotGo(go))) => self.ring(go.event)?,
+                (Phase::Prepared, Some(_)) => {
+                    return Err(AgentError::Unexpected(
+                        "a resume record must be the first message after a snapshot".into(),
+                    ));
+                }
+                (_, Some(Message::SnapshotGo(_))) => {
+                    self.note("SnapshotGo is ignored: nothing was prepared.")
+                }
+                (_, Some(Message::LoadFunction(load))) => self.load_function(load),
+                (_, Some(Message::PrepareSnapshot(_))) => self.start_quiescing(),
+                (_, Some(Message::Invoke(invoke))) => self.invoke(invoke),
+                (_, Some(Message::CancelInvoke(cancel))) => {
+                    let _ = self.command(Command::CancelInvoke(cancel));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn load_function(&mut self, load: LoadFunction) {
+        if let Err(error) = self.machine.mount_app() {
+            self.say_failed("FIRN_AGENT", &error.to_string());
+            return;
+        }
+        let limit = match load.ready_timeout_ms {
+            0 => DEFAULT_READY_LIMIT,
+            milliseconds => Duration::from_millis(u64::from(milliseconds)),
+        };
+        match self.command(Command::LoadFunction(load)) {
+            Ok(()) => self.ready_deadline = Instant::now().checked_add(limit.saturating_add(READY_GRACE)),
+            Err(reason) => self.say_failed("FIRN_FUNCTION_EXITED", &reason),
+        }
+    }
+
+    fn start_quiescing(&mut self) {
+        match self.command(Command::PrepareSnapshot(PrepareSnapshot {})) {
+            Ok(()) => self.phase = Phase::Quiescing { deadline: Instant::now() + HOOKS_LIMIT },
+            Err(reason) => self.say_failed("FIRN_FUNCTION_EXITED", &reason),
+        }
+    }
+
+    fn invoke(&mut self, invoke: Invoke) {
+        let id = invoke.id;
+        if !self.invocations.start(&invoke, Instant::now()) {
+            self.note(&format!("Invocation {id} is refused: an invocation with this id is running."));
+            return;
+        }
+        if let Err(reason) = self.command(Command::Invoke(invoke)) {
+            self.invocations.finish(id);
+            self.say(guest_message::Message::InvokeResult(error_result(id, "Runtime.ExitError", &reason)));
+        }
+    }
+
+    /// Passes a command on to the runtime; the error says why that is not possible.
+    fn command(&mut self, command: Command) -> Result<(), String> {
+        let Some(runtime) = &mut self.runtime else {
+            return Err("The runtime process has exited. Start the function anew.".into());
+        };
+        runtime.send(&RuntimeCommand { message: Some(command) }).map_err(|error| error.to_string())
+    }
+}

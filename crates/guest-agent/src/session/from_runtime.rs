@@ -1,0 +1,146 @@
+//! What the runtime says, and its end. It is as hostile as the function that it runs.
+
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use firn_protocol::v1::runtime_report::Message as Report;
+use firn_protocol::v1::{GuestMessage, InvokeResult, Resumed, RuntimeReport, guest_message};
+use firn_protocol::{ProtocolError, decode};
+use rustix::process::WaitStatus;
+
+use super::{BRIDGE_CLOSED_LIMIT, Phase, Session};
+use crate::invocations::error_result;
+use crate::machine::Machine;
+use crate::runtime_process::read_some;
+
+impl<M: Machine> Session<M> {
+    /// Takes bytes off the bridge and handles the reports that are complete.
+    pub(super) fn read_bridge(&mut self) {
+        let Some(runtime) = &mut self.runtime else { return };
+        let Some(bytes) = read_some(runtime.bridge.as_fd(), &mut self.buffer) else { return };
+        if bytes.is_empty() {
+            // A process that ends closes its descriptors first: how it ended is known a moment later.
+            self.bridge_closed_deadline = Instant::now().checked_add(BRIDGE_CLOSED_LIMIT);
+            return;
+        }
+        runtime.reports.push(bytes);
+        while let Some(report) = self.next_report() {
+            match report {
+                Ok(RuntimeReport { message: Some(report) }) => self.handle_report(report),
+                Ok(RuntimeReport { message: None }) => {}
+                Err(error) => {
+                    self.kill_runtime(&format!("it broke the protocol of its bridge: {error}"));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn next_report(&mut self) -> Option<Result<RuntimeReport, ProtocolError>> {
+        let bytes = self.runtime.as_mut()?.reports.next_message().transpose()?;
+        Some(bytes.and_then(decode))
+    }
+
+    fn handle_report(&mut self, report: Report) {
+        match (self.phase, report) {
+            (_, Report::RuntimeReady(ready)) => self.say(guest_message::Message::RuntimeReady(ready)),
+            (_, Report::FunctionReady(ready)) => {
+                // A second one says nothing new.
+                if self.ready_deadline.take().is_some() {
+                    self.say(guest_message::Message::FunctionReady(ready));
+                }
+            }
+            (phase, Report::FunctionFailed(failed)) => {
+                self.ready_deadline = None;
+                if matches!(phase, Phase::Quiescing { .. }) {
+                    self.phase = Phase::Running;
+                }
+                self.say_or(guest_message::Message::FunctionFailed(failed), |session| {
+                    session
+                        .say_failed("FIRN_FUNCTION_EXITED", "The function failed with too long a message.");
+                });
+            }
+            (Phase::Quiescing { .. }, Report::Quiesced(_)) => self.finish_preparing(),
+            (Phase::Resuming { .. }, Report::Resumed(_)) => self.finish_resuming(),
+            (_, Report::InvokeResult(result)) => self.handle_result(result),
+            (_, Report::Quiesced(_) | Report::Resumed(_)) => {}
+        }
+    }
+
+    fn handle_result(&mut self, result: InvokeResult) {
+        let id = result.id;
+        if self.invocations.finish(id) {
+            self.say_or(guest_message::Message::InvokeResult(result), |session| {
+                let refused =
+                    error_result(id, "Function.ResponseSizeTooLarge", "The response exceeds 16 MiB.");
+                session.say(guest_message::Message::InvokeResult(refused));
+            });
+        }
+    }
+
+    fn say_or(&mut self, message: guest_message::Message, when_too_long: impl FnOnce(&mut Self)) {
+        if self.outbox.push(&GuestMessage { message: Some(message) }).is_err() {
+            when_too_long(self);
+        }
+    }
+
+    pub(super) fn finish_resuming(&mut self) {
+        self.phase = Phase::Running;
+        let doorbell_count = self.machine.ring_count();
+        self.say(guest_message::Message::Resumed(Resumed { doorbell_count }));
+    }
+
+    /// Stops the runtime for a reason that the host is told.
+    pub(super) fn kill_runtime(&mut self, reason: &str) {
+        if !self.failure_announced {
+            self.failure_announced = true;
+            self.say_failed("FIRN_FUNCTION_EXITED", &format!("The runtime process was stopped: {reason}."));
+        }
+        self.end_runtime(reason);
+    }
+
+    /// Takes in children that have ended, and tells the host if the runtime is among them.
+    pub(super) fn reap(&mut self) {
+        let Some(pid) = self.runtime.as_ref().map(|runtime| runtime.pid) else {
+            // Any process id will do: the machine takes in all children, and none of them is the runtime.
+            self.machine.reap(rustix::process::getpid());
+            return;
+        };
+        let Some(status) = self.machine.reap(pid) else { return };
+        // What it said last is still in the pipes.
+        self.read_output();
+        self.read_bridge();
+        let how = describe(status);
+        if !self.failure_announced && self.runtime.is_some() {
+            self.say_failed("FIRN_FUNCTION_EXITED", &format!("The runtime process {how}."));
+        }
+        self.end_runtime(&format!("Runtime {how}"));
+    }
+
+    /// Forgets the runtime: everything of the function is killed, and whoever waits for it gets an answer.
+    fn end_runtime(&mut self, reason: &str) {
+        let Some(runtime) = self.runtime.take() else { return };
+        if let Err(error) = self.machine.kill(runtime.pid) {
+            self.note(&error.to_string());
+        }
+        self.finish_lines();
+        self.ready_deadline = None;
+        self.bridge_closed_deadline = None;
+        for result in self.invocations.fail_all(Instant::now(), reason) {
+            self.say(guest_message::Message::InvokeResult(result));
+        }
+        match self.phase {
+            Phase::Resuming { .. } => self.finish_resuming(),
+            Phase::Quiescing { .. } => self.phase = Phase::Running,
+            Phase::Running | Phase::Prepared => {}
+        }
+    }
+}
+
+fn describe(status: WaitStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("exited with status {code}"),
+        (_, Some(signal)) => format!("was killed by signal {signal}"),
+        _ => "ended".into(),
+    }
+}
