@@ -1,35 +1,51 @@
 //! The memory of one microVM: a stack of layers over one reservation of address space.
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use crc64fast::Digest as Crc64;
 use serde::{Deserialize, Serialize};
+use vm_memory::{GuestAddress, GuestRegionMmap};
 
 use super::GuestMemory;
+use super::load::{load, no_huge_pages};
+use super::mapping::{Advice, Reservation, host_page_size};
+use super::plan::{Plan, PlannedLayer};
 use crate::error::{ErrorCode, Result, VmmError};
-use crate::layer::{Digest, LayerFile};
+use crate::layer::{Digest, GRANULE, LayerFile, MAP_THRESHOLD, StackView, corrupt, hex};
+use crate::layout::{MEMORY_BASE, MEMORY_GRANULE, MEMORY_MAX};
+
+/// Most layers' mappings of one microVM. Each can split a mapping in three, and a process may have 65,530 of them
+/// (vm.max_map_count), devices, stacks and libraries included.
+const MAPPINGS_MAX: u64 = 24 << 10;
+/// How much is digested at a time, bytes.
+const DIGEST_CHUNK: usize = 1 << 20;
 
 /// How guest memory is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuestMemoryOptions {
     /// Bytes, a multiple of [`crate::layout::MEMORY_GRANULE`], at most [`crate::layout::MEMORY_MAX`].
     pub size: u64,
-    /// Record what the VMM itself writes, in a bitmap of 4 KiB granules: for tests that check the difference.
+    /// Record what the VMM itself writes, in granules of 4 KiB: for tests that check the difference.
     pub track_writes: bool,
 }
 
-/// How a layer is brought into memory.
+/// How layers are brought into memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Runs of at least this many bytes are mapped, shorter ones copied. `None`: chosen by the kind of layer.
+    /// Runs of at least this many bytes are mapped, shorter ones copied. `None`: all of a base is mapped, so that clones share it,
+    /// and of other layers the runs of at least [`MAP_THRESHOLD`].
     pub map_threshold: Option<u64>,
 }
 
 /// What bringing layers into memory took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadReport {
-    /// Bytes that are now a private mapping of a layer file.
+    /// Bytes that were mapped, private, from layer files.
     pub mapped_bytes: u64,
-    /// Bytes read from layer files into private memory.
+    /// Bytes that were read from layer files into private memory.
     pub copied_bytes: u64,
-    /// Bytes that an explicit zero extent cleared.
+    /// Bytes that explicit zero extents cleared.
     pub zeroed_bytes: u64,
     /// Calls of mmap.
     pub map_calls: u64,
@@ -37,63 +53,256 @@ pub struct LoadReport {
     pub read_calls: u64,
 }
 
+impl LoadReport {
+    fn add(&mut self, other: &Self) {
+        self.mapped_bytes += other.mapped_bytes;
+        self.copied_bytes += other.copied_bytes;
+        self.zeroed_bytes += other.zeroed_bytes;
+        self.map_calls += other.map_calls;
+        self.read_calls += other.read_calls;
+    }
+}
+
+/// How pages are made present ahead of their first use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Populate {
+    /// For reading: still shared with the layer's file.
+    Read,
+    /// For writing: private to this microVM.
+    Write,
+}
+
 /// Guest memory mapped from a stack of layers: zero, base, diff, diff.
+///
+/// Pages are private: what the guest writes changes no file. The mapping outlives the stack for as long as a [`GuestMemory`] is left.
 #[derive(Debug)]
-pub struct MemoryStack {}
+pub struct MemoryStack {
+    // Dropped before the reservation, which is unmapped only if no handle of it is left.
+    guest_memory: GuestMemory,
+    reservation: Reservation,
+    page_size: u64,
+    layers: Vec<(LayerFile, Digest)>,
+    report: LoadReport,
+}
 
 impl MemoryStack {
-    /// Empty memory, for a regular boot.
-    pub fn anonymous(_options: GuestMemoryOptions) -> Result<Self> {
-        Err(VmmError::new(ErrorCode::Memory, "guest memory is not there yet"))
+    /// Memory of zeros, for a regular boot.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Config`] if the size is out of range, [`ErrorCode::Memory`] if the host has not the address space.
+    pub fn anonymous(options: GuestMemoryOptions) -> Result<Self> {
+        Self::with_page_size(options, host_page_size())
     }
 
-    /// Memory as the layers describe it, each with its digest; the first has no parent, each other one has the
-    /// digest before it as its parent.
-    pub fn from_layers(options: GuestMemoryOptions, _layers: Vec<(LayerFile, Digest)>) -> Result<Self> {
-        Self::anonymous(options)
+    /// As [`Self::anonymous`], with mappings only of whole pages of this size, a multiple of the host's.
+    pub(crate) fn with_page_size(options: GuestMemoryOptions, page_size: u64) -> Result<Self> {
+        let size = options.size;
+        let length = match usize::try_from(size) {
+            Ok(length) if (1..=MEMORY_MAX).contains(&size) && size.is_multiple_of(MEMORY_GRANULE) => length,
+            _ => {
+                return Err(VmmError::new(
+                    ErrorCode::Config,
+                    format!(
+                        "guest memory of {size} bytes is not a multiple of {MEMORY_GRANULE} up to {MEMORY_MAX} bytes"
+                    ),
+                ));
+            }
+        };
+        let doing = || format!("reserving {size} bytes of address space for guest memory");
+        let reservation = Reservation::new(length, options.track_writes)
+            .map_err(VmmError::wrap(ErrorCode::Memory, doing()))?;
+        let region =
+            GuestRegionMmap::with_arc(reservation.region(), GuestAddress(MEMORY_BASE)).ok_or_else(|| {
+                VmmError::new(ErrorCode::Memory, "guest memory ends past the guest's address space")
+            })?;
+        let guest_memory = GuestMemory::from_arc_regions(vec![Arc::new(region)])
+            .map_err(VmmError::wrap(ErrorCode::Memory, doing()))?;
+        let stack =
+            Self { guest_memory, reservation, page_size, layers: Vec::new(), report: LoadReport::default() };
+        stack.protect()?;
+        Ok(stack)
     }
 
-    /// Lays one more layer over memory in which nothing has run since the layers below were loaded.
+    /// Memory as the layers describe it, each with its digest. The first has no parent; the parent of each other one is the one
+    /// before it.
+    ///
+    /// # Errors
+    /// As [`Self::anonymous`] and [`Self::push_with`].
+    pub fn from_layers(options: GuestMemoryOptions, layers: Vec<(LayerFile, Digest)>) -> Result<Self> {
+        let mut stack = Self::anonymous(options)?;
+        stack.push_with(layers, &LoadOptions::default())?;
+        stack.protect()?;
+        Ok(stack)
+    }
+
+    /// Lays one more layer over the memory, as [`Self::push_with`].
+    ///
+    /// # Errors
+    /// As [`Self::push_with`].
     pub fn push(&mut self, layer: LayerFile, digest: Digest) -> Result<LoadReport> {
         self.push_with(vec![(layer, digest)], &LoadOptions::default())
     }
 
-    /// Lays several layers over memory at once: what an upper one hides of a lower one is never loaded.
+    /// Lays layers over the memory, the lowest first, each with its digest. Nothing may have run in it, nor written to it, since the
+    /// layers below were loaded: that would show through. What an upper layer hides of a lower one is not loaded.
+    ///
+    /// The mappings that this adds are not exempt from core dumps and forks, as the rest of memory is: exempting each costs a tenth
+    /// of making it. A process that pushes after [`Self::from_layers`] is not dumpable and does not fork.
+    ///
+    /// # Errors
+    /// [`ErrorCode::SnapshotCorrupt`] if a layer is of another memory size or not made for the layer below it, or if a file has
+    /// shrunk. Memory is then as it was in the first case, and unusable in the other. [`ErrorCode::Memory`] if a mapping or
+    /// a read failed; memory is unusable.
     pub fn push_with(
         &mut self,
-        _layers: Vec<(LayerFile, Digest)>,
-        _options: &LoadOptions,
+        layers: Vec<(LayerFile, Digest)>,
+        options: &LoadOptions,
     ) -> Result<LoadReport> {
-        Err(VmmError::new(ErrorCode::Memory, "guest memory is not there yet"))
+        let mut below = self.top_digest();
+        for (layer, digest) in &layers {
+            self.check_layer(layer, below)?;
+            below = Some(*digest);
+        }
+        let files: Vec<&LayerFile> = layers.iter().map(|(layer, _)| layer).collect();
+        let planned: Vec<PlannedLayer<'_>> = files
+            .iter()
+            .map(|layer| PlannedLayer {
+                extents: layer.extents(),
+                map_threshold: options.map_threshold.unwrap_or(match layer.parent() {
+                    Some(_) => MAP_THRESHOLD,
+                    None => GRANULE,
+                }),
+            })
+            .collect();
+        let mappings_left = MAPPINGS_MAX.saturating_sub(self.report.map_calls);
+        let plan = Plan::new(&planned, self.page_size, usize::try_from(mappings_left).unwrap_or(usize::MAX));
+        let report = load(&self.reservation, &files, plan)?;
+        self.report.add(&report);
+        self.layers.extend(layers);
+        Ok(report)
+    }
+
+    /// Makes pages present before they are used. The ranges are in bytes from the start of guest memory, and are widened to whole
+    /// pages.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Memory`] if a range is not in guest memory, or the kernel has not the memory or the call (Linux 5.14).
+    pub fn populate(&self, ranges: &[Range<u64>], how: Populate) -> Result<()> {
+        let advice = match how {
+            Populate::Read => Advice::PopulateRead,
+            Populate::Write => Advice::PopulateWrite,
+        };
+        for range in ranges {
+            let start = range.start - range.start % self.page_size;
+            let end = range.end.checked_next_multiple_of(self.page_size).unwrap_or(u64::MAX);
+            self.reservation.advise(start, end.saturating_sub(start), advice).map_err(VmmError::wrap(
+                ErrorCode::Memory,
+                format!("populating guest memory from {start:#x} to {end:#x}"),
+            ))?;
+        }
+        Ok(())
     }
 
     /// Memory for devices: the same pages, not a copy.
     pub fn guest_memory(&self) -> GuestMemory {
-        GuestMemory::default()
+        self.guest_memory.clone()
     }
 
-    /// Where memory starts in this process, for KVM_SET_USER_MEMORY_REGION. Aligned to 2 MiB.
+    /// Where memory starts in this process, for KVM_SET_USER_MEMORY_REGION. A multiple of 2 MiB.
     pub fn host_address(&self) -> *mut u8 {
-        std::ptr::null_mut()
+        self.reservation.address()
     }
 
     /// Bytes.
     pub fn size(&self) -> u64 {
-        0
+        self.reservation.length() as u64
     }
 
     /// What loading all layers so far took.
     pub fn report(&self) -> LoadReport {
-        LoadReport::default()
+        self.report
     }
 
     /// The digest of the topmost layer, if there is one.
     pub fn top_digest(&self) -> Option<Digest> {
-        None
+        self.layers.last().map(|(_, digest)| *digest)
     }
 
-    /// CRC-64 of all bytes. Reads all memory.
-    pub fn content_digest(&self) -> u64 {
-        0
+    /// CRC-64 of all bytes, by which two memories can be told apart. Reads, and so makes present, all memory: for tests.
+    ///
+    /// # Errors
+    /// None that memory of a valid size can run into.
+    pub fn content_digest(&self) -> Result<u64> {
+        let mut crc = Crc64::new();
+        let mut bytes = vec![0; DIGEST_CHUNK];
+        for offset in (0..self.size()).step_by(DIGEST_CHUNK) {
+            self.reservation
+                .copy_out(offset, &mut bytes)
+                .map_err(VmmError::wrap(ErrorCode::Memory, "digesting guest memory"))?;
+            crc.write(&bytes);
+        }
+        Ok(crc.sum64())
+    }
+
+    /// The ranges, in granules of 4 KiB, that the VMM has written to since the last [`Self::forget_writes`]; none unless writes
+    /// are tracked.
+    pub fn written_ranges(&self) -> Vec<Range<u64>> {
+        let region = self.reservation.region();
+        let Some(bitmap) = region.bitmap() else { return Vec::new() };
+        let granules = (0..bitmap.len()).filter(|index| bitmap.is_bit_set(*index)).map(|index| index as u64);
+        granules
+            .map(|index| index * GRANULE..(index + 1) * GRANULE)
+            .collect::<crate::layer::RangeSet>()
+            .into_ranges()
+    }
+
+    /// Starts a new record of writes.
+    pub fn forget_writes(&self) {
+        if let Some(bitmap) = self.reservation.region().bitmap() {
+            bitmap.reset();
+        }
+    }
+
+    /// What the layers hold.
+    pub(crate) fn view(&self) -> StackView<'_> {
+        StackView::new(self.layers.iter().map(|(layer, _)| layer))
+    }
+
+    /// The mapping.
+    pub(crate) fn reservation(&self) -> &Reservation {
+        &self.reservation
+    }
+
+    fn check_layer(&self, layer: &LayerFile, below: Option<Digest>) -> Result<()> {
+        if layer.memory_size() != self.size() {
+            return Err(corrupt(format!(
+                "it is of {} bytes of guest memory, and this microVM has {}",
+                layer.memory_size(),
+                self.size()
+            )));
+        }
+        if layer.parent() != below {
+            let name = |digest: Option<Digest>| digest.map_or("no layer".to_owned(), |digest| hex(&digest));
+            return Err(corrupt(format!(
+                "it is a difference to {}, and would be laid over {}",
+                name(layer.parent()),
+                name(below)
+            )));
+        }
+        Ok(())
+    }
+
+    /// Sets what is to hold for all of memory. New mappings do not inherit it.
+    fn protect(&self) -> Result<()> {
+        let set = |advice| match self.reservation.advise(0, self.size(), advice) {
+            // A kernel that was built without KSM knows no such advice, and merges nothing.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+            other => other,
+        };
+        set(Advice::DontFork)
+            .and_then(|()| set(Advice::DontDump))
+            .and_then(|()| set(Advice::Unmergeable))
+            .and_then(|()| no_huge_pages(&self.reservation, 0, self.size()))
+            .map_err(VmmError::wrap(ErrorCode::Memory, "advising the kernel about guest memory"))
     }
 }

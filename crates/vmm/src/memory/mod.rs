@@ -3,15 +3,18 @@
 //! | module | what |
 //! |---|---|
 //! | [`guest`] | [`MemoryStack`]: the stack of layers, and memory as devices and KVM see it |
-//! | `plan` | which parts of which layer are mapped, copied or zeroed |
+//! | `plan` | which parts of which layer are mapped, copied or cleared |
 //! | `load` | carries a plan out, with as few system calls as it can |
 //! | `mapping` | the only unsafe code: system calls on the reservation and bounded access to it |
 
 pub mod guest;
+mod load;
+pub(crate) mod mapping;
+mod plan;
 
 use vm_memory::bitmap::AtomicBitmap;
 
-pub use guest::{GuestMemoryOptions, LoadOptions, LoadReport, MemoryStack};
+pub use guest::{GuestMemoryOptions, LoadOptions, LoadReport, MemoryStack, Populate};
 
 /// Guest memory as the devices see it: one region at [`crate::layout::MEMORY_BASE`]. The bitmap, if there is one, records what
 /// the VMM itself writes, which the KVM dirty log does not see.

@@ -1,0 +1,108 @@
+//! A set of offsets of guest memory, as sorted ranges that do not touch.
+
+use std::ops::Range;
+
+/// Sorted, non-empty ranges with gaps between them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RangeSet {
+    ranges: Vec<Range<u64>>,
+}
+
+impl RangeSet {
+    /// The ranges, sorted.
+    pub fn ranges(&self) -> &[Range<u64>] {
+        &self.ranges
+    }
+
+    /// The ranges, sorted.
+    pub fn into_ranges(self) -> Vec<Range<u64>> {
+        self.ranges
+    }
+
+    /// Sum of the lengths.
+    pub fn length(&self) -> u64 {
+        self.ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum()
+    }
+
+    /// Adds a range that starts at or after the start of every range so far.
+    pub fn append(&mut self, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        match self.ranges.last_mut() {
+            Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
+            _ => self.ranges.push(range),
+        }
+    }
+
+    /// This set and the ranges, which are sorted by their start.
+    pub fn union(&self, ranges: impl IntoIterator<Item = Range<u64>>) -> Self {
+        let mut result = Self::default();
+        let mut mine = self.ranges.iter().cloned().peekable();
+        for range in ranges {
+            while let Some(before) = mine.next_if(|own| own.start <= range.start) {
+                result.append(before);
+            }
+            result.append(range);
+        }
+        mine.for_each(|own| result.append(own));
+        result
+    }
+
+    /// Calls `part` with each part of the range that is not in the set, in order.
+    pub fn for_each_gap(&self, range: Range<u64>, mut part: impl FnMut(Range<u64>)) {
+        let first = self.ranges.partition_point(|own| own.end <= range.start);
+        let mut at = range.start;
+        for own in self.ranges.iter().skip(first).take_while(|own| own.start < range.end) {
+            if own.start > at {
+                part(at..own.start);
+            }
+            at = own.end;
+        }
+        if at < range.end {
+            part(at..range.end);
+        }
+    }
+}
+
+impl FromIterator<Range<u64>> for RangeSet {
+    /// From ranges that are sorted by their start.
+    fn from_iter<T: IntoIterator<Item = Range<u64>>>(ranges: T) -> Self {
+        let mut set = Self::default();
+        ranges.into_iter().for_each(|range| set.append(range));
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ranges() -> impl Strategy<Value = Vec<Range<u64>>> {
+        proptest::collection::vec((0u64..60, 1u64..9), 0..12).prop_map(|pairs| {
+            let mut ranges: Vec<_> = pairs.into_iter().map(|(start, length)| start..start + length).collect();
+            ranges.sort_by_key(|range| range.start);
+            ranges
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_union_holds_what_either_holds_and_gaps_are_the_rest(a in ranges(), b in ranges()) {
+            let set: RangeSet = a.iter().cloned().collect();
+            let union = set.union(b.iter().cloned());
+            let held = |offset: u64| a.iter().chain(&b).any(|range| range.contains(&offset));
+            for pair in union.ranges().windows(2) {
+                prop_assert!(pair[0].end < pair[1].start);
+            }
+            let mut gaps = Vec::new();
+            union.for_each_gap(0..80, |gap| gaps.push(gap));
+            for offset in 0..80 {
+                prop_assert_eq!(union.ranges().iter().any(|range| range.contains(&offset)), held(offset));
+                prop_assert_eq!(gaps.iter().any(|range| range.contains(&offset)), !held(offset));
+            }
+            prop_assert_eq!(union.length(), (0..80).filter(|offset| held(*offset)).count() as u64);
+        }
+    }
+}
