@@ -12,6 +12,8 @@ export interface CommandOptions {
   timeoutMs?: number;
   /** Pass the output on to this terminal instead of returning it. */
   inherit?: boolean;
+  /** Pass the output on to this terminal as well as returning it. */
+  echo?: boolean;
   /** Resolve whatever the exit status is. */
   allowFailure?: boolean;
 }
@@ -55,6 +57,10 @@ export async function run(
   const stderr: Buffer[] = [];
   child.stdout?.on("data", (chunk: Buffer) => stdout.push(chunk));
   child.stderr?.on("data", (chunk: Buffer) => stderr.push(chunk));
+  if (options.echo === true) {
+    child.stdout?.pipe(process.stdout, { end: false });
+    child.stderr?.pipe(process.stderr, { end: false });
+  }
   // A command that ends without reading its input breaks the pipe; its exit status tells the story.
   child.stdin?.on("error", () => undefined);
   child.stdin?.end(options.input);

@@ -1,0 +1,38 @@
+import { join } from "node:path";
+import { run } from "./command.ts";
+import { repository } from "./machine.ts";
+import { main } from "./main.ts";
+import { step } from "./progress.ts";
+import { armTarget, cargo } from "./rust.ts";
+import { scriptEnvironment, turbo } from "./steps/builds.ts";
+import { installSystemPackages } from "./steps/system-packages.ts";
+
+const bin = join(repository, "node_modules", ".bin");
+
+// Everything that is judged without running it. All of it is looked at, so that one run names all that is wrong.
+await main(async () => {
+  await step("system packages", installSystemPackages);
+  const clippy = ["clippy", "--workspace", "--all-targets", "--quiet"];
+  const warnings = ["--", "--deny", "warnings"];
+  const checks: [string, () => Promise<unknown>][] = [
+    ["lint", () => tool("biome", ["check", "--error-on-warnings", "."])],
+    ["Rust format", () => cargo(["fmt", "--all", "--check"])],
+    ["clippy", () => cargo([...clippy, ...warnings])],
+    ["clippy for ARM", () => cargo([...clippy, "--target", armTarget, ...warnings])],
+    ["types of setup and the rig", () => tool("tsc", ["--noEmit", "-p", "setup"])],
+    ["types of the packages", () => turbo("typecheck")],
+  ];
+  let failed = 0;
+  for (const [name, check] of checks) {
+    await step(name, async () => void (await check())).catch((error: Error) => {
+      failed += 1;
+      console.error(error.message);
+    });
+  }
+  if (failed > 0) console.error(`\n✗ ${failed} of ${checks.length} checks failed.`);
+  return failed === 0 ? 0 : 1;
+});
+
+async function tool(name: string, args: readonly string[]): Promise<void> {
+  await run(join(bin, name), args, { cwd: repository, env: scriptEnvironment() });
+}

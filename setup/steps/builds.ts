@@ -1,0 +1,71 @@
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { buildRuntimeImage, kernelPath, type RuntimeImage } from "../../guest-images/images.ts";
+import { run } from "../command.ts";
+import { repository } from "../machine.ts";
+import { armTarget, cargo, rustEnvironment, targetDirectory } from "../rust.ts";
+
+const bin = join(repository, "node_modules", ".bin");
+const buildTimeoutMs = 40 * 60_000;
+
+/** The environment of npm scripts: Node.js 24 of this repository, Debian's Rust, no reports to anybody. */
+export function scriptEnvironment(): Record<string, string | undefined> {
+  const rust = rustEnvironment();
+  return { ...rust, PATH: `${bin}:${rust.PATH}`, TURBO_TELEMETRY_DISABLED: "1", DO_NOT_TRACK: "1" };
+}
+
+/** Runs a task of every package, in the order of their dependencies. */
+export async function turbo(task: string): Promise<undefined> {
+  const args = ["run", task, "--env-mode=loose", "--ui=stream", "--output-logs=errors-only"];
+  await run(join(bin, "turbo"), args, { cwd: repository, env: scriptEnvironment(), timeoutMs: buildTimeoutMs });
+  return undefined;
+}
+
+/** Runs a script of one package. */
+export async function packageScript(name: string, script: string): Promise<undefined> {
+  const args = ["run", script, "--silent", "--workspace", name];
+  await run("npm", args, { cwd: repository, env: scriptEnvironment(), timeoutMs: buildTimeoutMs });
+  return undefined;
+}
+
+/**
+ * Builds the binding and `firn-vmm` for ARM. turbo knows only the files of a package, not the crates that this one is made
+ * of; cargo knows all.
+ */
+export function buildBinding(): Promise<undefined> {
+  return packageScript("@firn/vmm-napi", "build");
+}
+
+/** Builds what the runtime image is made of, and the image. */
+export async function buildGuest(): Promise<RuntimeImage> {
+  await cargo(["build", "--release", "--target", armTarget, "--package", "firn-guest-agent"]);
+  await packageScript("@firn/guest", "build");
+  await packageScript("@firn/guest", "build:addon");
+  const guest = join(repository, "packages", "guest", "dist");
+  return buildRuntimeImage({
+    agent: join(targetDirectory(), armTarget, "release", "firn-agent"),
+    runtime: join(guest, "runtime.js"),
+    reseedAddon: join(guest, "addon", "linux-arm64", "reseed.node"),
+  });
+}
+
+/**
+ * The variables by which tests and the invoke server find the images. They are also written to a file of this checkout, for
+ * `setup/arm-runner`.
+ */
+export async function publishImages(image: RuntimeImage): Promise<Record<string, string>> {
+  const stock = await kernelPath("debian");
+  const env = {
+    FIRN_GUEST_KERNEL: image.kernel,
+    FIRN_GUEST_ROOTFS: image.rootfs,
+    FIRN_STOCK_KERNEL: stock.image,
+    FIRN_STOCK_INITRD: stock.initrd ?? "",
+  };
+  const directory = join(repository, ".cache");
+  await mkdir(directory, { recursive: true });
+  const lines = Object.entries(env).map(([name, value]) => `${name}=${value}\n`);
+  const temporary = join(directory, `images.env.${process.pid}`);
+  await writeFile(temporary, lines.join(""));
+  await rename(temporary, join(directory, "images.env"));
+  return env;
+}

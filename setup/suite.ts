@@ -1,0 +1,70 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type CommandOptions, run } from "./command.ts";
+import { repository } from "./machine.ts";
+import { readCargoResults, readTapResults, readVitestReport, type SuiteResult } from "./results.ts";
+import { rustEnvironment } from "./rust.ts";
+import { scriptEnvironment } from "./steps/builds.ts";
+
+/** A suite that ran, under the name by which the summary calls it. */
+export interface NamedResult extends SuiteResult {
+  name: string;
+}
+
+const suiteTimeoutMs = 45 * 60_000;
+
+/** Runs tests with `cargo test`; every test binary runs, whatever an earlier one came to. */
+export async function cargoSuite(
+  name: string,
+  args: readonly string[],
+  env: CommandOptions["env"] = {},
+): Promise<NamedResult> {
+  console.log(`\n▶ ${name}: cargo test ${args.join(" ")}`);
+  const outcome = await run("/usr/bin/cargo", ["test", "--no-fail-fast", ...args], {
+    cwd: repository,
+    env: { ...rustEnvironment(), ...env, CARGO_TERM_COLOR: "never" },
+    echo: true,
+    allowFailure: true,
+    timeoutMs: suiteTimeoutMs,
+  });
+  return judge(name, outcome.status, readCargoResults(outcome.stdout));
+}
+
+/** Runs tests with vitest. */
+export async function vitestSuite(
+  name: string,
+  args: readonly string[],
+  env: CommandOptions["env"] = {},
+): Promise<NamedResult> {
+  console.log(`\n▶ ${name}: vitest run ${args.join(" ")}`);
+  const scratch = await mkdtemp(join(tmpdir(), "firn-vitest-"));
+  try {
+    const file = join(scratch, "report.json");
+    const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+    const outcome = await run(join(repository, "node_modules", ".bin", "vitest"), ["run", ...args, ...reporters], {
+      cwd: repository,
+      env: { ...scriptEnvironment(), ...env },
+      echo: true,
+      allowFailure: true,
+      timeoutMs: suiteTimeoutMs,
+    });
+    const report = await readFile(file, "utf8").catch(() => '{"testResults":[]}');
+    return judge(name, outcome.status, readVitestReport(report));
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Judges tests that ran on the ARM host with Node.js's own test runner. */
+export function tapSuite(name: string, status: number, output: string): NamedResult {
+  return judge(name, status, readTapResults(output));
+}
+
+// A suite that fails without a failed test did not build or did not end: that is a failure like any other. So is one in
+// which no test ran.
+function judge(name: string, status: number, result: SuiteResult): NamedResult {
+  const ran = result.passed + result.failed + result.skipped.length > 0;
+  const broken = result.failed === 0 && (status !== 0 || !ran);
+  return { name, ...result, failed: result.failed + (broken ? 1 : 0) };
+}
