@@ -16,11 +16,7 @@ pub(super) struct Console {
 impl Console {
     /// `file` must not block. Without a file, everything is discarded (and not counted as lost).
     pub(super) fn new(file: Option<File>) -> Self {
-        Self {
-            file,
-            line: Vec::new(),
-            dropped: 0,
-        }
+        Self { file, line: Vec::new(), dropped: 0 }
     }
 
     pub(super) fn dropped(&self) -> u64 {

@@ -60,10 +60,9 @@ impl Doorbell {
                 self.state.detail = detail;
                 MmioOutcome::Done
             }
-            Some((EVENT, event)) if !self.leaf && EVENTS.contains(&event) => MmioOutcome::Doorbell {
-                event,
-                detail: self.state.detail,
-            },
+            Some((EVENT, event)) if !self.leaf && EVENTS.contains(&event) => {
+                MmioOutcome::Doorbell { event, detail: self.state.detail }
+            }
             _ => MmioOutcome::Done,
         }
     }

@@ -14,8 +14,5 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
         return Ok(bytes);
     }
     let error = io::Error::last_os_error();
-    Err(VmmError::new(
-        ErrorCode::Io,
-        format!("getting random bytes from the kernel: {error}"),
-    ))
+    Err(VmmError::new(ErrorCode::Io, format!("getting random bytes from the kernel: {error}")))
 }

@@ -47,15 +47,8 @@ const LEVEL_HIGH: u32 = 4;
 /// PPIs of the secure, non-secure, virtual and hypervisor timers, in the order of the binding.
 const TIMER_PPIS: [u32; 4] = [13, 14, 11, 10];
 
-const VIRTIO_SLOTS: [Slot; 7] = [
-    Slot::RootDisk,
-    Slot::AppDisk,
-    Slot::Vsock,
-    Slot::Scratch,
-    Slot::Net,
-    Slot::Rng,
-    Slot::Balloon,
-];
+const VIRTIO_SLOTS: [Slot; 7] =
+    [Slot::RootDisk, Slot::AppDisk, Slot::Vsock, Slot::Scratch, Slot::Net, Slot::Rng, Slot::Balloon];
 
 /// Makes the flattened device tree.
 ///
@@ -71,23 +64,14 @@ pub fn device_tree(options: &FdtOptions) -> Result<Vec<u8>> {
             format!("a microVM with {count} vCPUs was asked for; choose 1 to {VCPUS_MAX}"),
         ));
     }
-    let ram_size = options
-        .memory_size
-        .checked_sub(SYSTEM_AREA_SIZE)
-        .filter(|size| *size > 0)
-        .ok_or_else(|| {
+    let ram_size =
+        options.memory_size.checked_sub(SYSTEM_AREA_SIZE).filter(|size| *size > 0).ok_or_else(|| {
             VmmError::new(
                 ErrorCode::Config,
-                format!(
-                    "guest memory of {} bytes leaves no RAM beside the system area",
-                    options.memory_size
-                ),
+                format!("guest memory of {} bytes leaves no RAM beside the system area", options.memory_size),
             )
         })?;
-    let seeds = Seeds {
-        rng: entropy::random()?,
-        kaslr: entropy::random()?,
-    };
+    let seeds = Seeds { rng: entropy::random()?, kaslr: entropy::random()? };
     write_tree(options, ram_size, &seeds)
         .map_err(VmmError::wrap(ErrorCode::Config, "writing the device tree"))
 }
@@ -127,10 +111,7 @@ fn write_tree(options: &FdtOptions, ram_size: u64, seeds: &Seeds) -> Written<Vec
 fn chosen(fdt: &mut FdtWriter, options: &FdtOptions, seeds: &Seeds) -> Written {
     let node = fdt.begin_node("chosen")?;
     fdt.property_string("bootargs", &options.command_line)?;
-    fdt.property_string(
-        "stdout-path",
-        &format!("/{}", node_name("serial", Slot::Serial.address())),
-    )?;
+    fdt.property_string("stdout-path", &format!("/{}", node_name("serial", Slot::Serial.address())))?;
     fdt.property("rng-seed", &seeds.rng)?;
     fdt.property("kaslr-seed", &seeds.kaslr)?;
     if let Some((address, size)) = options.initrd {
@@ -184,10 +165,7 @@ fn gic(fdt: &mut FdtWriter, options: &FdtOptions) -> Written {
     fdt.property_u32("#interrupt-cells", 3)?;
     fdt.property_u32("#address-cells", 0)?;
     let [second_base, second_size] = second_frame;
-    fdt.property_array_u64(
-        "reg",
-        &[GIC_DISTRIBUTOR, GIC_DISTRIBUTOR_SIZE, second_base, second_size],
-    )?;
+    fdt.property_array_u64("reg", &[GIC_DISTRIBUTOR, GIC_DISTRIBUTOR_SIZE, second_base, second_size])?;
     fdt.property_phandle(GIC_PHANDLE)?;
     fdt.end_node(node)
 }
@@ -266,10 +244,7 @@ fn node_name(name: &str, address: u64) -> String {
 }
 
 fn compatible(fdt: &mut FdtWriter, names: &[&str]) -> Written {
-    fdt.property_string_list(
-        "compatible",
-        names.iter().map(|name| (*name).to_owned()).collect(),
-    )
+    fdt.property_string_list("compatible", names.iter().map(|name| (*name).to_owned()).collect())
 }
 
 fn frame(fdt: &mut FdtWriter, slot: Slot, size: u64) -> Written {
@@ -287,13 +262,7 @@ mod tests {
 
     fn options(gic: GicVersion, vcpus: Vec<u64>) -> FdtOptions {
         let initrd = Some((RAM_BASE + 0x10_0000, 0x1234));
-        FdtOptions {
-            vcpus,
-            memory_size: MEMORY_MIN,
-            command_line: "console=ttyS0".into(),
-            gic,
-            initrd,
-        }
+        FdtOptions { vcpus, memory_size: MEMORY_MIN, command_line: "console=ttyS0".into(), gic, initrd }
     }
 
     fn contains(tree: &[u8], bytes: &[u8]) -> bool {
@@ -313,23 +282,14 @@ mod tests {
                 Slot::Generation => GENERATION_ID_ADDRESS,
                 _ => slot.address(),
             };
-            assert!(
-                contains(&tree, format!("@{address:x}\0").as_bytes()),
-                "{slot:?} is missing"
-            );
+            assert!(contains(&tree, format!("@{address:x}\0").as_bytes()), "{slot:?} is missing");
         }
         for slot in VIRTIO_SLOTS {
-            assert!(
-                contains(&tree, &cells(&[SPI, slot.spi(), EDGE_RISING])),
-                "{slot:?} has no interrupt"
-            );
+            assert!(contains(&tree, &cells(&[SPI, slot.spi(), EDGE_RISING])), "{slot:?} has no interrupt");
         }
         assert!(contains(&tree, b"cpu@0\0") && contains(&tree, b"cpu@1\0"));
         assert!(contains(&tree, b"/serial@a010000\0"));
-        assert!(
-            contains(&tree, &cells(&[0, 0x8020_0000, 0, 0x07e0_0000])),
-            "memory without the system area"
-        );
+        assert!(contains(&tree, &cells(&[0, 0x8020_0000, 0, 0x07e0_0000])), "memory without the system area");
     }
 
     #[test]
@@ -349,20 +309,9 @@ mod tests {
     fn out_of_range_options_are_errors() {
         let no_vcpu = device_tree(&options(GicVersion::V3, vec![])).unwrap_err();
         let too_many = device_tree(&options(GicVersion::V3, (0..9).collect())).unwrap_err();
-        let no_ram = FdtOptions {
-            memory_size: SYSTEM_AREA_SIZE,
-            ..options(GicVersion::V3, vec![0])
-        };
-        let nul = FdtOptions {
-            command_line: "a\0b".into(),
-            ..options(GicVersion::V3, vec![0])
-        };
-        for error in [
-            no_vcpu,
-            too_many,
-            device_tree(&no_ram).unwrap_err(),
-            device_tree(&nul).unwrap_err(),
-        ] {
+        let no_ram = FdtOptions { memory_size: SYSTEM_AREA_SIZE, ..options(GicVersion::V3, vec![0]) };
+        let nul = FdtOptions { command_line: "a\0b".into(), ..options(GicVersion::V3, vec![0]) };
+        for error in [no_vcpu, too_many, device_tree(&no_ram).unwrap_err(), device_tree(&nul).unwrap_err()] {
             assert_eq!(error.code, ErrorCode::Config);
         }
     }

@@ -20,10 +20,7 @@ pub(super) struct Interrupts {
 
 impl Interrupts {
     pub(super) fn new(line: Arc<dyn InterruptLine>) -> Arc<Self> {
-        Arc::new(Self {
-            line,
-            raised: AtomicU64::new(0),
-        })
+        Arc::new(Self { line, raised: AtomicU64::new(0) })
     }
 
     /// Number of interrupts raised.
@@ -41,20 +38,13 @@ pub(super) struct SlotInterrupt {
 
 impl SlotInterrupt {
     pub(super) fn new(interrupts: &Arc<Interrupts>, slot: Slot) -> Self {
-        Self {
-            interrupts: Arc::clone(interrupts),
-            slot,
-            armed: AtomicBool::new(true),
-        }
+        Self { interrupts: Arc::clone(interrupts), slot, armed: AtomicBool::new(true) }
     }
 
     /// An interrupt that swallows raises until [`SlotInterrupt::arm`]: for devices whose constructor raises what was
     /// pending, which a restored interrupt controller already knows.
     pub(super) fn disarmed(interrupts: &Arc<Interrupts>, slot: Slot) -> Self {
-        Self {
-            armed: AtomicBool::new(false),
-            ..Self::new(interrupts, slot)
-        }
+        Self { armed: AtomicBool::new(false), ..Self::new(interrupts, slot) }
     }
 
     pub(super) fn arm(&self) {

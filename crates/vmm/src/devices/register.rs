@@ -13,7 +13,5 @@ pub(super) fn read(data: &mut [u8], offset: u64, register: impl FnOnce(u64) -> u
 /// The register and the word written to it, if the access is an aligned word.
 pub(super) fn written(data: &[u8], offset: u64) -> Option<(u64, u32)> {
     let word = <[u8; 4]>::try_from(data).ok()?;
-    offset
-        .is_multiple_of(4)
-        .then_some((offset, u32::from_le_bytes(word)))
+    offset.is_multiple_of(4).then_some((offset, u32::from_le_bytes(word)))
 }

@@ -82,10 +82,8 @@ impl Serial {
     /// With the state of a VM that boots, or of a snapshot. Raises no interrupt.
     pub(super) fn new(state: &SerialState, interrupts: &Arc<Interrupts>, console: Console) -> Result<Self> {
         let interrupt = SlotInterrupt::disarmed(interrupts, Slot::Serial);
-        let uart = Uart::from_state(&state.into(), interrupt, NoEvents, console).map_err(VmmError::wrap(
-            ErrorCode::SnapshotCorrupt,
-            "restoring the serial console",
-        ))?;
+        let uart = Uart::from_state(&state.into(), interrupt, NoEvents, console)
+            .map_err(VmmError::wrap(ErrorCode::SnapshotCorrupt, "restoring the serial console"))?;
         uart.interrupt_evt().arm();
         Ok(Self(uart))
     }
@@ -140,10 +138,7 @@ mod tests {
     fn serial(console: Console) -> (Serial, Arc<RecordedInterrupts>) {
         let recorded = Arc::new(RecordedInterrupts::default());
         let interrupts = Interrupts::new(recorded.clone());
-        (
-            Serial::new(&SerialState::default(), &interrupts, console).unwrap(),
-            recorded,
-        )
+        (Serial::new(&SerialState::default(), &interrupts, console).unwrap(), recorded)
     }
 
     #[test]
@@ -181,14 +176,9 @@ mod tests {
 
     #[test]
     fn a_state_with_too_long_a_fifo_is_refused() {
-        let state = SerialState {
-            receive_fifo: vec![0; 65],
-            ..Default::default()
-        };
+        let state = SerialState { receive_fifo: vec![0; 65], ..Default::default() };
         let interrupts = Interrupts::new(Arc::new(RecordedInterrupts::default()));
-        let error = Serial::new(&state, &interrupts, Console::new(None))
-            .err()
-            .unwrap();
+        let error = Serial::new(&state, &interrupts, Console::new(None)).err().unwrap();
         assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
     }
 

@@ -1,0 +1,357 @@
+//! The read-only disk, section 5.2 of the specification.
+
+use std::fs::File;
+
+use serde::{Deserialize, Serialize};
+use virtio_bindings::virtio_blk::{
+    VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_SIZE_MAX, VIRTIO_BLK_ID_BYTES, VIRTIO_BLK_S_IOERR,
+    VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN,
+    VIRTIO_BLK_T_OUT,
+};
+
+use super::chain::{Buffers, Chain};
+use super::device::VirtioDevice;
+use super::disk;
+use super::mmio::TransportState;
+use super::queue::{QueueFault, VirtQueue};
+use crate::error::{ErrorCode, Result, VmmError};
+use crate::memory::GuestMemory;
+
+/// Unit of capacity and position, bytes.
+const SECTOR: u64 = 512;
+const QUEUE_SIZE: u16 = 128;
+/// Most data segments of a request: a queue's worth of descriptors without header and status.
+const SEGMENTS_MAX: u32 = 126;
+/// Most bytes of a segment; the largest page of any guest.
+const SEGMENT_SIZE_MAX: u32 = 64 << 10;
+/// Most bytes of a request. With the queue's size it bounds what one notification can make the host do.
+const REQUEST_MAX: u64 = SEGMENTS_MAX as u64 * SEGMENT_SIZE_MAX as u64;
+/// Type, reserved and sector, bytes.
+const HEADER_SIZE: usize = 16;
+
+/// State of a disk in a snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockState {
+    /// Capacity that the guest was told, in sectors of 512 bytes.
+    pub capacity: u64,
+    /// Registers and queue.
+    pub transport: TransportState,
+}
+
+/// A disk.
+pub(in crate::devices) struct Block {
+    id: &'static str,
+    disk: Option<File>,
+    capacity: u64,
+    bytes_read: u64,
+}
+
+impl Block {
+    /// A disk named `id` (at most 20 bytes) with the contents of a file, or of capacity 0 without one.
+    pub(in crate::devices) fn new(id: &'static str, disk: Option<File>) -> Result<Self> {
+        let size = match &disk {
+            Some(file) => file_size(file, id)?,
+            None => 0,
+        };
+        if !size.is_multiple_of(SECTOR) {
+            return Err(VmmError::new(
+                ErrorCode::Config,
+                format!("the image of disk {id} has {size} bytes; pad it to a multiple of {SECTOR}"),
+            ));
+        }
+        Ok(Self { id, disk, capacity: size / SECTOR, bytes_read: 0 })
+    }
+
+    /// Capacity in sectors of 512 bytes.
+    pub(in crate::devices) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Bytes read from the image into guest memory.
+    pub(in crate::devices) fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// Serves one request; returns how many bytes were written into its buffers.
+    fn serve(&mut self, chain: Chain<'_>) -> u32 {
+        let mut header = [0; HEADER_SIZE];
+        let readable = chain.readable.copy_to(&mut header);
+        let data_length = chain.writable.len().checked_sub(1);
+        let Some((data, status)) = data_length.and_then(|length| chain.writable.split(length)) else {
+            return 0;
+        };
+        let length = data.len();
+        let outcome = if readable == HEADER_SIZE { self.execute(header, data) } else { VIRTIO_BLK_S_IOERR };
+        let [code, ..] = outcome.to_le_bytes();
+        status.copy_from(&[code]);
+        u32::try_from(length).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    fn execute(&mut self, header: [u8; HEADER_SIZE], data: Buffers<'_>) -> u32 {
+        let [t0, t1, t2, t3, _, _, _, _, sector @ ..] = header;
+        match u32::from_le_bytes([t0, t1, t2, t3]) {
+            VIRTIO_BLK_T_IN => self.read(u64::from_le_bytes(sector), data),
+            VIRTIO_BLK_T_OUT => VIRTIO_BLK_S_IOERR,
+            VIRTIO_BLK_T_FLUSH => VIRTIO_BLK_S_OK,
+            VIRTIO_BLK_T_GET_ID => self.identify(&data),
+            _ => VIRTIO_BLK_S_UNSUPP,
+        }
+    }
+
+    fn read(&mut self, sector: u64, data: Buffers<'_>) -> u32 {
+        let length = data.len() as u64;
+        let end = sector.checked_add(length / SECTOR);
+        let in_bounds = length.is_multiple_of(SECTOR) && end.is_some_and(|end| end <= self.capacity);
+        match (&self.disk, sector.checked_mul(SECTOR)) {
+            (Some(disk), Some(offset)) if in_bounds && length <= REQUEST_MAX => {
+                if disk::read_exact_at(disk, data, offset).is_err() {
+                    return VIRTIO_BLK_S_IOERR;
+                }
+                self.bytes_read = self.bytes_read.wrapping_add(length);
+                VIRTIO_BLK_S_OK
+            }
+            _ => VIRTIO_BLK_S_IOERR,
+        }
+    }
+
+    fn identify(&self, data: &Buffers<'_>) -> u32 {
+        let mut id = [0; VIRTIO_BLK_ID_BYTES as usize];
+        for (to, from) in id.iter_mut().zip(self.id.bytes()) {
+            *to = from;
+        }
+        data.copy_from(&id);
+        VIRTIO_BLK_S_OK
+    }
+}
+
+impl VirtioDevice for Block {
+    const ID: u32 = 2;
+    const QUEUE_SIZES: &'static [u16] = &[QUEUE_SIZE];
+
+    fn features(&self) -> u64 {
+        1 << VIRTIO_BLK_F_RO | 1 << VIRTIO_BLK_F_SEG_MAX | 1 << VIRTIO_BLK_F_SIZE_MAX
+    }
+
+    fn config(&self) -> Vec<u8> {
+        let mut config = self.capacity.to_le_bytes().to_vec();
+        config.extend(SEGMENT_SIZE_MAX.to_le_bytes());
+        config.extend(SEGMENTS_MAX.to_le_bytes());
+        config
+    }
+
+    fn notified(
+        &mut self,
+        _queue: usize,
+        queues: &mut [VirtQueue],
+        memory: &GuestMemory,
+    ) -> std::result::Result<(), QueueFault> {
+        let [queue] = queues else { return Ok(()) };
+        for _ in 0..queue.size() {
+            let Some(taken) = queue.take(memory)? else { break };
+            let written = taken.chain.map_or(0, |chain| self.serve(chain));
+            queue.complete(memory, taken.head, written)?;
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self) {}
+}
+
+/// Size of an image in bytes.
+fn file_size(file: &File, id: &str) -> Result<u64> {
+    let metadata =
+        file.metadata().map_err(VmmError::wrap(ErrorCode::Io, format!("reading the size of disk {id}")))?;
+    if metadata.is_file() {
+        return Ok(metadata.len());
+    }
+    Err(VmmError::new(ErrorCode::Config, format!("the image of disk {id} is not a regular file")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devices::DeviceOptions;
+    use crate::devices::testing::{Buffer, Guest, Ring, disk, options};
+    use crate::layout::{MEMORY_BASE, Slot};
+
+    const IN: u32 = 0;
+    const OK: u8 = 0;
+    const IOERR: u8 = 1;
+    const UNSUPP: u8 = 2;
+
+    fn image() -> Vec<u8> {
+        (0..64 * 512u32).map(|index| u8::try_from(index % 251).unwrap()).collect()
+    }
+
+    fn guest() -> (Guest, Ring) {
+        let mut guest = Guest::boot(options(&image()));
+        let ring = guest.start(Slot::RootDisk, 1).remove(0);
+        (guest, ring)
+    }
+
+    /// Makes a request with these data buffers; returns its status.
+    fn request(guest: &mut Guest, ring: &mut Ring, kind: u32, sector: u64, data: &[Buffer]) -> u8 {
+        let header = guest.allocate(16);
+        let status = guest.allocate(1);
+        guest.put(header, &[&kind.to_le_bytes()[..], &[0; 4], &sector.to_le_bytes()].concat());
+        guest.put(status, &[0xff]);
+        let mut buffers = vec![(header, 16, false)];
+        buffers.extend(data);
+        buffers.push((status, 1, true));
+        let head = ring.offer(guest, &buffers);
+        ring.notify(guest);
+        let written: usize = data.iter().filter(|buffer| buffer.2).map(|buffer| buffer.1).sum();
+        assert_eq!(ring.completed(guest), [(head, written + 1)]);
+        guest.bytes(status, 1)[0]
+    }
+
+    #[test]
+    fn reads_sectors_into_scattered_buffers() {
+        let (mut guest, mut ring) = guest();
+        let (first, second) = (guest.allocate(512), guest.allocate(1024));
+        let data = [(first, 100, true), (second, 924, true)];
+        assert_eq!(request(&mut guest, &mut ring, IN, 3, &data), OK);
+        assert_eq!(guest.bytes(first, 100), image()[1536..1636]);
+        assert_eq!(guest.bytes(second, 924), image()[1636..2560]);
+        assert_eq!(guest.devices.counters().disk_bytes_read, 1024);
+        assert_eq!(guest.interrupts.taken(), [Slot::RootDisk.spi()]);
+    }
+
+    #[test]
+    fn a_request_may_be_cut_into_descriptors_anyhow() {
+        let (mut guest, mut ring) = guest();
+        let header = guest.allocate(16);
+        let rest = guest.allocate(513);
+        let buffers = [(header, 5, false), (header + 5, 11, false), (rest, 513, true)];
+        ring.offer(&guest, &buffers);
+        ring.notify(&mut guest);
+        assert_eq!(guest.bytes(rest, 512), image()[..512]);
+        assert_eq!(guest.bytes(rest + 512, 1), [OK]);
+    }
+
+    #[test]
+    fn what_the_vmm_writes_is_in_the_bitmap_of_guest_memory() {
+        use vm_memory::bitmap::Bitmap;
+        use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
+        let (mut guest, mut ring) = guest();
+        let data = guest.allocate(64 << 10).next_multiple_of(4096) + 4096;
+        let offset = usize::try_from(data - MEMORY_BASE).unwrap();
+        let is_dirty = |guest: &Guest, offset| {
+            guest
+                .memory
+                .iter()
+                .next()
+                .unwrap()
+                .bitmap()
+                .as_ref()
+                .is_some_and(|bitmap| bitmap.dirty_at(offset))
+        };
+        assert!(!is_dirty(&guest, offset));
+        request(&mut guest, &mut ring, IN, 0, &[(data, 512, true)]);
+        assert!(is_dirty(&guest, offset));
+        assert!(!is_dirty(&guest, offset + 4096));
+    }
+
+    #[test]
+    fn reads_beyond_the_end_or_of_parts_of_sectors_fail() {
+        let (mut guest, mut ring) = guest();
+        let data = guest.allocate(1024);
+        for (sector, length) in [(63, 1024), (64, 512), (u64::MAX, 512), (u64::MAX / 512 + 1, 512), (0, 100)]
+        {
+            assert_eq!(request(&mut guest, &mut ring, IN, sector, &[(data, length, true)]), IOERR);
+        }
+        assert_eq!(request(&mut guest, &mut ring, IN, 63, &[(data, 512, true)]), OK);
+    }
+
+    #[test]
+    fn only_reading_identifying_and_flushing_are_supported() {
+        let (mut guest, mut ring) = guest();
+        let data = guest.allocate(512);
+        assert_eq!(request(&mut guest, &mut ring, 1, 0, &[(data, 512, false)]), IOERR);
+        assert_eq!(request(&mut guest, &mut ring, 4, 0, &[]), OK);
+        assert_eq!(request(&mut guest, &mut ring, 11, 0, &[(data, 16, false)]), UNSUPP);
+        assert_eq!(request(&mut guest, &mut ring, 8, 0, &[(data, 20, true)]), OK);
+        assert_eq!(guest.bytes(data, 20), *b"firn-root\0\0\0\0\0\0\0\0\0\0\0");
+    }
+
+    #[test]
+    fn an_image_that_shrank_is_an_error_of_the_request() {
+        let image = disk(&image());
+        let mut guest = Guest::boot(DeviceOptions { root_disk: image.try_clone().unwrap(), ..options(&[]) });
+        let mut ring = guest.start(Slot::RootDisk, 1).remove(0);
+        image.set_len(512).unwrap();
+        let data = guest.allocate(1024);
+        assert_eq!(request(&mut guest, &mut ring, IN, 0, &[(data, 1024, true)]), IOERR);
+    }
+
+    #[test]
+    fn malformed_chains_are_given_back_unwritten() {
+        let (mut guest, mut ring) = guest();
+        let header = guest.allocate(16);
+        let outside = MEMORY_BASE + (1 << 40);
+        let chains: [&[Buffer]; 4] = [
+            &[(header, 16, false)],
+            &[(header, 16, false), (outside, 512, true)],
+            &[(header, 16, false), (u64::MAX - 4, 512, true)],
+            &[(header, 16, true), (header, 16, false)],
+        ];
+        for buffers in chains {
+            let head = ring.offer(&guest, buffers);
+            ring.notify(&mut guest);
+            assert_eq!(ring.completed(&guest), [(head, 0)]);
+        }
+        assert_eq!(guest.read(Slot::RootDisk, 0x70), 0xf, "the device goes on");
+    }
+
+    #[test]
+    fn a_chain_that_is_a_loop_ends() {
+        let (mut guest, mut ring) = guest();
+        let buffer = guest.allocate(512);
+        ring.describe(&guest, 0, buffer, 512, 3, 0);
+        ring.publish(&guest, 0);
+        ring.notify(&mut guest);
+        assert_eq!(ring.completed(&guest).len(), 1);
+        // An indirect table whose entries name themselves.
+        ring.describe(&guest, 1, buffer, 0x1000, 4, 0);
+        guest.put(buffer, &[0; 16]);
+        guest.put(buffer + 12, &[1, 0, 0, 0]);
+        ring.publish(&guest, 1);
+        ring.notify(&mut guest);
+        assert_eq!(ring.completed(&guest).len(), 1);
+    }
+
+    #[test]
+    fn the_app_disk_gets_its_capacity_with_a_resume() {
+        let mut guest = Guest::boot(options(&[0; 512]));
+        guest.start(Slot::AppDisk, 1);
+        assert_eq!(guest.read(Slot::AppDisk, 0x100), 0);
+        let generation = guest.read(Slot::AppDisk, 0xfc);
+        let state = guest.devices.save().unwrap();
+
+        let with_app = || DeviceOptions { app_disk: Some(disk(&image())), ..options(&[0; 512]) };
+        let mut restored = guest.restore(with_app(), &state).unwrap();
+        assert!(restored.interrupts.taken().is_empty());
+        restored.devices.resume([1; 16]).unwrap();
+        assert_eq!(restored.interrupts.taken(), [Slot::Generation.spi(), Slot::AppDisk.spi()]);
+        assert_eq!(restored.read(Slot::AppDisk, 0x60), 2);
+        assert_eq!(restored.read(Slot::AppDisk, 0x100), 64);
+        assert_ne!(restored.read(Slot::AppDisk, 0xfc), generation);
+
+        restored.write(Slot::AppDisk, 0x64, 2);
+        let state = restored.devices.save().unwrap();
+        let mut clone = restored.restore(with_app(), &state).unwrap();
+        clone.devices.resume([2; 16]).unwrap();
+        assert_eq!(clone.interrupts.taken(), [Slot::Generation.spi()], "the capacity is the snapshot's");
+    }
+
+    #[test]
+    fn images_that_cannot_be_disks_are_refused() {
+        assert_eq!(Block::new("x", Some(disk(&[0; 100]))).err().unwrap().code, ErrorCode::Config);
+        let directory = File::open("/").unwrap();
+        assert_eq!(Block::new("x", Some(directory)).err().unwrap().code, ErrorCode::Config);
+        let mut guest = Guest::boot(options(&[0; 512]));
+        let state = guest.devices.save().unwrap();
+        let error = guest.restore(options(&[0; 1024]), &state).err().unwrap();
+        assert_eq!(error.code, ErrorCode::SnapshotIncompatible);
+    }
+}
