@@ -1,0 +1,147 @@
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type ArchiveEntry, tarOf, zipOf } from "../test/archives.ts";
+import { createAppImage } from "./app-image.ts";
+import { Store } from "./store.ts";
+
+let root: string;
+let store: Store;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "firn-app-"));
+  store = await Store.open(join(root, "store"));
+});
+afterEach(async () => {
+  expect(await readdir(join(root, "store", "tmp"))).toEqual([]);
+  await rm(root, { recursive: true, force: true });
+});
+
+async function image(bytes: Uint8Array, options: Parameters<typeof createAppImage>[2] = {}) {
+  const archive = join(root, "archive");
+  await writeFile(archive, bytes);
+  return createAppImage(store, { archive }, options);
+}
+
+/** Lists an image with the tool that checks erofs. */
+function filesIn(path: string): string {
+  return execFileSync("dump.erofs", ["--ls", "--path=/", path], { encoding: "utf8" });
+}
+
+const app: ArchiveEntry[] = [
+  { name: "index.js", contents: "export default () => new Response('hi')" },
+  { name: "bin/tool", contents: "#!/bin/sh\n", executable: true },
+  { name: "lib/shared.js", contents: "x".repeat(10_000) },
+  { name: "current", link: "lib/shared.js" },
+];
+
+describe("createAppImage()", () => {
+  it("makes the same image of the same files in a zip, a tar, a tar.gz and a folder", async () => {
+    const folder = join(root, "folder");
+    await mkdir(join(folder, "bin"), { recursive: true });
+    await mkdir(join(folder, "lib"));
+    for (const { name, contents, link, executable } of app) {
+      if (link !== undefined) await symlink(link, join(folder, name));
+      else await writeFile(join(folder, name), contents ?? "", { mode: executable ? 0o755 : 0o644 });
+    }
+    const images = [
+      await image(zipOf(app)),
+      await image(tarOf(app)),
+      await image(gzipSync(tarOf([...app].reverse()))),
+      await createAppImage(store, { directory: folder }),
+    ];
+    expect(new Set(images.map(({ blob }) => blob.digest)).size).toBe(1);
+    expect(images[0]).toMatchObject({
+      entry: "index.js",
+      blob: { mediaType: "application/vnd.firn.app.v1.erofs" },
+    });
+    const listing = filesIn(store.blobs.pathOf(images[0]?.blob.digest ?? "sha256:"));
+    for (const name of ["index.js", "bin", "lib", "current"]) expect(listing).toContain(name);
+    expect((images[0]?.blob.size ?? 1) % 512).toBe(0);
+  });
+
+  it("takes package.json's main, and finds an entry without its extension", async () => {
+    const files = [
+      { name: "package.json", contents: '{"main":"./src/app.mjs"}' },
+      { name: "src/app.mjs", contents: "" },
+    ];
+    expect((await image(zipOf(files))).entry).toBe("src/app.mjs");
+    expect((await image(zipOf(files), { entry: "src/app" })).entry).toBe("src/app.mjs");
+  });
+
+  it.each<[string, ArchiveEntry[]]>([
+    ["a path that leaves the app", [{ name: "../evil.js", contents: "" }]],
+    ["an absolute path", [{ name: "/etc/evil.js", contents: "" }]],
+    ["a link that leaves the app", [{ name: "index.js", link: "../../etc/passwd" }]],
+    ["an absolute link", [{ name: "index.js", link: "/etc/passwd" }]],
+    [
+      "a file behind a link",
+      [
+        { name: "sub", link: "." },
+        { name: "sub/index.js", contents: "" },
+      ],
+    ],
+    [
+      "a file twice",
+      [
+        { name: "index.js", contents: "1" },
+        { name: "index.js", contents: "2" },
+      ],
+    ],
+    ["no entry", [{ name: "other.txt", contents: "" }]],
+  ])("refuses %s", async (_, entries) => {
+    await expect(image(zipOf(entries))).rejects.toMatchObject({ code: "FIRN_APP_INVALID" });
+    await expect(image(tarOf(entries))).rejects.toMatchObject({ code: "FIRN_APP_INVALID" });
+    expect(await store.blobs.list()).toEqual([]);
+  });
+
+  it("copies what a tar calls a hard link, and refuses one to a file outside", async () => {
+    const first = { name: "index.js", contents: "shared" };
+    expect((await image(tarOf([first, { name: "b.js", hardLink: "index.js" }]))).entry).toBe("index.js");
+    const outside = image(tarOf([first, { name: "b.js", hardLink: "../../store/oci-layout" }]));
+    await expect(outside).rejects.toMatchObject({ code: "FIRN_APP_INVALID" });
+  });
+
+  it("refuses a device", async () => {
+    const entries = [
+      { name: "index.js", contents: "" },
+      { name: "null", device: true },
+    ];
+    await expect(image(tarOf(entries))).rejects.toMatchObject({
+      code: "FIRN_APP_INVALID",
+      message: expect.stringContaining("null"),
+    });
+  });
+
+  it.each([
+    ["nothing", Buffer.alloc(0)],
+    ["random bytes", Buffer.from("this is no archive at all".repeat(100))],
+    ["a zip that is cut off", zipOf(app).subarray(0, 200)],
+    ["a tar that is cut off", tarOf(app).subarray(0, 700)],
+    ["a gzip that is cut off", gzipSync(tarOf(app)).subarray(0, 60)],
+  ])("refuses %s", async (_, bytes) => {
+    await expect(image(bytes)).rejects.toMatchObject({ code: "FIRN_APP_INVALID" });
+  });
+
+  it("refuses more bytes or files than allowed, however well they are compressed", async () => {
+    const contents = Buffer.alloc(4 * 1024 * 1024, randomBytes(4096));
+    const bomb = gzipSync(tarOf([{ name: "index.js", contents }]));
+    expect(bomb.length).toBeLessThan(100_000);
+    const limits = { maxBytes: 1024 * 1024, maxEntries: 3 };
+    await expect(image(bomb, { limits })).rejects.toMatchObject({ code: "FIRN_APP_TOO_LARGE" });
+    await expect(image(zipOf(app), { limits })).rejects.toMatchObject({ code: "FIRN_APP_TOO_LARGE" });
+  });
+
+  it("refuses an entry outside the app", async () => {
+    const wanted = image(zipOf(app), { entry: "../store/oci-layout" });
+    await expect(wanted).rejects.toMatchObject({ code: "FIRN_APP_INVALID" });
+  });
+
+  it("refuses a folder that is not there", async () => {
+    const wanted = createAppImage(store, { directory: join(root, "nowhere") });
+    await expect(wanted).rejects.toMatchObject({ code: "FIRN_APP_INVALID" });
+  });
+});

@@ -1,0 +1,136 @@
+import { stat } from "node:fs/promises";
+import type { GuestLogLine } from "./agent-connection.ts";
+import type { Catalog } from "./catalog.ts";
+import { createBase, type DigestedFile } from "./create-base.ts";
+import type { Deadlines } from "./deadlines.ts";
+import { digestOfFile } from "./digest.ts";
+import { SnapshotError } from "./errors.ts";
+import type { SnapshotManifest } from "./manifest.ts";
+import type { Store } from "./store.ts";
+
+/** The machine that all functions run on. */
+export interface MachineOptions {
+  /** Uncompressed arm64 kernel Image. */
+  readonly kernelPath: string;
+  /** Read-only root file system with agent and runtime. */
+  readonly rootDiskPath: string;
+  readonly vcpus: number;
+  readonly deadlines: Deadlines;
+  readonly onLog?: (line: GuestLogLine) => void;
+}
+
+/** Finds the base snapshot for a memory size, and makes it when it is first wanted. */
+export class BaseProvider {
+  readonly #store: Store;
+  readonly #catalog: Catalog;
+  readonly #machine: MachineOptions;
+  readonly #signal: AbortSignal;
+  readonly #wanted = new Map<number, Promise<SnapshotManifest>>();
+
+  /** @param signal Aborts when the program ends: what is being made is shared by all who wait for it. */
+  constructor(store: Store, catalog: Catalog, machine: MachineOptions, signal: AbortSignal) {
+    this.#store = store;
+    this.#catalog = catalog;
+    this.#machine = machine;
+    this.#signal = signal;
+  }
+
+  /**
+   * The base with this much memory, of the kernel and root disk as they are now.
+   *
+   * @throws {SnapshotError} FIRN_FILE_MISSING, and what {@link createBase} throws.
+   */
+  async base(memoryBytes: number): Promise<SnapshotManifest> {
+    const known = await this.#wanted.get(memoryBytes);
+    if (known !== undefined && (await this.isCurrent(known))) return known;
+    if (known !== undefined) this.#wanted.delete(memoryBytes);
+    // Whoever waited beside this call may have been first.
+    const begun = this.#wanted.get(memoryBytes);
+    if (begun !== undefined) return begun;
+    const made = this.#findOrMake(memoryBytes);
+    this.#wanted.set(memoryBytes, made);
+    made.catch(() => {
+      if (this.#wanted.get(memoryBytes) === made) this.#wanted.delete(memoryBytes);
+    });
+    return made;
+  }
+
+  /** Whether a snapshot was made with the kernel and root disk as they are now. @throws {SnapshotError} FIRN_FILE_MISSING. */
+  async isCurrent(manifest: SnapshotManifest): Promise<boolean> {
+    const { kernel, rootDisk } = await this.files();
+    return manifest.config.kernel === kernel.digest && manifest.config.rootDisk === rootDisk.digest;
+  }
+
+  /** Takes a base out of use, so that the next who wants one makes it. */
+  async discard(base: SnapshotManifest): Promise<void> {
+    this.#wanted.delete(base.config.memoryBytes);
+    await this.#store.remove(base.digest);
+  }
+
+  /**
+   * Checks that a snapshot was made with the kernel and root disk as they are now.
+   *
+   * @throws {SnapshotError} FIRN_SNAPSHOT_INCOMPATIBLE or FIRN_FILE_MISSING.
+   */
+  async requireCurrent(manifest: SnapshotManifest): Promise<void> {
+    if (!(await this.isCurrent(manifest))) {
+      throw new SnapshotError(
+        "FIRN_SNAPSHOT_INCOMPATIBLE",
+        `Snapshot ${manifest.digest} was made with another kernel or root disk. Make it again.`,
+      );
+    }
+  }
+
+  /** Kernel and root disk with their digests. */
+  async files(): Promise<{ kernel: DigestedFile; rootDisk: DigestedFile }> {
+    const [kernel, rootDisk] = await Promise.all([
+      this.#digested(this.#machine.kernelPath, "kernel"),
+      this.#digested(this.#machine.rootDiskPath, "root disk"),
+    ]);
+    return { kernel, rootDisk };
+  }
+
+  /** Waits for what is being made, which the signal has told to stop. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#wanted.values());
+  }
+
+  async #findOrMake(memoryBytes: number): Promise<SnapshotManifest> {
+    const { kernel, rootDisk } = await this.files();
+    const { vcpus, deadlines, onLog } = this.#machine;
+    for (const manifest of await this.#store.list()) {
+      const { config } = manifest;
+      if (config.kind !== "base" || config.memoryBytes !== memoryBytes || config.vcpus !== vcpus) continue;
+      if (config.kernel !== kernel.digest || config.rootDisk !== rootDisk.digest) continue;
+      const usable = await this.#store.locate(manifest.digest).catch(() => undefined);
+      if (usable !== undefined) return manifest;
+      await this.#store.remove(manifest.digest);
+    }
+    const log = onLog === undefined ? {} : { onLog };
+    return createBase(this.#store, {
+      ...log,
+      kernel,
+      rootDisk,
+      memoryBytes,
+      vcpus,
+      deadlines,
+      signal: this.#signal,
+    });
+  }
+
+  async #digested(path: string, what: string): Promise<DigestedFile> {
+    const found = await stat(path, { bigint: true }).catch(() => undefined);
+    if (!found?.isFile()) {
+      throw new SnapshotError(
+        "FIRN_FILE_MISSING",
+        `The ${what} ${path} is not there. Build it, or set its path.`,
+      );
+    }
+    const identity = { path, size: Number(found.size), modified: found.mtimeNs, inode: found.ino };
+    const known = this.#catalog.knownDigest(identity);
+    if (known !== undefined) return { path, digest: known };
+    const { digest } = await digestOfFile(path);
+    this.#catalog.rememberDigest(identity, digest);
+    return { path, digest };
+  }
+}

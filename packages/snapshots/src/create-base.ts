@@ -1,0 +1,84 @@
+import { PROTOCOL_VERSION } from "@firn/protocol";
+import { bootMicrovm } from "@firn/vmm";
+import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
+import { DEFAULT_DEADLINES, type Deadlines } from "./deadlines.ts";
+import type { Digest } from "./digest.ts";
+import { SnapshotError } from "./errors.ts";
+import { hostFingerprint } from "./host-fingerprint.ts";
+import { CONFIG_VERSION, type SnapshotManifest } from "./manifest.ts";
+import { ConsoleTail, explainFailure } from "./microvm-failure.ts";
+import type { Store } from "./store.ts";
+import { takeSnapshot } from "./take-snapshot.ts";
+
+/** A file with its digest, so that a snapshot can say what it was made from. */
+export interface DigestedFile {
+  readonly path: string;
+  readonly digest: Digest;
+}
+
+/** What a base is made from. */
+export interface BaseOptions {
+  readonly kernel: DigestedFile;
+  readonly rootDisk: DigestedFile;
+  /** Guest memory in bytes, a multiple of 2 MiB. */
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+  readonly deadlines?: Deadlines;
+  readonly onLog?: (line: GuestLogLine) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Boots a microVM, waits until its runtime is ready for a function, and publishes the snapshot of that moment.
+ *
+ * @throws {FirnVmmError} such as FIRN_KVM_UNAVAILABLE.
+ * @throws {SnapshotError} FIRN_TIMEOUT, FIRN_ABORTED, FIRN_AGENT_PROTOCOL, FIRN_AGENT_DISCONNECTED.
+ */
+export async function createBase(store: Store, options: BaseOptions): Promise<SnapshotManifest> {
+  const { kernel, rootDisk, memoryBytes, vcpus, signal } = options;
+  const deadlines = options.deadlines ?? DEFAULT_DEADLINES;
+  const vm = await bootMicrovm({
+    kernelPath: kernel.path,
+    rootDiskPath: rootDisk.path,
+    memoryBytes,
+    vcpus,
+    console: true,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const console = new ConsoleTail(vm.console);
+  const agent = new AgentConnection(vm.stream, options.onLog === undefined ? {} : { onLog: options.onLog });
+  try {
+    const hello = await agent.expect("hello", { timeoutMs: deadlines.bootMs, signal });
+    if (hello.protocolVersion !== PROTOCOL_VERSION || !hello.doorbellPresent) {
+      throw new SnapshotError(
+        "FIRN_AGENT_PROTOCOL",
+        `The guest's agent ${hello.agentVersion} speaks protocol ${hello.protocolVersion} (this program: ${PROTOCOL_VERSION})${hello.doorbellPresent ? "" : " and found no doorbell"}. Build the runtime image again.`,
+      );
+    }
+    const { runtime } = await agent.expect("runtimeReady", { timeoutMs: deadlines.bootMs, signal });
+    const deadline = { timeoutMs: deadlines.snapshotMs, signal };
+    const files = await takeSnapshot(vm, agent, store, { event: "base-ready", deadline });
+    const config = {
+      configVersion: CONFIG_VERSION,
+      kind: "base",
+      created: new Date().toISOString(),
+      architecture: "arm64",
+      memoryBytes,
+      vcpus,
+      runtime,
+      agent: { protocolVersion: hello.protocolVersion, version: hello.agentVersion },
+      kernel: kernel.digest,
+      rootDisk: rootDisk.digest,
+      parent: null,
+      appImage: null,
+      host: await hostFingerprint(),
+      report: { ...files.report },
+    } as const;
+    return await store.publish({ config, ...files }, { signal });
+  } catch (error) {
+    throw await explainFailure(error, vm, console);
+  } finally {
+    agent.close();
+    await vm.close();
+  }
+}

@@ -1,0 +1,79 @@
+import { createResumeRecord, type LoadFunction } from "@firn/protocol";
+import { restoreMicrovm } from "@firn/vmm";
+import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
+import { DEFAULT_DEADLINES, type Deadlines } from "./deadlines.ts";
+import type { Digest } from "./digest.ts";
+import { hostFingerprint } from "./host-fingerprint.ts";
+import type { Descriptor, SnapshotManifest } from "./manifest.ts";
+import { ConsoleTail, explainFailure } from "./microvm-failure.ts";
+import type { Store } from "./store.ts";
+import { takeSnapshot } from "./take-snapshot.ts";
+
+/** What a diff is made from. */
+export interface DiffOptions {
+  /** Manifest digest of the snapshot underneath. */
+  readonly base: Digest;
+  /** App image, in the store. */
+  readonly app: Descriptor;
+  /** The root disk that the base was made with. */
+  readonly rootDiskPath: string;
+  readonly load: LoadFunction;
+  readonly deadlines?: Deadlines;
+  readonly onLog?: (line: GuestLogLine) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Restores a base, loads a function into it, and publishes the snapshot of the moment at which the function is warm.
+ *
+ * @throws {FunctionFailedError} if the function throws at import or in a hook, exits, or does not get ready.
+ * @throws {SnapshotError} FIRN_SNAPSHOT_MISSING, FIRN_SNAPSHOT_CORRUPT, FIRN_TIMEOUT, FIRN_ABORTED, FIRN_AGENT_PROTOCOL,
+ *   FIRN_AGENT_DISCONNECTED.
+ */
+export async function createDiff(store: Store, options: DiffOptions): Promise<SnapshotManifest> {
+  const { app, load, signal } = options;
+  const deadlines = options.deadlines ?? DEFAULT_DEADLINES;
+  const base = await store.locate(options.base);
+  const vm = await restoreMicrovm({
+    layers: [...base.layers],
+    statePath: base.statePath,
+    rootDiskPath: options.rootDiskPath,
+    appDisk: { path: store.blobs.pathOf(app.digest), digest: app.digest },
+    initialBytes: AgentConnection.encode(
+      { type: "resume", ...createResumeRecord() },
+      { type: "loadFunction", ...load },
+    ),
+    leaf: false,
+    console: true,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const console = new ConsoleTail(vm.console);
+  const agent = new AgentConnection(vm.stream, options.onLog === undefined ? {} : { onLog: options.onLog });
+  try {
+    await agent.expect("resumed", { timeoutMs: deadlines.resumeMs, signal });
+    // The guest enforces the function's own deadline and says what was late; this one is for a guest that hangs.
+    const timeoutMs = load.readyTimeoutMs + deadlines.readyMs;
+    await agent.expect("functionReady", { timeoutMs, signal });
+    const deadline = { timeoutMs: deadlines.snapshotMs, signal };
+    const files = await takeSnapshot(vm, agent, store, {
+      event: "warm",
+      appImageDigest: app.digest,
+      deadline,
+    });
+    const config = {
+      ...base.manifest.config,
+      kind: "diff",
+      created: new Date().toISOString(),
+      parent: base.manifest.digest,
+      appImage: app.digest,
+      host: await hostFingerprint(),
+      report: { ...files.report },
+    } as const;
+    return await store.publish({ config, app, ...files }, { signal });
+  } catch (error) {
+    throw await explainFailure(error, vm, console);
+  } finally {
+    agent.close();
+    await vm.close();
+  }
+}

@@ -1,0 +1,208 @@
+import type { GuestLogLine } from "./agent-connection.ts";
+import { type AppSource, createAppImage } from "./app-image.ts";
+import type { BaseProvider, MachineOptions } from "./base-provider.ts";
+import type { Catalog } from "./catalog.ts";
+import { createDiff } from "./create-diff.ts";
+import type { Digest } from "./digest.ts";
+import { errorCode, FunctionFailedError, SnapshotError } from "./errors.ts";
+import { type DeployFailure, type FunctionRecord, loadMessage, memoryClassBytes } from "./function-record.ts";
+import type { SnapshotManifest } from "./manifest.ts";
+import { mayBeDamaged } from "./snapshot-trouble.ts";
+import type { Store } from "./store.ts";
+
+/** What a deploy needs. */
+export interface DeployInput {
+  readonly name: string;
+  readonly source: AppSource;
+  /** Module to import; by default package.json's `main`, else `index`. */
+  readonly entry?: string | undefined;
+  /** Name of the export. */
+  readonly handler: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly memoryMib: number;
+  readonly timeoutMs: number;
+  readonly readyTimeoutMs: number;
+}
+
+/** What deployments work with. */
+export interface DeploymentParts {
+  readonly store: Store;
+  readonly catalog: Catalog;
+  readonly bases: BaseProvider;
+  readonly machine: MachineOptions;
+  readonly onLog: (name: string, line: GuestLogLine) => void;
+  /** Aborts when the program ends. */
+  readonly signal: AbortSignal;
+}
+
+/** Brings functions from an archive to a snapshot, and keeps catalog and store in step while it does. */
+export class Deployments {
+  readonly #parts: DeploymentParts;
+  readonly #deploys = new Map<string, Promise<unknown>>();
+  readonly #rebuilds = new Map<string, Promise<FunctionRecord>>();
+  #garbage: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: DeploymentParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether a deploy of this function is under way. */
+  isDeploying(name: string): boolean {
+    return this.#deploys.has(name);
+  }
+
+  /**
+   * Deploys a function, new or again. A new deploy that fails leaves an active function as it was.
+   *
+   * @returns The record once the app is in the store, and a promise for the record once its snapshot is.
+   * @throws {SnapshotError} FIRN_APP_INVALID, FIRN_APP_TOO_LARGE, FIRN_FUNCTION_PENDING, FIRN_INVALID_PARAMETER.
+   */
+  async deploy(input: DeployInput): Promise<{ record: FunctionRecord; active: Promise<FunctionRecord> }> {
+    const { name } = input;
+    memoryClassBytes(input.memoryMib);
+    if (this.isDeploying(name)) throw pendingError(name);
+    const prepared = Promise.withResolvers<FunctionRecord>();
+    const active = this.#parts.store.adding(async () => {
+      const record = await this.#prepare(input);
+      prepared.resolve(record);
+      return this.#activate(record);
+    });
+    // Before the app is in the store it is this call that fails, afterwards the promise that it returns.
+    active.catch(prepared.reject);
+    const over = active
+      .catch(() => {})
+      .then(() => {
+        this.#deploys.delete(name);
+        this.#collectGarbage();
+      });
+    this.#deploys.set(name, over);
+    return { record: await prepared.promise, active };
+  }
+
+  /** Makes a function's snapshot again from the app in the store. Callers at the same time share the work. */
+  rebuild(record: FunctionRecord): Promise<FunctionRecord> {
+    const running = this.#rebuilds.get(record.name);
+    if (running !== undefined) return running;
+    const { store, bases } = this.#parts;
+    const rebuild = store
+      .adding(async () => {
+        const base = await bases.base(memoryClassBytes(record.memoryMib));
+        if (await store.isDamaged(base.digest)) await bases.discard(base);
+        await store.blobs.verify(record.app);
+        return this.#activate(record);
+      })
+      .finally(() => this.#rebuilds.delete(record.name));
+    this.#rebuilds.set(record.name, rebuild);
+    return rebuild;
+  }
+
+  /** Removes a function and its snapshot. @throws {SnapshotError} FIRN_FUNCTION_PENDING. */
+  async remove(record: FunctionRecord): Promise<void> {
+    const { name, snapshot } = record;
+    if (this.isDeploying(name) || this.#rebuilds.has(name)) throw pendingError(name);
+    this.#parts.catalog.remove(name);
+    if (snapshot !== null) await this.#removeSnapshot(snapshot);
+    this.#collectGarbage();
+  }
+
+  /** Waits for what is under way, which the parts' signal has told to stop. */
+  async settle(): Promise<void> {
+    await Promise.allSettled([...this.#deploys.values(), ...this.#rebuilds.values()]);
+    await this.#garbage;
+  }
+
+  async #prepare(input: DeployInput): Promise<FunctionRecord> {
+    const { store, catalog, signal } = this.#parts;
+    const { source, entry: wantedEntry, ...settings } = input;
+    const { blob, entry } = await createAppImage(store, source, { entry: wantedEntry, signal });
+    const existing = catalog.find(input.name);
+    const record: FunctionRecord = {
+      ...settings,
+      entry,
+      app: blob,
+      state: "Pending",
+      failure: null,
+      snapshot: null,
+      revision: (existing?.revision ?? 0) + 1,
+      updated: new Date().toISOString(),
+    };
+    if (existing?.state !== "Active") catalog.put(record);
+    return record;
+  }
+
+  async #activate(record: FunctionRecord): Promise<FunctionRecord> {
+    const { store, catalog } = this.#parts;
+    const { name, revision } = record;
+    try {
+      const manifest = await this.#makeDiff(record);
+      const current = catalog.find(name);
+      if (current !== undefined && current.revision > revision) {
+        await store.remove(manifest.digest);
+        return current;
+      }
+      const active: FunctionRecord = { ...record, state: "Active", failure: null, snapshot: manifest.digest };
+      catalog.put(active);
+      if (current?.snapshot) await this.#removeSnapshot(current.snapshot);
+      return active;
+    } catch (error) {
+      const failure = describeFailure(error);
+      const current = catalog.find(name);
+      if (current?.state === "Active") catalog.put({ ...current, failure });
+      else catalog.put({ ...record, state: "Failed", failure });
+      throw error;
+    }
+  }
+
+  async #makeDiff(record: FunctionRecord): Promise<SnapshotManifest> {
+    const { store, bases } = this.#parts;
+    const memoryBytes = memoryClassBytes(record.memoryMib);
+    const base = await bases.base(memoryBytes);
+    try {
+      return await this.#makeDiffOf(base, record);
+    } catch (error) {
+      const incompatible = errorCode(error) === "FIRN_SNAPSHOT_INCOMPATIBLE";
+      if (!incompatible && !(mayBeDamaged(error) && (await store.isDamaged(base.digest)))) throw error;
+      await bases.discard(base);
+      return this.#makeDiffOf(await bases.base(memoryBytes), record);
+    }
+  }
+
+  #makeDiffOf(base: SnapshotManifest, record: FunctionRecord): Promise<SnapshotManifest> {
+    const { store, machine, onLog, signal } = this.#parts;
+    return createDiff(store, {
+      base: base.digest,
+      app: record.app,
+      rootDiskPath: machine.rootDiskPath,
+      load: loadMessage(record),
+      deadlines: machine.deadlines,
+      onLog: (line) => onLog(record.name, line),
+      signal,
+    });
+  }
+
+  async #removeSnapshot(digest: Digest): Promise<void> {
+    const { catalog, store } = this.#parts;
+    if (catalog.list().every(({ snapshot }) => snapshot !== digest)) await store.remove(digest);
+  }
+
+  /** Frees, in the background and when nothing is being added, what nothing needs any more. */
+  #collectGarbage(): void {
+    const { catalog, store, signal } = this.#parts;
+    const keep = () => catalog.list().map(({ app }) => app.digest);
+    if (!signal.aborted) this.#garbage = store.collectGarbage(keep).catch(() => {});
+  }
+}
+
+/** The error for a function that cannot be used or changed because it is being deployed. */
+export function pendingError(name: string): SnapshotError {
+  return new SnapshotError(
+    "FIRN_FUNCTION_PENDING",
+    `Function ${name} is being deployed. Try again afterwards.`,
+  );
+}
+
+function describeFailure(error: unknown): DeployFailure {
+  const message = error instanceof Error ? error.message : String(error);
+  const stack = error instanceof FunctionFailedError ? error.guestStack : "";
+  return { code: errorCode(error) ?? "FIRN_INTERNAL", message, stack };
+}

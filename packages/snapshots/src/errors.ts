@@ -1,0 +1,70 @@
+/** Stable codes of the errors that this package throws itself; those of `@firn/vmm` and `@firn/protocol` pass through. */
+export type SnapshotErrorCode =
+  /** A blob is not what its digest or its manifest says. */
+  | "FIRN_SNAPSHOT_CORRUPT"
+  /** A snapshot, or a blob that it needs, is not in the store. */
+  | "FIRN_SNAPSHOT_MISSING"
+  /** A snapshot was made with another format, kernel, root disk or host. */
+  | "FIRN_SNAPSHOT_INCOMPATIBLE"
+  /** The folder is no store, or one of a version that this package does not know. */
+  | "FIRN_STORE_FORMAT"
+  /** Another process has the store's catalog open. */
+  | "FIRN_STORE_IN_USE"
+  /** The app cannot be made into an image: bad archive, bad path, missing entry. */
+  | "FIRN_APP_INVALID"
+  /** The app is larger than allowed. */
+  | "FIRN_APP_TOO_LARGE"
+  /** A program that is needed is not installed. */
+  | "FIRN_TOOL_MISSING"
+  /** A file that the configuration names is missing: kernel or root disk. */
+  | "FIRN_FILE_MISSING"
+  /** The guest's agent closed its stream, or the microVM ended. */
+  | "FIRN_AGENT_DISCONNECTED"
+  /** The guest's agent said something that it may not say now. */
+  | "FIRN_AGENT_PROTOCOL"
+  /** A deadline passed. */
+  | "FIRN_TIMEOUT"
+  /** The caller's signal was aborted. */
+  | "FIRN_ABORTED"
+  /** The function ran longer than its timeout and was stopped. */
+  | "FIRN_INVOKE_TIMEOUT"
+  /** No function of that name. */
+  | "FIRN_FUNCTION_NOT_FOUND"
+  /** The function is being deployed. */
+  | "FIRN_FUNCTION_PENDING"
+  /** The last deploy of the function failed. */
+  | "FIRN_FUNCTION_FAILED"
+  /** A parameter is outside its range. */
+  | "FIRN_INVALID_PARAMETER";
+
+/** An error with a stable code and a message that says what happened, to what, and what to do. */
+export class SnapshotError extends Error {
+  readonly code: SnapshotErrorCode;
+
+  constructor(code: SnapshotErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "SnapshotError";
+    this.code = code;
+  }
+}
+
+/** The function itself failed in the guest: it threw at import or in a hook, exited, or did not get ready. */
+export class FunctionFailedError extends Error {
+  /** FIRN_FUNCTION_IMPORT, FIRN_FUNCTION_NOT_READY, FIRN_FUNCTION_EXITED or FIRN_FUNCTION_HOOK. */
+  readonly code: string;
+  /** The stack as the guest's runtime gave it; may be empty. */
+  readonly guestStack: string;
+
+  constructor(code: string, message: string, guestStack: string) {
+    super(message);
+    this.name = "FunctionFailedError";
+    this.code = code;
+    this.guestStack = guestStack;
+  }
+}
+
+/** The stable code of any error of Firn's packages, or `undefined`. */
+export function errorCode(error: unknown): string | undefined {
+  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
+  return typeof error.code === "string" ? error.code : undefined;
+}

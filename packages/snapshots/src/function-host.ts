@@ -1,0 +1,208 @@
+import { join } from "node:path";
+import type { GuestLogLine } from "./agent-connection.ts";
+import { BaseProvider, type MachineOptions } from "./base-provider.ts";
+import { Catalog } from "./catalog.ts";
+import { type DeployInput, Deployments, pendingError } from "./deployments.ts";
+import { errorCode, FunctionFailedError, SnapshotError } from "./errors.ts";
+import { type FunctionRecord, loadMessage, memoryClassBytes } from "./function-record.ts";
+import type { InvokeRequest, StartMode } from "./invocation.ts";
+import { isUnusable, mayBeDamaged } from "./snapshot-trouble.ts";
+import { type StartedInstance, type StartPlan, startInstance } from "./start-instance.ts";
+import { Store } from "./store.ts";
+
+/** What happens that an operator should know. */
+export interface HostEvents {
+  /** A line that a function wrote while it was deployed. */
+  readonly onDeployLog?: (name: string, line: GuestLogLine) => void;
+  /** A snapshot could not be used: it is made again, or the function is booted regularly. */
+  readonly onSnapshotTrouble?: (name: string, error: unknown, remedy: "rebuild" | "regular") => void;
+}
+
+/** How to start an instance of a function. */
+export interface StartFunctionOptions {
+  /** Sent as early as the mode allows. */
+  readonly firstRequest?: InvokeRequest;
+  readonly onLog?: (line: GuestLogLine) => void;
+  readonly console?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** A started instance, and how it came about. */
+export interface StartedFunction extends StartedInstance {
+  /** The record it was started from. */
+  readonly record: FunctionRecord;
+  /** Code of the error for which the snapshot was made again, or the function was booted regularly. */
+  readonly recoveredFrom?: string;
+}
+
+/** The functions of one machine: deployed, snapshotted, started. */
+export class FunctionHost {
+  readonly store: Store;
+  readonly catalog: Catalog;
+  readonly bases: BaseProvider;
+  readonly #deployments: Deployments;
+  readonly #machine: MachineOptions;
+  readonly #events: HostEvents;
+  readonly #stopped = new AbortController();
+
+  private constructor(store: Store, catalog: Catalog, machine: MachineOptions, events: HostEvents) {
+    const { signal } = this.#stopped;
+    const bases = new BaseProvider(store, catalog, machine, signal);
+    const onLog = events.onDeployLog ?? (() => {});
+    this.#deployments = new Deployments({ store, catalog, bases, machine, onLog, signal });
+    this.store = store;
+    this.catalog = catalog;
+    this.bases = bases;
+    this.#machine = machine;
+    this.#events = events;
+  }
+
+  /**
+   * Opens the store and the catalog in a folder, and makes them if absent.
+   *
+   * @throws {SnapshotError} FIRN_STORE_IN_USE or FIRN_STORE_FORMAT.
+   */
+  static async open(folder: string, machine: MachineOptions, events: HostEvents = {}): Promise<FunctionHost> {
+    const catalog = new Catalog(join(folder, "functions.sqlite"));
+    try {
+      const store = await Store.open(join(folder, "images"));
+      await store.collectGarbage(() => catalog.list().map(({ app }) => app.digest));
+      return new FunctionHost(store, catalog, machine, events);
+    } catch (error) {
+      catalog.close();
+      throw error;
+    }
+  }
+
+  /** A function's record. @throws {SnapshotError} FIRN_FUNCTION_NOT_FOUND. */
+  get(name: string): FunctionRecord {
+    const record = this.catalog.find(name);
+    if (record !== undefined) return record;
+    throw new SnapshotError(
+      "FIRN_FUNCTION_NOT_FOUND",
+      `Function ${name} does not exist. Deploy it first, or check the name.`,
+    );
+  }
+
+  /** Deploys a function; see {@link Deployments.deploy}. */
+  deploy(input: DeployInput): Promise<{ record: FunctionRecord; active: Promise<FunctionRecord> }> {
+    return this.#deployments.deploy(input);
+  }
+
+  /** Removes a function and its snapshot. @throws {SnapshotError} FIRN_FUNCTION_NOT_FOUND, FIRN_FUNCTION_PENDING. */
+  async remove(name: string): Promise<void> {
+    await this.#deployments.remove(this.get(name));
+  }
+
+  /** Finishes the deploys that the end of a former process cut off. A function that fails again says so in its record. */
+  async recover(): Promise<void> {
+    for (const record of this.catalog.list()) {
+      if (record.state !== "Pending" || this.#deployments.isDeploying(record.name)) continue;
+      await this.#deployments.rebuild(record).catch(() => {});
+    }
+  }
+
+  /**
+   * Starts an instance of a function. With mode "diff", a snapshot that cannot be used is made again from the deployed app,
+   * once; if that does not help, the function is booted regularly.
+   *
+   * @throws {SnapshotError} FIRN_FUNCTION_NOT_FOUND, FIRN_FUNCTION_PENDING, FIRN_FUNCTION_FAILED, and what
+   *   {@link startInstance} throws.
+   */
+  async start(name: string, mode: StartMode, options: StartFunctionOptions = {}): Promise<StartedFunction> {
+    const record = this.#startable(name);
+    try {
+      return await this.#start(record, mode, options);
+    } catch (error) {
+      // A deploy has taken the snapshot away in between.
+      if (this.get(name).revision !== record.revision) return this.start(name, mode, options);
+      if (mode !== "diff" || !(await this.#snapshotIsBad(record, error))) throw error;
+      return this.#recoverStart(record, error, options);
+    }
+  }
+
+  /** Bytes in the store that a start in this mode needs; the app image, which every mode needs, is not counted. */
+  async storeBytes(record: FunctionRecord, mode: StartMode): Promise<number> {
+    if (mode === "regular") return 0;
+    if (mode === "diff") return record.snapshot === null ? 0 : this.store.chainBytes(record.snapshot);
+    const base = await this.bases.base(memoryClassBytes(record.memoryMib));
+    return this.store.chainBytes(base.digest);
+  }
+
+  /** Stops what is being made and closes the catalog. Instances are their owner's to close. */
+  async close(): Promise<void> {
+    this.#stopped.abort(new SnapshotError("FIRN_ABORTED", "The program ends."));
+    await this.#deployments.settle();
+    await this.bases.settle();
+    this.catalog.close();
+  }
+
+  async #recoverStart(
+    record: FunctionRecord,
+    error: unknown,
+    options: StartFunctionOptions,
+  ): Promise<StartedFunction> {
+    const { onSnapshotTrouble } = this.#events;
+    const recoveredFrom = errorCode(error) ?? "FIRN_SNAPSHOT_CORRUPT";
+    onSnapshotTrouble?.(record.name, error, "rebuild");
+    try {
+      const rebuilt = await this.#deployments.rebuild(record);
+      return { ...(await this.#start(rebuilt, "diff", options)), recoveredFrom };
+    } catch (again) {
+      const final = again instanceof FunctionFailedError || errorCode(again) === "FIRN_KVM_UNAVAILABLE";
+      if (final || this.#stopped.signal.aborted) throw again;
+      onSnapshotTrouble?.(record.name, again, "regular");
+      return { ...(await this.#start(record, "regular", options)), recoveredFrom };
+    }
+  }
+
+  async #start(
+    record: FunctionRecord,
+    mode: StartMode,
+    options: StartFunctionOptions,
+  ): Promise<StartedFunction> {
+    const { rootDiskPath, deadlines } = this.#machine;
+    const plan = await this.#plan(record, mode);
+    const started = await startInstance(plan, { ...options, rootDiskPath, deadlines });
+    return { ...started, record };
+  }
+
+  #startable(name: string): FunctionRecord {
+    const record = this.get(name);
+    if (record.state === "Active") return record;
+    if (record.state === "Pending" && this.#deployments.isDeploying(name)) throw pendingError(name);
+    // What failed on this machine and not in the function is tried again: its snapshot is missing, and made.
+    const code = record.failure?.code ?? "";
+    if (!code.startsWith("FIRN_FUNCTION_")) return record;
+    throw new SnapshotError(
+      "FIRN_FUNCTION_FAILED",
+      `The deploy of function ${name} failed (${code}): ${record.failure?.message} Deploy it again.`,
+    );
+  }
+
+  async #plan(record: FunctionRecord, mode: StartMode): Promise<StartPlan> {
+    if (mode === "diff") {
+      if (record.snapshot === null) {
+        throw new SnapshotError("FIRN_SNAPSHOT_MISSING", `Function ${record.name} has no snapshot yet.`);
+      }
+      const snapshot = await this.store.locate(record.snapshot);
+      await this.bases.requireCurrent(snapshot.manifest);
+      return { mode, snapshot };
+    }
+    await this.store.blobs.check(record.app);
+    const load = loadMessage(record);
+    const app = { path: this.store.blobs.pathOf(record.app.digest), digest: record.app.digest };
+    const memoryBytes = memoryClassBytes(record.memoryMib);
+    if (mode === "base") {
+      const base = await this.bases.base(memoryBytes);
+      return { mode, snapshot: await this.store.locate(base.digest), app, load };
+    }
+    const { kernel } = await this.bases.files();
+    return { mode, kernelPath: kernel.path, vcpus: this.#machine.vcpus, memoryBytes, app, load };
+  }
+
+  async #snapshotIsBad(record: FunctionRecord, error: unknown): Promise<boolean> {
+    if (isUnusable(error)) return true;
+    return record.snapshot !== null && mayBeDamaged(error) && (await this.store.isDamaged(record.snapshot));
+  }
+}

@@ -1,0 +1,174 @@
+import type { Invoke } from "@firn/protocol";
+import type { Microvm, Statistics } from "@firn/vmm";
+import type { AgentConnection } from "./agent-connection.ts";
+import { withDeadline } from "./deadline.ts";
+import type { Deadlines } from "./deadlines.ts";
+import { errorCode, SnapshotError } from "./errors.ts";
+import type { InvokeRequest, InvokeResponse, Phase, StartMode } from "./invocation.ts";
+import { type ConsoleTail, explainFailure } from "./microvm-failure.ts";
+
+/** The number of the first invocation of an instance. */
+export const FIRST_INVOCATION = 1;
+
+/** Makes the message that calls the function. */
+export function invokeMessage(id: number, request: InvokeRequest): { type: "invoke" } & Invoke {
+  const { requestId, timeoutMs, payload, http } = request;
+  if (http === undefined) return { type: "invoke", id, requestId, timeoutMs, payload, kind: "event" };
+  return { type: "invoke", id, requestId, timeoutMs, payload, kind: "http", ...http };
+}
+
+/** A microVM in which a function is loaded. It serves one request at a time, and is of no more use once one has failed in it. */
+export class Instance implements AsyncDisposable {
+  readonly mode: StartMode;
+  /** How long the steps of the start took, in order. */
+  readonly phases: readonly Phase[];
+  /** Process id of the VMM. */
+  readonly pid: number;
+  /** Resolves when the microVM has ended, for whatever reason; never rejects. */
+  readonly exited: Promise<unknown>;
+  readonly #vm: Microvm;
+  readonly #agent: AgentConnection;
+  readonly #deadlines: Deadlines;
+  readonly #console: ConsoleTail;
+  #lastId = FIRST_INVOCATION;
+  #busy = false;
+  #usable = true;
+
+  constructor(parts: {
+    vm: Microvm;
+    agent: AgentConnection;
+    mode: StartMode;
+    phases: readonly Phase[];
+    deadlines: Deadlines;
+    console: ConsoleTail;
+  }) {
+    this.#vm = parts.vm;
+    this.#agent = parts.agent;
+    this.#deadlines = parts.deadlines;
+    this.#console = parts.console;
+    this.mode = parts.mode;
+    this.phases = parts.phases;
+    this.pid = parts.vm.pid;
+    this.exited = parts.vm.exited.then(() => {
+      this.#usable = false;
+    });
+  }
+
+  /** Whether it can take a request now. */
+  get idle(): boolean {
+    return this.#usable && !this.#busy;
+  }
+
+  /** Whether it can serve once it is idle. */
+  get usable(): boolean {
+    return this.#usable;
+  }
+
+  /**
+   * Calls the function.
+   *
+   * @param options.signal When it aborts, the function is told so; the instance stays usable if the function gives up in time.
+   * @throws {SnapshotError} FIRN_INVOKE_TIMEOUT if the microVM had to be killed, FIRN_ABORTED, FIRN_AGENT_DISCONNECTED,
+   *   FIRN_AGENT_PROTOCOL.
+   * @throws {FunctionFailedError} if the function's process ends.
+   */
+  async invoke(request: InvokeRequest, options: { signal?: AbortSignal } = {}): Promise<InvokeResponse> {
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const result = this.#agent.result(id);
+    return this.#run(id, request, result, options.signal, () => this.#agent.send(invokeMessage(id, request)));
+  }
+
+  /**
+   * Waits for the answer to an invocation that was in the guest's queue from the start.
+   *
+   * @param result The connection's promise for it, asked for before the guest could have answered.
+   */
+  firstResponse(
+    request: InvokeRequest,
+    result: Promise<InvokeResponse>,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<InvokeResponse> {
+    return this.#run(FIRST_INVOCATION, request, result, options.signal, () => {});
+  }
+
+  async #run(
+    id: number,
+    request: InvokeRequest,
+    result: Promise<InvokeResponse>,
+    signal: AbortSignal | undefined,
+    send: () => void,
+  ): Promise<InvokeResponse> {
+    if (!this.idle) throw new SnapshotError("FIRN_AGENT_DISCONNECTED", "The instance is busy or has ended.");
+    this.#busy = true;
+    const { graceMs } = this.#deadlines;
+    const started = performance.now();
+    const cancel = () => this.#cancel(id);
+    try {
+      send();
+      signal?.addEventListener("abort", cancel, { once: true });
+      if (signal?.aborted) cancel();
+      const response = await withDeadline(
+        "the function's answer",
+        { timeoutMs: request.timeoutMs + graceMs },
+        () => (signal === undefined ? result : Promise.race([result, this.#afterAbort(signal, graceMs)])),
+      );
+      // The guest answers for a function that is late, but cannot stop what it left running.
+      if (performance.now() - started >= request.timeoutMs && response.functionError !== "")
+        this.#usable = false;
+      return response;
+    } catch (error) {
+      this.#usable = false;
+      if (errorCode(error) === "FIRN_TIMEOUT") {
+        throw new SnapshotError(
+          "FIRN_INVOKE_TIMEOUT",
+          `The function did not answer within ${request.timeoutMs} ms. Its microVM was stopped.`,
+          { cause: error },
+        );
+      }
+      throw await explainFailure(error, this.#vm, this.#console);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+      this.#busy = false;
+      if (!this.#usable) this.close().catch(() => {});
+    }
+  }
+
+  #cancel(id: number): void {
+    try {
+      this.#agent.send({ type: "cancelInvoke", id });
+    } catch {
+      // The connection has failed: the result is rejected with the reason.
+    }
+  }
+
+  /** Rejects if the function has not given up some time after the caller did. */
+  #afterAbort(signal: AbortSignal, graceMs: number): Promise<never> {
+    return new Promise((_, reject) => {
+      const giveUp = () => {
+        const error = new SnapshotError("FIRN_ABORTED", "The caller gave up on the invocation.", {
+          cause: signal.reason,
+        });
+        setTimeout(() => reject(error), graceMs).unref();
+      };
+      if (signal.aborted) giveUp();
+      else signal.addEventListener("abort", giveUp, { once: true });
+    });
+  }
+
+  /** Counters of the VMM process. */
+  statistics(): Promise<Statistics> {
+    return this.#vm.statistics();
+  }
+
+  /** Ends the microVM at once. Resolves when its process is gone; may be called more than once. */
+  async close(): Promise<void> {
+    this.#usable = false;
+    this.#agent.close();
+    await this.#vm.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

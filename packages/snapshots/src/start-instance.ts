@@ -1,0 +1,129 @@
+import { createResumeRecord, type LoadFunction } from "@firn/protocol";
+import { bootMicrovm, type Microvm, restoreMicrovm } from "@firn/vmm";
+import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
+import { DEFAULT_DEADLINES, type Deadlines } from "./deadlines.ts";
+import type { Digest } from "./digest.ts";
+import { FIRST_INVOCATION, Instance, invokeMessage } from "./instance.ts";
+import type { InvokeRequest, InvokeResponse, Phase } from "./invocation.ts";
+import { ConsoleTail, explainFailure } from "./microvm-failure.ts";
+import type { LocatedSnapshot } from "./store.ts";
+
+/** What to start, and from what. */
+export type StartPlan =
+  /** Boot a kernel, start the runtime, load the function. */
+  | {
+      readonly mode: "regular";
+      readonly kernelPath: string;
+      readonly memoryBytes: number;
+      readonly vcpus: number;
+      readonly app: { path: string; digest: Digest };
+      readonly load: LoadFunction;
+    }
+  /** Restore a runtime, load the function. */
+  | {
+      readonly mode: "base";
+      readonly snapshot: LocatedSnapshot;
+      readonly app: { path: string; digest: Digest };
+      readonly load: LoadFunction;
+    }
+  /** Restore the function as it was when it said that it was warm. */
+  | { readonly mode: "diff"; readonly snapshot: LocatedSnapshot };
+
+/** How to start. */
+export interface StartOptions {
+  readonly rootDiskPath: string;
+  /** Sent as early as the mode allows: with a diff it lies in the guest's queue before its first instruction. */
+  readonly firstRequest?: InvokeRequest;
+  readonly deadlines?: Deadlines;
+  readonly onLog?: (line: GuestLogLine) => void;
+  /** Keeps the guest's console for errors, at some cost in time. */
+  readonly console?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** A started instance, and the answer to its first request if there was one. */
+export interface StartedInstance {
+  readonly instance: Instance;
+  /** Settles on its own; the instance ends if it rejects. */
+  readonly firstResponse?: Promise<InvokeResponse>;
+}
+
+/**
+ * Starts a microVM with a function. Resolves when the function can be called, or has been called with `firstRequest`.
+ *
+ * @throws {FunctionFailedError} if the function or one of its hooks fails.
+ * @throws {FirnVmmError} such as FIRN_KVM_UNAVAILABLE or FIRN_SNAPSHOT_CORRUPT.
+ * @throws {SnapshotError} FIRN_TIMEOUT, FIRN_ABORTED, FIRN_AGENT_PROTOCOL, FIRN_AGENT_DISCONNECTED.
+ */
+export async function startInstance(plan: StartPlan, options: StartOptions): Promise<StartedInstance> {
+  const { firstRequest, signal } = options;
+  const deadlines = options.deadlines ?? DEFAULT_DEADLINES;
+  const phases: Phase[] = [];
+  let since = performance.now();
+  const finish = (name: string) => {
+    const now = performance.now();
+    phases.push({ name, milliseconds: now - since });
+    since = now;
+  };
+  const vm = await startMicrovm(plan, options);
+  const console = new ConsoleTail(vm.console);
+  const agent = new AgentConnection(vm.stream, options.onLog === undefined ? {} : { onLog: options.onLog });
+  // Asked for before anything is read: the answer may come in one piece with the guest's first words.
+  const firstResult = agent.result(FIRST_INVOCATION);
+  try {
+    finish(plan.mode === "regular" ? "create" : "restore");
+    if (plan.mode === "regular") {
+      await agent.expect("hello", { timeoutMs: deadlines.bootMs, signal });
+      await agent.expect("runtimeReady", { timeoutMs: deadlines.bootMs, signal });
+      finish("boot");
+      agent.send({ type: "loadFunction", ...plan.load });
+    } else {
+      await agent.expect("resumed", { timeoutMs: deadlines.resumeMs, signal });
+      finish("resume");
+    }
+    if (plan.mode !== "diff") {
+      await agent.expect("functionReady", {
+        timeoutMs: plan.load.readyTimeoutMs + deadlines.readyMs,
+        signal,
+      });
+      finish("load");
+    }
+    const instance = new Instance({ vm, agent, mode: plan.mode, phases, deadlines, console });
+    if (firstRequest === undefined) return { instance };
+    const invocation = signal === undefined ? {} : { signal };
+    const firstResponse =
+      plan.mode === "diff"
+        ? instance.firstResponse(firstRequest, firstResult, invocation)
+        : instance.invoke(firstRequest, invocation);
+    firstResponse.catch(() => {});
+    return { instance, firstResponse };
+  } catch (error) {
+    const reason = await explainFailure(error, vm, console);
+    agent.close();
+    await vm.close().catch(() => {});
+    throw reason;
+  }
+}
+
+function startMicrovm(plan: StartPlan, options: StartOptions): Promise<Microvm> {
+  const common = {
+    rootDiskPath: options.rootDiskPath,
+    console: options.console ?? false,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  };
+  if (plan.mode === "regular") {
+    const { kernelPath, memoryBytes, vcpus, app } = plan;
+    return bootMicrovm({ ...common, kernelPath, memoryBytes, vcpus, appDiskPath: app.path });
+  }
+  const resume = { type: "resume", ...createResumeRecord() } as const;
+  const { layers, statePath, appDisk } = plan.snapshot;
+  const restore = { ...common, layers: [...layers], statePath, leaf: true };
+  if (plan.mode === "base") {
+    const initialBytes = AgentConnection.encode(resume, { type: "loadFunction", ...plan.load });
+    return restoreMicrovm({ ...restore, appDisk: plan.app, initialBytes });
+  }
+  const first =
+    options.firstRequest === undefined ? [] : [invokeMessage(FIRST_INVOCATION, options.firstRequest)];
+  const initialBytes = AgentConnection.encode(resume, ...first);
+  return restoreMicrovm({ ...restore, ...(appDisk === undefined ? {} : { appDisk }), initialBytes });
+}

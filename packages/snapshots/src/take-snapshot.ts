@@ -1,0 +1,56 @@
+import type { Microvm, SnapshotReport } from "@firn/vmm";
+import type { AgentConnection } from "./agent-connection.ts";
+import type { Deadline } from "./deadline.ts";
+import { SnapshotError } from "./errors.ts";
+import type { Store } from "./store.ts";
+
+/** The doorbell events that stand for a snapshot, as `SnapshotGo` numbers them. */
+const EVENT_NUMBER = { "base-ready": 2, warm: 3 } as const;
+
+/** Files of the store's temporary folder, to be published or removed. */
+export interface SnapshotFiles {
+  readonly memoryPath: string;
+  readonly statePath: string;
+  readonly report: SnapshotReport;
+}
+
+/**
+ * Lets the guest come to rest, waits for its doorbell and snapshots the microVM at that instruction. The microVM stays stopped.
+ *
+ * @throws {SnapshotError} FIRN_TIMEOUT, FIRN_ABORTED, FIRN_AGENT_PROTOCOL, FIRN_AGENT_DISCONNECTED.
+ * @throws {FunctionFailedError} if a before-snapshot hook fails.
+ */
+export async function takeSnapshot(
+  vm: Microvm,
+  agent: AgentConnection,
+  store: Store,
+  options: { event: keyof typeof EVENT_NUMBER; appImageDigest?: string; deadline: Deadline },
+): Promise<SnapshotFiles> {
+  const { event, deadline } = options;
+  agent.send({ type: "prepareSnapshot" });
+  await agent.expect("snapshotPrepared", deadline);
+  if (!agent.atFrameBoundary) {
+    throw new SnapshotError(
+      "FIRN_AGENT_PROTOCOL",
+      "The guest went on talking after it had prepared its snapshot.",
+    );
+  }
+  agent.send({ type: "snapshotGo", event: EVENT_NUMBER[event] });
+  const { timeoutMs, signal } = deadline;
+  const rung = await vm.waitForDoorbell({ timeoutMs, ...(signal === undefined ? {} : { signal }) });
+  if (rung.event !== event) {
+    throw new SnapshotError(
+      "FIRN_AGENT_PROTOCOL",
+      `The guest rang its doorbell with ${rung.event} (detail ${rung.detail}) where ${event} was expected.`,
+    );
+  }
+  const memoryPath = store.temporaryPath("memory");
+  const statePath = store.temporaryPath("state");
+  const report = await vm.snapshot({
+    layerPath: memoryPath,
+    statePath,
+    ...(options.appImageDigest === undefined ? {} : { appImageDigest: options.appImageDigest }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  return { memoryPath, statePath, report };
+}

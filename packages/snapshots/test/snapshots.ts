@@ -1,0 +1,44 @@
+import { writeFile } from "node:fs/promises";
+import { type Digest, digestOf } from "../src/digest.ts";
+import type { SnapshotConfig } from "../src/manifest.ts";
+import type { Store } from "../src/store.ts";
+
+/** The digest of a text. */
+export function digestOfText(text: string): Digest {
+  return digestOf(new TextEncoder().encode(text));
+}
+
+/** A config that is the same every time. */
+export function exampleConfig(change: Partial<SnapshotConfig> = {}): SnapshotConfig {
+  return {
+    configVersion: 1,
+    kind: "base",
+    created: "2026-01-02T03:04:05.678Z",
+    architecture: "arm64",
+    memoryBytes: 256 * 1024 * 1024,
+    vcpus: 1,
+    runtime: "node 24.9.0",
+    agent: { protocolVersion: 1, version: "0.1.0" },
+    kernel: digestOfText("kernel"),
+    rootDisk: digestOfText("root disk"),
+    parent: null,
+    appImage: null,
+    host: { kernel: "6.12.0" },
+    report: { dataBytes: 4096, microseconds: 12 },
+    ...change,
+  };
+}
+
+/** Publishes a snapshot with given bytes. */
+export async function publishExample(
+  store: Store,
+  memory: string,
+  config: SnapshotConfig = exampleConfig(),
+  app?: { mediaType: string; digest: Digest; size: number },
+) {
+  const memoryPath = store.temporaryPath("memory");
+  const statePath = store.temporaryPath("state");
+  await writeFile(memoryPath, memory);
+  await writeFile(statePath, `state of ${memory}`);
+  return store.publish({ config, memoryPath, statePath, ...(app === undefined ? {} : { app }) });
+}
