@@ -4,16 +4,18 @@ import { type Artefact, artefact } from "./cache.ts";
 import { resolveForArm, unpackForArm } from "./debian.ts";
 import { SetupError } from "./errors.ts";
 
-const metapackage = "linux-image-6.12-cloud-arm64";
+/** Debian's two kernels for 64-bit ARM: the small one for clouds, and the one for all machines, which has 9p. */
+export type DebianKernelFlavour = "cloud-arm64" | "arm64";
 
 /**
- * Debian's kernel for ARM machines in clouds, unpacked. The artefact holds `Image`, which is a raw kernel image as Debian
- * ships it, `modules/` and `release`.
+ * A kernel of Debian's for ARM, unpacked. The artefact holds `Image`, which is a raw kernel image as Debian ships it,
+ * `modules/` and `release`.
  */
-export async function unpackDebianKernel(): Promise<Artefact> {
+export async function unpackDebianKernel(flavour: DebianKernelFlavour): Promise<Artefact> {
+  const metapackage = `linux-image-6.12-${flavour}`;
   const resolved = await resolveForArm([metapackage]);
   const kernel = resolved.find(
-    ({ name }) => /^linux-image-\d.*-cloud-arm64$/.test(name) && name !== metapackage,
+    ({ name }) => name.startsWith("linux-image-") && name.endsWith(`-${flavour}`) && name !== metapackage,
   );
   if (kernel === undefined) {
     const message = `The Debian package ${metapackage} names no kernel. Run \`apt-get update\` and try again.`;

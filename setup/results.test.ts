@@ -41,7 +41,8 @@ describe("readVitestReport()", () => {
 
 describe("readTapResults()", () => {
   it("reads the counts at the end and names what was skipped", () => {
-    const output = "ok 1 - restores\n    ok 2 - runs on GICv2 # SKIP there is none\n# pass 1\n# fail 2\n# cancelled 1\n";
+    const output =
+      "ok 1 - restores\n    ok 2 - runs on GICv2 # SKIP there is none\n# pass 1\n# fail 2\n# cancelled 1\n";
     expect(readTapResults(output)).toEqual({ passed: 1, failed: 3, skipped: ["runs on GICv2"] });
   });
 });

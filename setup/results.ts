@@ -49,7 +49,8 @@ export function readTapResults(output: string): SuiteResult {
 
 /** The last line of a test run. */
 export function totalLine(results: readonly SuiteResult[]): string {
-  const sum = (of: (result: SuiteResult) => number) => results.reduce((total, result) => total + of(result), 0);
+  const sum = (of: (result: SuiteResult) => number) =>
+    results.reduce((total, result) => total + of(result), 0);
   const skipped = sum((result) => result.skipped.length);
   return `${sum((result) => result.passed)} passed, ${sum((result) => result.failed)} failed, ${skipped} skipped`;
 }

@@ -1,5 +1,5 @@
-import { join } from "node:path";
 import { homedir } from "node:os";
+import { join } from "node:path";
 import { type CommandOptions, type CommandResult, run } from "./command.ts";
 import { repository } from "./machine.ts";
 

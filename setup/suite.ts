@@ -42,13 +42,17 @@ export async function vitestSuite(
   try {
     const file = join(scratch, "report.json");
     const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
-    const outcome = await run(join(repository, "node_modules", ".bin", "vitest"), ["run", ...args, ...reporters], {
-      cwd: repository,
-      env: { ...scriptEnvironment(), ...env },
-      echo: true,
-      allowFailure: true,
-      timeoutMs: suiteTimeoutMs,
-    });
+    const outcome = await run(
+      join(repository, "node_modules", ".bin", "vitest"),
+      ["run", ...args, ...reporters],
+      {
+        cwd: repository,
+        env: { ...scriptEnvironment(), ...env },
+        echo: true,
+        allowFailure: true,
+        timeoutMs: suiteTimeoutMs,
+      },
+    );
     const report = await readFile(file, "utf8").catch(() => '{"testResults":[]}');
     return judge(name, outcome.status, readVitestReport(report));
   } finally {

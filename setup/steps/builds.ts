@@ -17,7 +17,11 @@ export function scriptEnvironment(): Record<string, string | undefined> {
 /** Runs a task of every package, in the order of their dependencies. */
 export async function turbo(task: string): Promise<undefined> {
   const args = ["run", task, "--env-mode=loose", "--ui=stream", "--output-logs=errors-only"];
-  await run(join(bin, "turbo"), args, { cwd: repository, env: scriptEnvironment(), timeoutMs: buildTimeoutMs });
+  await run(join(bin, "turbo"), args, {
+    cwd: repository,
+    env: scriptEnvironment(),
+    timeoutMs: buildTimeoutMs,
+  });
   return undefined;
 }
 

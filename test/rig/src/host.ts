@@ -61,6 +61,8 @@ export interface ArmHostOptions {
   memoryMiB?: number;
   /** Rigs only: ports to forward from the start. */
   forwards?: readonly Forward[];
+  /** Rigs only: keep /var/lib/firn from one start to the next. */
+  keepData?: boolean;
   /** Leave the rig up when it is closed. */
   keep?: boolean;
 }

@@ -27,8 +27,11 @@ const wantedPackages = [
 const unneeded =
   /^(lib)?perl|-perl$|^(usrmerge|dpkg|debconf|mawk|debianutils|init-system-helpers|libgdbm.*|libdb5.3)$/;
 
-// What the cloud kernel has as modules and a host of microVMs needs.
-const modules = ["virtio_blk", "virtio_net", "virtio_rng", "erofs", "loop", "overlay", "tun"];
+// What Debian's kernel has as modules and a host of microVMs needs.
+const modules = [
+  ...["virtio_blk", "virtio_net", "virtio_rng", "ext4", "9p", "9pnet_virtio"],
+  ...["erofs", "loop", "overlay", "tun"],
+];
 
 // Where Debian has a program of its own but its package is not wanted, busybox stands in. Its `sh` starts at once, which
 // matters: every command that the host sends goes through it.
@@ -72,7 +75,7 @@ const files = join(import.meta.dirname, "..", "files");
 /** The image of the ARM host: `initrd` and `root.ext4`, which nothing ever writes to. */
 export async function buildRigImage(): Promise<Artefact & { kernel: string }> {
   const packages = (await resolveForArm(wantedPackages)).filter(({ name }) => !unneeded.test(name));
-  const kernel = await unpackDebianKernel();
+  const kernel = await unpackDebianKernel("arm64");
   const node = await fetchNodeForArm();
   const scripts = await Promise.all(
     ["initrd-init", "inittab", "rc"].map((name) => readFile(join(files, name))),

@@ -1,3 +1,4 @@
+import type { Share } from "./shares.ts";
 import type { GicVersion } from "./state.ts";
 
 /** What differs between one start of QEMU and another. */
@@ -8,10 +9,12 @@ export interface MachineOptions {
   kernel: string;
   initrd: string;
   root: string;
+  /** The disk that keeps what is under /var/lib/firn, if the rig has one. */
+  data?: string | undefined;
   console: string;
   monitor: string;
-  /** Sockets of the virtiofs daemons, in the order of their tags. */
-  shares: readonly string[];
+  /** Directories of the host, in the order of their tags. */
+  shares: readonly Share[];
   /** Pairs of host port and guest port. */
   forwards: readonly (readonly [number, number])[];
 }
@@ -23,17 +26,14 @@ export const shareTag = (index: number): string => `share${index}`;
 
 /** The arguments of an emulated ARM machine on which KVM works. */
 export function machineArguments(options: MachineOptions): string[] {
-  const memory = `memory-backend-memfd,id=memory,size=${options.memoryMiB}M,share=on`;
   const forwards = options.forwards.map(([host, guest]) => `hostfwd=tcp:127.0.0.1:${host}-:${guest}`);
   const args = [
     ["-name", `firn-rig-${options.name}`],
-    ["-M", `virt,virtualization=on,gic-version=${options.gic},memory-backend=memory`],
+    ["-M", `virt,virtualization=on,gic-version=${options.gic}`],
     ["-cpu", "cortex-a76"],
     ["-accel", "tcg,thread=multi,tb-size=1024"],
     ["-smp", "2"],
     ["-m", `${options.memoryMiB}`],
-    // virtiofs shares the guest's memory with its daemons.
-    ["-object", memory],
     ["-nodefaults", "-no-user-config", "-no-reboot"],
     ["-display", "none"],
     ["-serial", `file:${options.console}`],
@@ -45,14 +45,29 @@ export function machineArguments(options: MachineOptions): string[] {
     // Writes go to an unnamed temporary file: the image stays as it was built, whatever happens.
     ["-drive", `if=none,id=root,format=raw,cache=unsafe,snapshot=on,file=${options.root}`],
     ["-device", "virtio-blk-pci,drive=root"],
+    ...(options.data === undefined ? [] : dataDisk(options.data)),
     ["-device", "virtio-rng-pci"],
     // The rig reaches nothing but the ports forwarded to it.
     ["-netdev", ["user,id=net,restrict=on", ...forwards].join(",")],
     ["-device", "virtio-net-pci,netdev=net,romfile="],
-    ...options.shares.flatMap((socket, index) => [
-      ["-chardev", `socket,id=${shareTag(index)},path=${socket}`],
-      ["-device", `vhost-user-fs-pci,chardev=${shareTag(index)},tag=${shareTag(index)},queue-size=1024`],
-    ]),
+    ...options.shares.flatMap((share, index) => sharedDirectory(share, shareTag(index))),
   ];
   return args.flat();
+}
+
+// 9p and not virtiofs: a virtiofs daemon writes the rig's memory behind QEMU's back, and an emulator that is not told of a write
+// goes on running what it once translated from that page.
+function sharedDirectory({ path, writable }: Share, tag: string): string[][] {
+  const access = writable ? "" : ",readonly=on";
+  return [
+    ["-fsdev", `local,id=${tag},path=${path},security_model=none,multidevs=remap${access}`],
+    ["-device", `virtio-9p-pci,fsdev=${tag},mount_tag=${tag}`],
+  ];
+}
+
+function dataDisk(file: string): string[][] {
+  return [
+    ["-drive", `if=none,id=data,format=raw,cache=writeback,discard=unmap,file=${file}`],
+    ["-device", "virtio-blk-pci,drive=data"],
+  ];
 }

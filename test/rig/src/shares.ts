@@ -1,5 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, openSync, realpathSync } from "node:fs";
+import { mkdirSync, realpathSync } from "node:fs";
 import { resolve, sep } from "node:path";
 import { cacheDirectory } from "../../../setup/cache.ts";
 import { repository } from "../../../setup/machine.ts";
@@ -33,19 +32,4 @@ export function chooseShares(env: NodeJS.ProcessEnv = process.env): Share[] {
 /** True when `path` is `directory` or lies in it. */
 export function contains(directory: string, path: string): boolean {
   return path === directory || path.startsWith(directory + sep);
-}
-
-const daemon = "/usr/lib/qemu/virtiofsd";
-
-/** Starts the daemon that serves a share. It ends by itself when QEMU does. */
-export function startShareDaemon(share: Share, socket: string, logFile: string): ChildProcess {
-  const log = openSync(logFile, "a");
-  const options = [`--socket-path=${socket}`, "--thread-pool-size=0", "-o", `source=${share.path}`];
-  options.push("-o", "cache=auto", "-o", "sandbox=namespace", "-o", "no_posix_lock", "-o", "log_level=warn");
-  // The daemon wants to be root; in a user namespace of its own, an ordinary user is.
-  const [command, ...args] =
-    process.getuid?.() === 0 ? [daemon, ...options] : ["unshare", "--map-root-user", daemon, ...options];
-  const child = spawn(command ?? daemon, args, { detached: true, stdio: ["ignore", log, log] });
-  child.unref();
-  return child;
 }

@@ -15,6 +15,8 @@ export interface RigState {
   memoryMiB: number;
   /** Directories of the host that the rig sees at the same path. */
   shares: string[];
+  /** The disk that keeps what is under /var/lib/firn from one start to the next. */
+  data?: string;
   /** Sockets lie here: their paths must be short. */
   sockets: string;
   qemu: ProcessIdentity;
@@ -35,6 +37,7 @@ export interface RigFiles {
   key: string;
   sshConfig: string;
   initrd: string;
+  data: string;
 }
 
 /**
@@ -53,6 +56,7 @@ export function rigFiles(name: string, checkout: string = repository): RigFiles 
     key: join(directory, "id_ed25519"),
     sshConfig: join(directory, "ssh_config"),
     initrd: join(directory, "initrd"),
+    data: join(directory, "data.ext4"),
   };
 }
 

@@ -10,12 +10,13 @@ import { SetupError } from "../../../setup/errors.ts";
 import { withLock } from "../../../setup/lock.ts";
 import { identify, type ProcessIdentity } from "../../../setup/processes.ts";
 import { consoleTail, waitForConsole } from "./console.ts";
+import { ensureDataDisk } from "./data-disk.ts";
 import { stopRig } from "./down.ts";
 import { ensureForward } from "./forwards.ts";
 import { buildRigImage } from "./image.ts";
 import { type Forward, freePort } from "./ports.ts";
 import { emulator, machineArguments, shareTag } from "./qemu.ts";
-import { chooseShares, type Share, startShareDaemon } from "./shares.ts";
+import { chooseShares, type Share } from "./shares.ts";
 import { controlSocket, ensureKey, openMaster, sshHost, writeSshConfig } from "./ssh.ts";
 import { type GicVersion, type RigFiles, type RigState, readRunning, rigFiles, writeState } from "./state.ts";
 
@@ -25,6 +26,8 @@ export interface RigOptions {
   gic?: GicVersion;
   memoryMiB?: number;
   forwards?: readonly Forward[];
+  /** Keep /var/lib/firn from one start to the next, on a disk of its own. */
+  keepData?: boolean;
 }
 
 /** A rig that is up. */
@@ -85,6 +88,7 @@ async function boot(files: RigFiles, name: string, options: RigOptions): Promise
     gic: options.gic ?? defaultGic(name),
     memoryMiB: options.memoryMiB ?? 4096,
     shares: shares.map(({ path }) => path),
+    ...(options.keepData === true ? { data: await ensureDataDisk(files.data) } : {}),
     sockets,
     qemu: { pid: 0, startTime: "" },
     helpers,
@@ -93,12 +97,6 @@ async function boot(files: RigFiles, name: string, options: RigOptions): Promise
   };
   for (const file of [files.console, files.log]) await writeFile(file, "");
   try {
-    const shareSockets = shares.map((_, index) => join(sockets, shareTag(index)));
-    for (const [index, share] of shares.entries()) {
-      const socket = shareSockets[index] ?? "";
-      await note(startShareDaemon(share, socket, files.log).pid);
-      await waitForSocket(socket, files);
-    }
     const ownArchive = await describeRig(files, name, shares);
     await writeFile(
       files.initrd,
@@ -111,7 +109,7 @@ async function boot(files: RigFiles, name: string, options: RigOptions): Promise
       root: join(image.directory, "root.ext4"),
       console: files.console,
       monitor: join(sockets, "monitor"),
-      shares: shareSockets,
+      shares,
       forwards: [[state.sshPort, 22], ...forwards],
     });
     state.qemu = await startEmulator(args, files);
