@@ -94,3 +94,96 @@ fn read_pagemap(memory: &MemoryStack, pagemap: &File) -> io::Result<RangeSet> {
     }
     Ok(changed)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::layer::GRANULE;
+    use crate::layer::testing::*;
+    use crate::memory::Populate;
+
+    fn pagemap() -> File {
+        File::open("/proc/self/pagemap").unwrap()
+    }
+
+    /// By both ways, if this kernel has both.
+    fn both(memory: &MemoryStack) -> (RangeSet, RangeSet) {
+        let by_pagemap = read_pagemap(memory, &pagemap()).unwrap();
+        match scan(memory, &pagemap()) {
+            Err(error) if scan_is_missing(&error) => (by_pagemap.clone(), by_pagemap),
+            by_scan => (by_scan.unwrap(), by_pagemap),
+        }
+    }
+
+    fn clone_of(base: &MemoryStack) -> MemoryStack {
+        let (file, _) = snapshot(base).unwrap();
+        MemoryStack::from_layers(options(base.size()), vec![(open(&file), digest(1))]).unwrap()
+    }
+
+    #[test]
+    fn scan_and_pagemap_agree_on_what_was_written_in_mapped_and_in_empty_memory() {
+        let base = empty(8 << 20);
+        fill(&base, 0..512, 1);
+        let clone = clone_of(&base);
+        bytes(&base);
+        assert_eq!(both(&clone), (RangeSet::default(), RangeSet::default()));
+        // Reading what a layer holds makes nothing private; every other granule, so that there are more ranges than one scan returns.
+        clone.populate(Some(0..512 * GRANULE), Populate::Read).unwrap();
+        (0..700u64).for_each(|index| fill(&clone, index * 2..index * 2 + 1, 3));
+        let (by_scan, by_pagemap) = both(&clone);
+        assert_eq!(by_scan, by_pagemap);
+        let expected = (0..700u64).map(|index| index * 2 * GRANULE..(index * 2 + 1) * GRANULE);
+        if host_page_size() == GRANULE {
+            assert_eq!(by_scan, expected.collect());
+        }
+        assert_eq!(changed_ranges(&clone, Some(&pagemap())).unwrap(), by_scan.into_ranges());
+    }
+
+    #[test]
+    fn the_zero_page_is_not_changed_for_scan_and_no_difference_for_either() {
+        let base = empty(SIZE);
+        fill(&base, 0..16, 1);
+        let clone = clone_of(&base);
+        bytes(&clone); // reads the zero page everywhere else
+        let (by_scan, by_pagemap) = both(&clone);
+        if by_scan != by_pagemap {
+            assert_eq!(by_scan, RangeSet::default());
+        }
+        let view = clone.view();
+        let difference = super::super::compare::difference(&clone, &view, by_pagemap.ranges()).unwrap();
+        assert_eq!(difference, super::super::compare::Difference::default());
+    }
+
+    #[test]
+    fn populated_pages_are_candidates_and_no_difference() {
+        let base = empty(SIZE);
+        fill(&base, 0..64, 1);
+        let clone = clone_of(&base);
+        clone.populate(Some(GRANULE..5 * GRANULE), Populate::Write).unwrap();
+        assert!(both(&clone).0.length() >= 4 * GRANULE);
+        let (file, _) = snapshot(&clone).unwrap();
+        assert!(open(&file).extents().is_empty());
+    }
+
+    #[test]
+    fn swapped_pages_are_candidates() {
+        let mut swaps = String::new();
+        File::open("/proc/swaps").unwrap().read_to_string(&mut swaps).unwrap();
+        let memory = empty(SIZE);
+        fill(&memory, 8..16, 5);
+        memory.swap_out();
+        // Whether or not this host has swap, nothing written may be missing.
+        let (by_scan, by_pagemap) = both(&memory);
+        assert_eq!(by_scan.length(), 8 * GRANULE, "{swaps}");
+        assert_eq!(by_pagemap, by_scan);
+    }
+
+    #[test]
+    fn a_pagemap_that_cannot_be_read_is_an_error() {
+        let error =
+            changed_ranges(&empty(SIZE), Some(&File::open("/proc/self/status").unwrap())).unwrap_err();
+        assert_eq!(error.code, ErrorCode::Io);
+    }
+}

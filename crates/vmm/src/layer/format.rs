@@ -318,3 +318,120 @@ fn digest_at(bytes: &[u8], at: usize, present: bool, of: &str) -> Result<Option<
         _ => Err(corrupt(format!("the digest of its {of} and the flag for it disagree"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::testing::digest;
+
+    fn header() -> LayerHeader {
+        LayerHeader {
+            file_length: 0x2_8000,
+            memory_size: 0x800_0000,
+            extent_count: 2,
+            table_checksum: 0,
+            data_checksum: 0x1122_3344_5566_7788,
+            parent: Some(digest(0xaa)),
+            app_image: None,
+        }
+    }
+
+    fn extents() -> Vec<Extent> {
+        vec![
+            Extent { guest_offset: 0x3000, length: 0x2000, source: ExtentSource::Zero },
+            Extent {
+                guest_offset: 0x1_8000,
+                length: 0x1_0000,
+                source: ExtentSource::Data { file_offset: 0x1_8000 },
+            },
+        ]
+    }
+
+    /// The bytes with the checksum of the header set right again.
+    fn summed(mut bytes: [u8; HEADER_LENGTH]) -> [u8; HEADER_LENGTH] {
+        put(&mut bytes, 16, [0; 8]);
+        let checksum = crc64(&bytes);
+        put(&mut bytes, 16, checksum.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn the_bytes_of_version_1_are_these() {
+        let table = encode_table(&extents());
+        let header = LayerHeader { table_checksum: crc64(&table), ..header() };
+        let mut golden = Vec::new();
+        golden.extend_from_slice(b"FIRNLAYR\x01\0\0\0\x01\0\0\0");
+        golden.extend_from_slice(&0x40fb_9054_15df_e01au64.to_le_bytes());
+        golden.extend_from_slice(b"\x00\x80\x02\0\0\0\0\0\x00\x00\x00\x08\0\0\0\0\x02\0\0\0\0\0\0\0");
+        golden.extend_from_slice(&0x21cc_1f1c_10e1_88d6u64.to_le_bytes());
+        golden.extend_from_slice(b"\x88\x77\x66\x55\x44\x33\x22\x11");
+        golden.extend_from_slice(&[0xaa; 32]);
+        golden.extend_from_slice(&[0; 32 + 128]);
+        golden.extend_from_slice(b"\x00\x30\0\0\0\0\0\0\x00\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        golden.extend_from_slice(b"\x00\x80\x01\0\0\0\0\0\x00\x00\x01\0\0\0\0\0\x00\x80\x01\0\0\0\0\0");
+        let written = [header.encode().as_slice(), &table].concat();
+        assert_eq!(written, golden);
+        assert_eq!(LayerHeader::decode(golden.first_chunk().unwrap()).unwrap(), header);
+        assert_eq!(decode_table(&golden[HEADER_LENGTH..], &header).unwrap(), extents());
+    }
+
+    #[test]
+    fn a_header_that_is_wrong_is_refused_with_what_is_wrong() {
+        let refused = |bytes: [u8; HEADER_LENGTH], sentence: &str| {
+            let error = LayerHeader::decode(&bytes).unwrap_err();
+            assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
+            assert!(error.message.contains(sentence), "{error}");
+        };
+        let with = |at: usize, value: u8| {
+            let mut bytes = header().encode();
+            bytes[at] = value;
+            bytes
+        };
+        refused([0; HEADER_LENGTH], "magic");
+        refused(with(8, 2), "format version is 2");
+        for at in 12..HEADER_LENGTH {
+            let flipped = header().encode()[at] ^ 0x10;
+            refused(with(at, flipped), "checksum of its header");
+        }
+        refused(summed(with(12, 5)), "unknown flags");
+        refused(summed(with(12, 3)), "digest of its app image");
+        refused(summed(with(12, 0)), "digest of its parent");
+        refused(summed(with(255, 1)), "reserved");
+        refused(summed(with(32, 1)), "memory size");
+        refused(summed(with(39, 1)), "memory size");
+        refused(summed(with(35, 0)), "memory size 0");
+        refused(summed(with(42, 1)), "65538 extents");
+        refused(summed(with(41, 0x40)), "past the end of the file");
+    }
+
+    #[test]
+    fn an_extent_table_that_is_wrong_is_refused_with_what_is_wrong() {
+        let refused = |change: &dyn Fn(&mut Vec<Extent>), sentence: &str| {
+            let mut extents = extents();
+            change(&mut extents);
+            let table = encode_table(&extents);
+            let header =
+                LayerHeader { table_checksum: crc64(&table), extent_count: extents.len() as u64, ..header() };
+            let error = decode_table(&table, &header).unwrap_err();
+            assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
+            assert!(error.message.contains(sentence), "{error}");
+        };
+        let data = |file_offset| ExtentSource::Data { file_offset };
+        refused(&|extents| extents.reverse(), "extent 1 starts at 0x3000, before the end");
+        refused(&|extents| extents[0].length = 0x1_6000, "extent 1 starts at 0x18000, before the end");
+        refused(&|extents| extents[0].length = 0, "empty");
+        refused(&|extents| extents[0].length = 0x1001, "whole granules");
+        refused(&|extents| extents[0].guest_offset = 0x3800, "whole granules");
+        refused(&|extents| extents[1].length = 0x800_0000, "past the end of memory");
+        refused(&|extents| extents[1].guest_offset = 0u64.wrapping_sub(0x1_0000), "past the end of memory");
+        refused(&|extents| extents[1].source = data(0x1_9000), "past its end");
+        refused(&|extents| extents[1].source = data(0u64.wrapping_sub(0x1000)), "past its end");
+        refused(&|extents| extents[1].source = data(0x1_8800), "not aligned");
+        refused(&|extents| extents[1].source = data(1), "not aligned");
+        let table = encode_table(&extents());
+        assert!(
+            decode_table(&table, &header()).unwrap_err().message.contains("checksum of its extent table")
+        );
+        assert!(decode_table(&table[1..], &header()).unwrap_err().message.contains("47 bytes for 2 extents"));
+    }
+}

@@ -187,7 +187,7 @@ impl MemoryStack {
     ///
     /// # Errors
     /// [`ErrorCode::Memory`] if a range is not in guest memory, or the kernel has not the memory or the call (Linux 5.14).
-    pub fn populate(&self, ranges: &[Range<u64>], how: Populate) -> Result<()> {
+    pub fn populate(&self, ranges: impl IntoIterator<Item = Range<u64>>, how: Populate) -> Result<()> {
         let advice = match how {
             Populate::Read => Advice::PopulateRead,
             Populate::Write => Advice::PopulateWrite,
@@ -304,5 +304,91 @@ impl MemoryStack {
             .and_then(|()| set(Advice::Unmergeable))
             .and_then(|()| no_huge_pages(&self.reservation, 0, self.size()))
             .map_err(VmmError::wrap(ErrorCode::Memory, "advising the kernel about guest memory"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vm_memory::Bytes;
+
+    use super::*;
+    use crate::layer::testing::*;
+
+    impl MemoryStack {
+        /// Asks the kernel to swap all of memory out, which it does if it has swap.
+        pub(crate) fn swap_out(&self) {
+            self.reservation.advise(0, self.size(), Advice::PageOut).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_size_that_no_microvm_can_have_is_a_configuration_error() {
+        for size in [0, 4096, MEMORY_GRANULE + 4096, MEMORY_MAX + MEMORY_GRANULE, u64::MAX] {
+            assert_eq!(MemoryStack::anonymous(options(size)).unwrap_err().code, ErrorCode::Config, "{size}");
+        }
+    }
+
+    #[test]
+    fn memory_outlives_its_stack_for_as_long_as_a_device_has_a_handle() {
+        let memory = empty(SIZE);
+        let handle = memory.guest_memory();
+        fill(&memory, 0..1, 7);
+        drop(memory);
+        assert_eq!(handle.read_obj::<u8>(GuestAddress(MEMORY_BASE + 100)).unwrap(), 7);
+        assert!(handle.read_obj::<u8>(GuestAddress(MEMORY_BASE + SIZE)).is_err());
+    }
+
+    #[test]
+    fn the_largest_memory_is_aligned_and_unmapped_with_its_stack() {
+        let mapped = || {
+            let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+            pages.split(' ').next().unwrap().parse::<u64>().unwrap() * host_page_size()
+        };
+        let memory = MemoryStack::anonymous(options(MEMORY_MAX)).unwrap();
+        assert_eq!((memory.size(), memory.host_address() as usize % (2 << 20)), (MEMORY_MAX, 0));
+        let with = mapped();
+        drop(memory);
+        // Other tests map and unmap little meanwhile.
+        assert!(with - mapped() > MEMORY_MAX - (1 << 30));
+    }
+
+    #[test]
+    fn tracked_writes_are_those_of_the_vmm_in_granules() {
+        let memory = MemoryStack::anonymous(GuestMemoryOptions { size: SIZE, track_writes: true }).unwrap();
+        write(&memory, 4095, &[1, 2]);
+        write(&memory, 3 * 4096, &[3]);
+        assert_eq!(memory.written_ranges(), [0..2 * 4096, 3 * 4096..4 * 4096]);
+        memory.forget_writes();
+        assert_eq!(memory.written_ranges(), []);
+        assert_eq!(empty(SIZE).written_ranges(), []);
+    }
+
+    #[test]
+    fn all_of_loaded_memory_is_exempt_from_dumps_and_forks() {
+        let base = empty(SIZE);
+        fill(&base, 32..64, 1);
+        let (file, _) = snapshot(&base).unwrap();
+        let clone = MemoryStack::from_layers(options(SIZE), vec![(open(&file), digest(1))]).unwrap();
+        let start = clone.host_address() as u64;
+        let mut inside = false;
+        let mut checked = 0;
+        for line in std::fs::read_to_string("/proc/self/smaps").unwrap().lines() {
+            let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+            if let Some((from, to)) = range {
+                let address = |text| u64::from_str_radix(text, 16).unwrap_or(0);
+                inside = address(from) < start + SIZE && address(to) > start;
+            }
+            if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| inside) {
+                assert!(flags.contains(" dc ") && flags.contains(" dd "), "{flags}");
+                checked += 1;
+            }
+        }
+        assert_eq!(checked, 3);
+    }
+
+    #[test]
+    fn populate_refuses_what_is_not_memory() {
+        let error = empty(SIZE).populate([0..4096, SIZE - 4096..SIZE + 4096], Populate::Read).unwrap_err();
+        assert_eq!(error.code, ErrorCode::Memory);
     }
 }

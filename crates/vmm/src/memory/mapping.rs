@@ -265,6 +265,9 @@ pub(crate) enum Advice {
     PopulateRead = libc::MADV_POPULATE_READ,
     /// Make pages private and writable now.
     PopulateWrite = libc::MADV_POPULATE_WRITE,
+    /// Swap pages out.
+    #[cfg(test)]
+    PageOut = libc::MADV_PAGEOUT,
 }
 
 /// What is compared between two looks at whether to go on, in bytes.

@@ -162,3 +162,84 @@ fn is_congruent(extent: &Extent, page_size: u64) -> bool {
         ExtentSource::Data { file_offset } => file_offset % page_size == extent.guest_offset % page_size,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::GRANULE;
+
+    const DATA: u64 = 0x10_0000;
+
+    /// Granules of a layer whose data is at `DATA` plus the guest offset of its file, or zeros.
+    fn extent(start: u64, count: u64, is_data: bool) -> Extent {
+        let guest_offset = start * GRANULE;
+        let source = if is_data {
+            ExtentSource::Data { file_offset: DATA + guest_offset }
+        } else {
+            ExtentSource::Zero
+        };
+        Extent { guest_offset, length: count * GRANULE, source }
+    }
+
+    fn plan(layers: &[(&[Extent], u64)], page_size: u64, mappings_max: usize) -> Plan {
+        let layers: Vec<_> = layers
+            .iter()
+            .map(|(extents, granules)| PlannedLayer { extents, map_threshold: granules * GRANULE })
+            .collect();
+        Plan::new(&layers, page_size, mappings_max)
+    }
+
+    /// Pieces as (layer, first granule, granules).
+    fn granules<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Vec<(usize, u64, u64)> {
+        let granules = |piece: &Piece| (piece.layer, piece.offset / GRANULE, piece.length / GRANULE);
+        pieces.into_iter().map(granules).collect()
+    }
+
+    fn mapped(plan: &Plan) -> Vec<(usize, u64, u64)> {
+        granules(plan.mappings.iter().map(|mapping| &mapping.piece))
+    }
+
+    #[test]
+    fn runs_from_the_threshold_on_are_mapped_and_shorter_ones_copied() {
+        let extents = [extent(0, 3, true), extent(10, 4, true), extent(20, 3, false), extent(30, 9, false)];
+        let plan = plan(&[(&extents, 4)], 4096, 100);
+        assert_eq!(mapped(&plan), [(0, 10, 4), (0, 30, 9)]);
+        assert_eq!(granules(&plan.copies), [(0, 0, 3), (0, 20, 3)]);
+        assert_eq!(plan.copies[0].source, ExtentSource::Data { file_offset: DATA });
+    }
+
+    #[test]
+    fn what_an_upper_layer_hides_is_neither_mapped_nor_copied() {
+        let lower = [extent(0, 2, true), extent(8, 8, true), extent(20, 12, true), extent(40, 8, true)];
+        let upper = [extent(1, 1, true), extent(8, 4, false), extent(24, 1, true), extent(40, 8, true)];
+        let plan = plan(&[(&lower, 4), (&upper, 4)], 4096, 100);
+        // Lower layers come first; a run is trimmed to what is visible, and mapped through a part that is hidden inside.
+        assert_eq!(mapped(&plan), [(0, 12, 4), (0, 20, 12), (1, 8, 4), (1, 40, 8)]);
+        assert_eq!(granules(&plan.copies), [(1, 1, 1), (1, 24, 1), (0, 0, 1)]);
+        assert_eq!(plan.mappings[0].piece.source, ExtentSource::Data { file_offset: DATA + 12 * GRANULE });
+    }
+
+    #[test]
+    fn parts_of_larger_pages_are_copied() {
+        let extents = [extent(3, 14, true), extent(18, 7, true), extent(32, 16, true)];
+        let plan = plan(&[(&extents, 4)], 16384, 100);
+        assert_eq!(mapped(&plan), [(0, 4, 12), (0, 20, 4), (0, 32, 16)]);
+        assert_eq!(granules(&plan.copies), [(0, 3, 1), (0, 16, 1), (0, 18, 2), (0, 24, 1)]);
+    }
+
+    #[test]
+    fn data_that_is_not_congruent_is_copied() {
+        let mut extents = [extent(4, 8, true), extent(16, 8, true)];
+        extents[0].source = ExtentSource::Data { file_offset: DATA + GRANULE };
+        let plan = plan(&[(&extents, 4)], 16384, 100);
+        assert_eq!((mapped(&plan), granules(&plan.copies)), (vec![(0, 16, 8)], vec![(0, 4, 8)]));
+    }
+
+    #[test]
+    fn beyond_the_bound_the_shortest_runs_are_copied() {
+        let extents: Vec<_> = (0..10).map(|index| extent(index * 20, index + 1, true)).collect();
+        let plan = plan(&[(&extents, 1)], 4096, 3);
+        assert_eq!(mapped(&plan), [(0, 140, 8), (0, 160, 9), (0, 180, 10)]);
+        assert_eq!(plan.copies.len(), 7);
+    }
+}
