@@ -19,7 +19,7 @@ const init = join(import.meta.dirname, "stock-init");
  * initrd: `initrd` in the artefact, which loads them and hands over to the root file system on the first disk.
  */
 export async function buildStockKernel(): Promise<Artefact & { kernel: string }> {
-  const kernel = await unpackDebianKernel();
+  const kernel = await unpackDebianKernel("cloud-arm64");
   const [busybox] = (await resolveForArm(["busybox-static"])).filter(({ name }) => name === "busybox-static");
   const script = await readFile(init);
   const initrd = await artefact({

@@ -29,6 +29,8 @@ const unneeded =
 
 // What Debian's kernel has as modules and a host of microVMs needs.
 const modules = [
+  // A checksum that ext4 and erofs look up by name.
+  "crc32c_generic",
   ...["virtio_blk", "virtio_net", "virtio_rng", "ext4", "9p", "9pnet_virtio"],
   ...["erofs", "loop", "overlay", "tun"],
 ];
