@@ -1,8 +1,8 @@
+import { kernelPath } from "../guest-images/images.ts";
 import { main } from "./main.ts";
 import { step } from "./progress.ts";
 import { buildGuest, publishImages } from "./steps/builds.ts";
 import { installSystemPackages } from "./steps/system-packages.ts";
-import { kernelPath } from "../guest-images/images.ts";
 
 // Builds kernels and runtime image, and prints where they are, as variables for a shell.
 await main(async () => {

@@ -1,8 +1,8 @@
-/** Runs a step of setup and prints one line about it: its name and time, or that there was nothing to do. */
-export async function step<T extends { cached: boolean } | undefined>(
-  name: string,
-  work: () => Promise<T>,
-): Promise<T> {
+/**
+ * Runs a step of setup and prints one line about it: its name and time, and whether there was nothing to do, where the result
+ * says so by `cached`.
+ */
+export async function step<T>(name: string, work: () => Promise<T>): Promise<T> {
   const started = performance.now();
   const terminal = process.stderr.isTTY === true;
   if (terminal) process.stderr.write(`… ${name}`);
@@ -10,10 +10,14 @@ export async function step<T extends { cached: boolean } | undefined>(
   try {
     const result = await work();
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    say(`✓ ${name} (${result?.cached === true ? "cached, " : ""}${seconds} s)`);
+    say(`✓ ${name} (${isCached(result) ? "cached, " : ""}${seconds} s)`);
     return result;
   } catch (cause) {
     say(`✗ ${name}`);
     throw cause;
   }
+}
+
+function isCached(result: unknown): boolean {
+  return typeof result === "object" && result !== null && "cached" in result && result.cached === true;
 }

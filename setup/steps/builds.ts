@@ -15,28 +15,26 @@ export function scriptEnvironment(): Record<string, string | undefined> {
 }
 
 /** Runs a task of every package, in the order of their dependencies. */
-export async function turbo(task: string): Promise<undefined> {
+export async function turbo(task: string): Promise<void> {
   const args = ["run", task, "--env-mode=loose", "--ui=stream", "--output-logs=errors-only"];
   await run(join(bin, "turbo"), args, {
     cwd: repository,
     env: scriptEnvironment(),
     timeoutMs: buildTimeoutMs,
   });
-  return undefined;
 }
 
 /** Runs a script of one package. */
-export async function packageScript(name: string, script: string): Promise<undefined> {
+export async function packageScript(name: string, script: string): Promise<void> {
   const args = ["run", script, "--silent", "--workspace", name];
   await run("npm", args, { cwd: repository, env: scriptEnvironment(), timeoutMs: buildTimeoutMs });
-  return undefined;
 }
 
 /**
  * Builds the binding and `firn-vmm` for ARM. turbo knows only the files of a package, not the crates that this one is made
  * of; cargo knows all.
  */
-export function buildBinding(): Promise<undefined> {
+export function buildBinding(): Promise<void> {
   return packageScript("@firn/vmm-napi", "build");
 }
 

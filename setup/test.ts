@@ -1,0 +1,79 @@
+import { join } from "node:path";
+import type { ArmHost } from "../test/rig/src/index.ts";
+import { SetupError } from "./errors.ts";
+import { hasUsableKvm, repository } from "./machine.ts";
+import { main } from "./main.ts";
+import { totalLine } from "./results.ts";
+import { armTarget } from "./rust.ts";
+import { openHost, prepareEverything } from "./steps/prepare.ts";
+import { cargoSuite, type NamedResult, tapSuite, vitestSuite } from "./suite.ts";
+
+// The binding is tested by packages/vmm: a library of Node.js's does not link into a test program.
+const crates = ["--workspace", "--exclude", "firn-vmm-napi"];
+const onArm = [...crates, "--target", armTarget];
+const bindingTests = "packages/vmm/test/kvm/*.test.ts";
+
+const suites: Record<string, (images: Record<string, string>) => Promise<NamedResult>> = {
+  rust: () => cargoSuite("Rust on this machine", crates),
+  node: () => vitestSuite("TypeScript on this machine", ["--config", "setup/vitest.host.ts"]),
+  "arm-gic3": (env) => onHost("default", () => cargoSuite("Rust on ARM, GICv3", onArm, env)),
+  "arm-gic2": (env) => {
+    const firnVmm = ["--package", "firn-vmm", "--target", armTarget];
+    return onHost("gic2", () => cargoSuite("Rust on ARM, GICv2", firnVmm, { ...env, FIRN_RIG: "gic2" }));
+  },
+  binding: (env) => onHost("default", (host) => bindingSuite(host, env)),
+  e2e: (env) => vitestSuite("end to end", ["--root", "test/e2e"], env),
+};
+
+// One machine has one interrupt controller: where tests run on this one, a second run would be the same again.
+const wanted = (name: string) => !(hasUsableKvm() && (name === "arm-gic2" || name === "arm-gic3"));
+
+await main(async (argv) => {
+  const unknown = argv.find((name) => suites[name] === undefined);
+  if (unknown !== undefined) {
+    const message = `"${unknown}" is no suite. Choose among ${Object.keys(suites).join(", ")}, or name none for all.`;
+    throw new SetupError("RIG_BAD_ARGUMENT", message);
+  }
+  const images = await prepareEverything();
+  const names = argv.length > 0 ? argv : Object.keys(suites).filter(wanted);
+  const results: NamedResult[] = [];
+  for (const name of names) {
+    const result = await suites[name]?.(images).catch((error: Error) => {
+      console.error(error);
+      return { name, passed: 0, failed: 1, skipped: [] };
+    });
+    if (result !== undefined) results.push(result);
+  }
+  console.log("");
+  for (const { name, passed, failed, skipped } of results) {
+    console.log(`${failed === 0 ? "✓" : "✗"} ${name}: ${totalLine([{ passed, failed, skipped }])}`);
+    for (const test of skipped) console.log(`    skipped: ${test}`);
+  }
+  console.log(totalLine(results));
+  return results.every(({ failed }) => failed === 0) ? 0 : 1;
+});
+
+async function onHost<T>(name: string, work: (host: ArmHost) => Promise<T>): Promise<T> {
+  await using host = await openHost({ name });
+  return await work(host);
+}
+
+async function bindingSuite(host: ArmHost, env: Record<string, string>): Promise<NamedResult> {
+  const name = "binding on ARM";
+  const args = [
+    "--conditions=firn-source",
+    "--test",
+    "--test-timeout=600000",
+    "--test-reporter=tap",
+    bindingTests,
+  ];
+  console.log(`\n▶ ${name}: node ${args.join(" ")}`);
+  const timeoutMs = 30 * 60_000;
+  const { status, stdout, stderr } = await host.exec("node", args, {
+    cwd: join(repository),
+    env,
+    timeoutMs,
+  });
+  console.log(stdout + stderr);
+  return tapSuite(name, status, stdout);
+}
