@@ -12,6 +12,8 @@ mod doorbell;
 mod entropy;
 mod fdt;
 mod generation;
+#[cfg(test)]
+mod hostile;
 mod interrupt;
 mod register;
 mod serial;
@@ -232,13 +234,13 @@ impl Devices {
     /// connection is being opened or closed.
     pub fn save(&mut self) -> Result<DevicesState> {
         self.serial.flush();
-        let connection =
-            self.vsock.device().quiescent(self.vsock.queues(), &self.memory).map_err(|reason| {
-                VmmError::new(
-                    ErrorCode::SnapshotRefused,
-                    format!("the agent stream is not quiescent: {reason}"),
-                )
-            })?;
+        let refused = |reason: &str| {
+            VmmError::new(ErrorCode::SnapshotRefused, format!("the agent stream is not quiescent: {reason}"))
+        };
+        let connection = self.vsock.device().quiescent(self.vsock.queues(), &self.memory).map_err(refused)?;
+        if connection.is_some() && !self.vsock.is_running() {
+            return Err(refused("the guest's vsock driver has broken the device"));
+        }
         Ok(DevicesState {
             doorbell: self.doorbell.state(),
             serial: self.serial.state(),

@@ -198,6 +198,11 @@ impl Ring {
         guest.put(self.table + 16 * u64::from(index), &descriptor);
     }
 
+    /// The descriptor that the next chain starts at.
+    pub(crate) fn next_descriptor(&self) -> u16 {
+        self.descriptor
+    }
+
     /// Makes a chain available that starts at a descriptor.
     pub(crate) fn publish(&mut self, guest: &Guest, head: u16) {
         let entry = self.available + 4 + 2 * u64::from(self.offered % self.size);

@@ -8,6 +8,8 @@
 mod connection;
 mod packet;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::os::fd::{OwnedFd, RawFd};
