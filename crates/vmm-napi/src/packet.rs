@@ -1,0 +1,169 @@
+//! From options to a request with open descriptors.
+
+use std::os::fd::OwnedFd;
+
+use firn_vmm::control::{
+    BootRequest, CONTROL_VERSION, Descriptor, GicVersion, LayerIdentity, Request, RequestFrame,
+    RestoreRequest, SnapshotRequest,
+};
+use napi::bindgen_prelude::Uint8Array;
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::agent_stream::{AgentStream, SEND_BUFFER_BYTES};
+use crate::failure::Failure;
+use crate::files::open_input;
+use crate::options::{BootOptions, RestoreOptions, SnapshotOptions};
+use crate::pending::{Connections, Kept};
+
+/// A file to open: what it is, what an error calls it, where it is.
+type Input = (Descriptor, &'static str, String);
+
+/// A request, detached from JavaScript's memory, with paths that are not open yet.
+#[derive(Debug)]
+pub struct Work {
+    request: Request,
+    inputs: Vec<Input>,
+    outputs: Option<(String, String)>,
+    connect: Option<Connect>,
+}
+
+/// What a microVM that starts is to be connected to.
+#[derive(Debug)]
+struct Connect {
+    initial_bytes: Vec<u8>,
+    console: bool,
+}
+
+/// A request ready to be sent.
+#[derive(Debug)]
+pub struct Packet {
+    /// The message.
+    pub frame: RequestFrame,
+    /// What travels with it; closed here when it is sent.
+    pub descriptors: Vec<OwnedFd>,
+    /// What stays here until the response.
+    pub kept: Kept,
+}
+
+impl Work {
+    /// A request that needs no files.
+    pub const fn plain(request: Request) -> Self {
+        Self { request, inputs: Vec::new(), outputs: None, connect: None }
+    }
+
+    /// A boot.
+    ///
+    /// # Errors
+    /// FIRN_VMM_OPTIONS for a negative memory size or an unknown interrupt controller.
+    pub fn boot(options: BootOptions) -> Result<Self, Failure> {
+        let gic = match options.gic {
+            None => None,
+            Some(2) => Some(GicVersion::V2),
+            Some(3) => Some(GicVersion::V3),
+            Some(other) => {
+                return Err(Failure::options(format!("there is no GIC version {other}: choose 2 or 3")));
+            }
+        };
+        let request = Request::Boot(BootRequest {
+            vcpus: options.vcpus,
+            memory_bytes: u64::try_from(options.memory_bytes)
+                .map_err(|_| Failure::options("the memory size is negative"))?,
+            command_line: options.command_line,
+            gic,
+            track_writes: options.track_writes,
+        });
+        let mut inputs = vec![
+            (Descriptor::Kernel, "kernel", options.kernel_path),
+            (Descriptor::RootDisk, "root disk", options.root_disk_path),
+        ];
+        inputs.extend(options.initrd_path.map(|path| (Descriptor::Initrd, "initrd", path)));
+        inputs.extend(options.app_disk_path.map(|path| (Descriptor::AppDisk, "app disk", path)));
+        let connect = Connect { initial_bytes: Vec::new(), console: options.console };
+        Ok(Self { request, inputs, outputs: None, connect: Some(connect) })
+    }
+
+    /// A restore.
+    ///
+    /// # Errors
+    /// FIRN_VMM_OPTIONS for a digest that is not 32 bytes long.
+    pub fn restore(options: RestoreOptions) -> Result<Self, Failure> {
+        let mut layers = Vec::with_capacity(options.layers.len());
+        let mut inputs: Vec<Input> = Vec::with_capacity(options.layers.len());
+        for layer in options.layers {
+            layers.push(LayerIdentity { digest: digest(&layer.digest)? });
+            inputs.push((Descriptor::Layer, "memory layer", layer.path));
+        }
+        inputs.push((Descriptor::State, "snapshot state", options.state_path));
+        inputs.push((Descriptor::RootDisk, "root disk", options.root_disk_path));
+        inputs.extend(options.app_disk_path.map(|path| (Descriptor::AppDisk, "app disk", path)));
+        let request = Request::Restore(RestoreRequest {
+            layers,
+            app_image: options.app_image_digest.as_ref().map(digest).transpose()?,
+            leaf: options.leaf,
+            paused: options.paused,
+            track_writes: options.track_writes,
+        });
+        let initial = options.initial_bytes.as_deref().unwrap_or_default();
+        let initial_bytes = initial.get(..SEND_BUFFER_BYTES).unwrap_or(initial).to_vec();
+        let connect = Connect { initial_bytes, console: options.console };
+        Ok(Self { request, inputs, outputs: None, connect: Some(connect) })
+    }
+
+    /// A snapshot.
+    ///
+    /// # Errors
+    /// FIRN_VMM_OPTIONS for a digest that is not 32 bytes long.
+    pub fn snapshot(options: SnapshotOptions) -> Result<Self, Failure> {
+        let app_image = options.app_image_digest.as_ref().map(digest).transpose()?;
+        Ok(Self {
+            outputs: Some((options.layer_path, options.state_path)),
+            ..Self::plain(Request::Snapshot(SnapshotRequest { app_image }))
+        })
+    }
+
+    /// Opens, creates and connects everything that the request needs.
+    ///
+    /// # Errors
+    /// FIRN_IO, naming the file.
+    pub fn open(self, id: u32) -> Result<Packet, Failure> {
+        let mut descriptors = Vec::new();
+        let mut kept = Kept::default();
+        for (descriptor, role, path) in &self.inputs {
+            descriptors.push((*descriptor, open_input(role, path)?));
+        }
+        if let Some((layer_path, state_path)) = &self.outputs {
+            descriptors.push((Descriptor::LayerOutput, kept.outputs.create("memory layer", layer_path)?));
+            descriptors.push((Descriptor::StateOutput, kept.outputs.create("snapshot state", state_path)?));
+        }
+        if let Some(connect) = &self.connect {
+            kept.connections = Some(connect.open(&mut descriptors)?);
+        }
+        let (descriptors, files) = descriptors.into_iter().unzip();
+        let frame = RequestFrame { version: CONTROL_VERSION, id, descriptors, request: self.request };
+        Ok(Packet { frame, descriptors: files, kept })
+    }
+}
+
+impl Connect {
+    fn open(&self, descriptors: &mut Vec<(Descriptor, OwnedFd)>) -> Result<Connections, Failure> {
+        let stream = AgentStream::create(&self.initial_bytes)?;
+        descriptors.push((Descriptor::Stream, stream.vmm_end));
+        let console = if self.console {
+            let (read_end, write_end) =
+                pipe_with(PipeFlags::CLOEXEC).map_err(Failure::io("create the console's pipe"))?;
+            // A console that nobody reads loses bytes; it must not stop the guest.
+            fcntl_setfl(&write_end, OFlags::NONBLOCK).map_err(Failure::io("set up the console's pipe"))?;
+            descriptors.push((Descriptor::Console, write_end));
+            Some(read_end)
+        } else {
+            None
+        };
+        Ok(Connections { stream: stream.node_end, console, initial_bytes_written: stream.bytes_written })
+    }
+}
+
+fn digest(bytes: &Uint8Array) -> Result<[u8; 32], Failure> {
+    <[u8; 32]>::try_from(bytes.as_ref())
+        .map_err(|_| Failure::options(format!("a SHA-256 digest has 32 bytes, not {}", bytes.len())))
+}

@@ -1,0 +1,229 @@
+//! The one thread of a microVM: spawns its process, sends, receives, reaps.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use firn_vmm::control::{Event, Message};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{Shutdown, shutdown};
+use rustix::process::{Signal, pidfd_send_signal};
+
+use crate::ending::Ending;
+use crate::event::EventSink;
+use crate::failure::Failure;
+use crate::inbox::{Command, Inbox};
+use crate::packet::{Packet, Work};
+use crate::pending::{Answer, Pending};
+use crate::reply::Reply;
+use crate::spawn::{Spawned, spawn};
+
+/// A process that has said that it ends, or has closed its control socket, is killed after this time.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Spawns `binary` and serves the inbox until the process is gone. At the end every promise is settled, the process is reaped,
+/// and the exit event is sent.
+pub fn supervise(binary: &str, inbox: &Inbox, wake: &OwnedFd, mut events: EventSink) {
+    let (ending, closers) = match spawn(binary) {
+        Err(failure) => (Ending::Crashed(failure), Vec::new()),
+        Ok(spawned) => {
+            let pid = spawned.child.id();
+            let mut supervisor = Supervisor {
+                spawned,
+                pid,
+                inbox,
+                wake,
+                events: &mut events,
+                pending: Pending::default(),
+                closers: Vec::new(),
+                said: None,
+                closing: false,
+                control_open: true,
+                kill_at: None,
+            };
+            let served = catch_unwind(AssertUnwindSafe(|| supervisor.serve()));
+            if served.is_err() {
+                supervisor.said =
+                    Some(Ending::Failed(Failure::internal("the supervisor of a microVM panicked")));
+                supervisor.kill();
+            }
+            supervisor.finish()
+        }
+    };
+    inbox.end(&ending.for_requests());
+    events.exit(&ending);
+    for answer in closers {
+        answer.settle(Ok(Reply::Done));
+    }
+}
+
+struct Supervisor<'a> {
+    spawned: Spawned,
+    pid: u32,
+    inbox: &'a Inbox,
+    /// Readable while something may be in the inbox.
+    wake: &'a OwnedFd,
+    events: &'a mut EventSink,
+    pending: Pending,
+    closers: Vec<Answer>,
+    said: Option<Ending>,
+    closing: bool,
+    control_open: bool,
+    kill_at: Option<Instant>,
+}
+
+/// Which descriptors have something.
+#[derive(Debug, Default)]
+struct Ready {
+    inbox: bool,
+    control: bool,
+    stderr: bool,
+    exited: bool,
+}
+
+impl Supervisor<'_> {
+    /// Returns when the process has ended.
+    fn serve(&mut self) {
+        loop {
+            let ready = self.wait(self.kill_at.map(|at| at.saturating_duration_since(Instant::now())));
+            if ready.inbox {
+                for command in self.inbox.take() {
+                    self.obey(command);
+                }
+            }
+            if ready.stderr {
+                self.spawned.stderr.read();
+            }
+            if ready.control {
+                self.receive();
+            }
+            if ready.exited {
+                return;
+            }
+            if self.kill_at.is_some_and(|at| at <= Instant::now()) {
+                self.kill();
+                self.kill_at = None;
+            }
+        }
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> Ready {
+        let mut fds =
+            vec![PollFd::new(&self.spawned.pidfd, PollFlags::IN), PollFd::new(self.wake, PollFlags::IN)];
+        let control = self.control_open.then(|| self.spawned.control.as_fd());
+        let stderr = self.spawned.stderr.readable();
+        fds.extend(control.iter().chain(&stderr).map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)));
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        if poll(&mut fds, timeout.as_ref()).is_err() {
+            return Ready::default();
+        }
+        let mut revents = fds.iter().map(|fd| !fd.revents().is_empty());
+        Ready {
+            exited: revents.next().unwrap_or(false),
+            inbox: revents.next().unwrap_or(false),
+            control: control.is_some() && revents.next().unwrap_or(false),
+            stderr: stderr.is_some() && revents.next().unwrap_or(false),
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Request { id, work, answer } => self.request(id, work, answer),
+            Command::Cancel { id, failure } => self.pending.settle(id, self.pid, Err(failure)),
+            Command::Close { answer } => {
+                self.closing = true;
+                self.closers.extend(answer);
+                self.kill();
+            }
+        }
+    }
+
+    fn request(&mut self, id: u32, work: Work, answer: Answer) {
+        if self.closing {
+            answer.settle(Err(Failure::closed()));
+            return;
+        }
+        match work.open(id) {
+            Err(failure) => answer.settle(Err(failure)),
+            Ok(Packet { frame, descriptors, kept }) => {
+                self.pending.insert(id, answer, kept);
+                let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+                match self.spawned.control.send(&frame, &borrowed) {
+                    Ok(()) => {}
+                    // The process is going down: its exit says more than a broken socket does.
+                    Err(_) if !self.control_open || self.has_hung_up() => {}
+                    Err(error) => self.pending.settle(id, self.pid, Err(error.into())),
+                }
+            }
+        }
+    }
+
+    fn has_hung_up(&self) -> bool {
+        let mut fds = [PollFd::new(&self.spawned.control, PollFlags::empty())];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
+            && fds.iter().any(|fd| fd.revents().contains(PollFlags::HUP))
+    }
+
+    /// Takes one message; the control socket must be readable.
+    fn receive(&mut self) {
+        match self.spawned.control.receive::<Message>() {
+            Ok(Some(received)) => self.hear(received.message),
+            Ok(None) => {
+                self.control_open = false;
+                self.expect_exit();
+            }
+            Err(error) => {
+                self.control_open = false;
+                self.said.get_or_insert(Ending::Failed(error.into()));
+                self.kill();
+            }
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Response { id, result } => {
+                self.pending.settle(id, self.pid, result.map(Reply::from).map_err(Failure::from));
+            }
+            Message::Event(Event::Doorbell { event, detail }) => self.events.doorbell(event, detail),
+            Message::Event(Event::Stopped { reset }) => {
+                self.said.get_or_insert(if reset { Ending::Reset } else { Ending::Stopped });
+                self.expect_exit();
+            }
+            Message::Event(Event::Failed(error)) => {
+                self.said.get_or_insert(Ending::Failed(error.into()));
+                self.expect_exit();
+            }
+        }
+    }
+
+    /// The process waits for our end to close before it goes; what it says until then is still heard.
+    fn expect_exit(&mut self) {
+        // Fails only when the other end is closed already.
+        let _ = shutdown(&self.spawned.control, Shutdown::Write);
+        self.kill_at.get_or_insert(Instant::now() + GRACE);
+    }
+
+    fn kill(&self) {
+        // Fails only when the process has ended already.
+        let _ = pidfd_send_signal(&self.spawned.pidfd, Signal::KILL);
+    }
+
+    /// Reaps the process, hears what it said last, and rejects what it left unanswered.
+    fn finish(mut self) -> (Ending, Vec<Answer>) {
+        let status = self.spawned.child.wait();
+        let at_once = Some(Duration::ZERO);
+        while self.control_open && self.wait(at_once).control {
+            self.receive();
+        }
+        self.spawned.stderr.read();
+        let ending = match (self.said.take(), status) {
+            (Some(said), _) => said,
+            (None, _) if self.closing => Ending::Closed,
+            (None, Ok(status)) => Ending::crashed(self.pid, status, &self.spawned.stderr.text()),
+            (None, Err(error)) => Ending::Failed(Failure::io("wait for firn-vmm")(error)),
+        };
+        self.pending.reject_all(&ending.for_requests());
+        (ending, self.closers)
+    }
+}

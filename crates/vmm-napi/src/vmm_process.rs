@@ -1,0 +1,127 @@
+//! The class that JavaScript sees.
+
+use std::sync::Arc;
+
+use firn_vmm::control::Request;
+use napi::bindgen_prelude::Object;
+use napi::{Env, Result};
+use napi_derive::napi;
+
+use crate::event::{EventFunction, EventSink};
+use crate::failure::Failure;
+use crate::inbox::{Command, Inbox};
+use crate::options::{BootOptions, RestoreOptions, SnapshotOptions};
+use crate::packet::Work;
+use crate::pending::{Answer, Resolver};
+use crate::reply::Reply;
+use crate::supervisor::supervise;
+
+/// Stack of a supervisor in bytes; it holds one control packet and little else.
+const SUPERVISOR_STACK_BYTES: usize = 512 << 10;
+
+/// One `firn-vmm` process, for one microVM. Killed when this object is collected.
+///
+/// Every request takes a number that the caller chooses, with which it can be cancelled. Errors read `FIRN_CODE: sentence`.
+#[napi]
+pub struct VmmProcess {
+    inbox: Arc<Inbox>,
+}
+
+#[napi]
+impl VmmProcess {
+    /// Starts the process, without waiting for it: if that fails, every request is rejected, and the exit event tells.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(
+        binary_path: String,
+        #[napi(ts_arg_type = "(event: VmmEvent) => void")] on_event: EventFunction,
+    ) -> Result<Self> {
+        let (inbox, wake) = Inbox::new()?;
+        let inbox = Arc::new(inbox);
+        let shared = Arc::clone(&inbox);
+        std::thread::Builder::new()
+            .name("firn-supervisor".to_owned())
+            .stack_size(SUPERVISOR_STACK_BYTES)
+            .spawn(move || supervise(&binary_path, &shared, &wake, EventSink::new(on_event)))
+            .map_err(Failure::io("start the thread of a microVM"))?;
+        Ok(Self { inbox })
+    }
+
+    /// Boots a kernel; resolves when the vCPUs run.
+    #[napi(ts_return_type = "Promise<Started>", catch_unwind)]
+    pub fn boot<'env>(&self, env: &'env Env, id: u32, options: BootOptions) -> Result<Object<'env>> {
+        self.request(env, id, Work::boot(options)?)
+    }
+
+    /// Restores a snapshot; resolves when the vCPUs run, or could.
+    #[napi(ts_return_type = "Promise<Started>", catch_unwind)]
+    pub fn restore<'env>(&self, env: &'env Env, id: u32, options: RestoreOptions) -> Result<Object<'env>> {
+        self.request(env, id, Work::restore(options)?)
+    }
+
+    /// Writes a snapshot into two new files, which are removed again if it fails or is cancelled.
+    #[napi(ts_return_type = "Promise<SnapshotReport>", catch_unwind)]
+    pub fn snapshot<'env>(&self, env: &'env Env, id: u32, options: SnapshotOptions) -> Result<Object<'env>> {
+        self.request(env, id, Work::snapshot(options)?)
+    }
+
+    /// Lets the vCPUs run again.
+    #[napi(ts_return_type = "Promise<void>", catch_unwind)]
+    pub fn resume<'env>(&self, env: &'env Env, id: u32) -> Result<Object<'env>> {
+        self.request(env, id, Work::plain(Request::Resume))
+    }
+
+    /// Stops the vCPUs.
+    #[napi(ts_return_type = "Promise<void>", catch_unwind)]
+    pub fn pause<'env>(&self, env: &'env Env, id: u32) -> Result<Object<'env>> {
+        self.request(env, id, Work::plain(Request::Pause))
+    }
+
+    /// Counters and phases.
+    #[napi(ts_return_type = "Promise<Statistics>", catch_unwind)]
+    pub fn statistics<'env>(&self, env: &'env Env, id: u32) -> Result<Object<'env>> {
+        self.request(env, id, Work::plain(Request::Statistics))
+    }
+
+    /// A checksum of all guest memory, 16 hexadecimal digits.
+    #[napi(ts_return_type = "Promise<string>", catch_unwind)]
+    pub fn memory_checksum<'env>(&self, env: &'env Env, id: u32) -> Result<Object<'env>> {
+        self.request(env, id, Work::plain(Request::MemoryChecksum))
+    }
+
+    /// The guest address ranges that were written.
+    #[napi(ts_return_type = "Promise<Array<AddressRange>>", catch_unwind)]
+    pub fn written_ranges<'env>(&self, env: &'env Env, id: u32) -> Result<Object<'env>> {
+        self.request(env, id, Work::plain(Request::WrittenRanges))
+    }
+
+    /// Rejects request `id` with this error, whose text reads `FIRN_CODE: sentence`. Without effect if it was answered.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self, id: u32, code: String, message: String) {
+        self.inbox.push(Command::Cancel { id, failure: Failure::new(code, message) });
+    }
+
+    /// Kills the process; resolves when it is gone, at once if it already is.
+    #[napi(ts_return_type = "Promise<void>", catch_unwind)]
+    pub fn close<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        let (answer, promise) = promise(env)?;
+        self.inbox.push(Command::Close { answer: Some(answer) });
+        Ok(promise)
+    }
+
+    fn request<'env>(&self, env: &'env Env, id: u32, work: Work) -> Result<Object<'env>> {
+        let (answer, promise) = promise(env)?;
+        self.inbox.push(Command::Request { id, work, answer });
+        Ok(promise)
+    }
+}
+
+impl Drop for VmmProcess {
+    fn drop(&mut self) {
+        self.inbox.push(Command::Close { answer: None });
+    }
+}
+
+fn promise(env: &Env) -> Result<(Answer, Object<'_>)> {
+    let (deferred, promise) = env.create_deferred::<Reply, Resolver>()?;
+    Ok((Answer::new(deferred), promise))
+}

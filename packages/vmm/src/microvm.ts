@@ -1,0 +1,163 @@
+import { Socket } from "node:net";
+import type { Duplex, Readable } from "node:stream";
+import type { Started, VmmProcess } from "./binding.ts";
+import { closeProcess } from "./close-process.ts";
+import { parseDigest } from "./digest.ts";
+import type { Doorbell, DoorbellEvent } from "./doorbell.ts";
+import type { MicrovmExit } from "./exit.ts";
+import type { ProcessEvents } from "./process-events.ts";
+import type { SnapshotReport, Statistics } from "./reports.ts";
+import { request } from "./request.ts";
+import {
+  CHECKSUM_TIMEOUT_MS,
+  COMMAND_TIMEOUT_MS,
+  DOORBELL_TIMEOUT_MS,
+  SNAPSHOT_TIMEOUT_MS,
+} from "./timeouts.ts";
+
+/** What {@link Microvm.snapshot} takes. */
+export interface SnapshotOptions {
+  /** Where the memory layer is created; nothing may be there yet. */
+  layerPath: string;
+  /** Where the state file is created; nothing may be there yet. */
+  statePath: string;
+  /** `sha256:…` of the app image that the function was loaded from, which a restore must then bring. */
+  appImageDigest?: string | undefined;
+  /** Ends the wait and removes the files. The VMM finishes what it has begun before it takes another request. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Guest physical addresses in bytes, `end` exclusive. */
+export interface AddressRange {
+  start: number;
+  end: number;
+}
+
+/** A microVM that was not closed runs on even when nobody refers to it; its stream must then not lose its other end. */
+const running = new Set<Microvm>();
+
+/**
+ * A microVM in a process of its own. Made by `bootMicrovm` and `restoreMicrovm`.
+ *
+ * Close it, or declare it by `await using`; else it runs until the guest ends or Node does. All methods reject with a
+ * `FirnVmmError`, FIRN_VMM_CLOSED, FIRN_VMM_STOPPED or FIRN_VMM_CRASHED when the microVM is gone.
+ */
+export class Microvm implements AsyncDisposable {
+  /** Number of the VMM process. */
+  readonly pid: number;
+  /** The agent stream. Ends when the microVM does; why is in {@link Microvm.exited}. */
+  readonly stream: Duplex;
+  /** Output of the serial console, if it was asked for. What is not read in time is lost. */
+  readonly console: Readable | null;
+  /** Resolves when the microVM is gone; never rejects. */
+  readonly exited: Promise<MicrovmExit>;
+  readonly #vmm: VmmProcess;
+  readonly #doorbell: Doorbell;
+  #closed: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(vmm: VmmProcess, events: ProcessEvents, started: Started) {
+    this.pid = started.pid;
+    this.#vmm = vmm;
+    this.#doorbell = events.doorbell;
+    this.exited = events.exited;
+    this.stream = new Socket({ fd: started.streamFd, readable: true, writable: true });
+    this.console =
+      started.consoleFd === undefined
+        ? null
+        : new Socket({ fd: started.consoleFd, readable: true, writable: false });
+    // A killed process resets its connections. That is told by `exited`, and must not become an uncaught exception.
+    this.stream.on("error", () => {});
+    this.console?.on("error", () => {});
+    running.add(this);
+    void this.exited.then(() => running.delete(this));
+  }
+
+  /**
+   * The next ring of the doorbell, or one that came before and was not taken. The microVM stands still from then on, until it is
+   * resumed.
+   *
+   * @param options.timeoutMs 120,000 by default.
+   * @throws {FirnVmmError} FIRN_TIMEOUT, FIRN_ABORTED, FIRN_GUEST for an event that does not exist, or why the microVM is gone.
+   */
+  async waitForDoorbell(
+    options: { signal?: AbortSignal | undefined; timeoutMs?: number | undefined } = {},
+  ): Promise<DoorbellEvent> {
+    const { signal, timeoutMs = DOORBELL_TIMEOUT_MS } = options;
+    return this.#doorbell.next({ signal, timeoutMs });
+  }
+
+  /**
+   * Writes what this microVM's memory adds to the layers it was started from, and its state. It must stand still, after a
+   * doorbell or a pause, and stays so. The files are complete when this resolves; if it rejects they are not there.
+   *
+   * @throws {FirnVmmError} FIRN_IO, FIRN_SNAPSHOT_REFUSED, FIRN_TIMEOUT, FIRN_ABORTED, or why the microVM is gone.
+   */
+  async snapshot(options: SnapshotOptions): Promise<SnapshotReport> {
+    const { layerPath, statePath, appImageDigest, signal } = options;
+    const digest = appImageDigest === undefined ? {} : { appImageDigest: parseDigest(appImageDigest) };
+    const limits = { signal, timeoutMs: SNAPSHOT_TIMEOUT_MS };
+    const send = (id: number) => this.#vmm.snapshot(id, { layerPath, statePath, ...digest });
+    return request(this.#vmm, "The snapshot", limits, send);
+  }
+
+  /**
+   * Lets the microVM run again after a doorbell, a snapshot or a pause, with a new generation.
+   *
+   * @param options.initialBytes Written to the agent stream before the guest runs: a resume record, and what shall follow it.
+   */
+  async resume(options: { initialBytes?: Uint8Array | undefined } = {}): Promise<void> {
+    if (options.initialBytes !== undefined) this.stream.write(options.initialBytes);
+    await this.#command("Resuming the microVM", (id) => this.#vmm.resume(id));
+  }
+
+  /** Stops the vCPUs; the guest's monotonic clock stands still. */
+  async pause(): Promise<void> {
+    await this.#command("Pausing the microVM", (id) => this.#vmm.pause(id));
+  }
+
+  /** Counters since the process started. */
+  async statistics(): Promise<Statistics> {
+    return this.#command("Reading the statistics", (id) => this.#vmm.statistics(id));
+  }
+
+  /** A checksum of all guest memory of a microVM that stands still, 16 hexadecimal digits. Slow; for tests. */
+  async memoryChecksum(): Promise<string> {
+    const send = (id: number) => this.#vmm.memoryChecksum(id);
+    return request(this.#vmm, "The memory checksum", { timeoutMs: CHECKSUM_TIMEOUT_MS }, send);
+  }
+
+  /** What a microVM started with `trackWrites`, which stands still, has written since its start. For tests. */
+  async writtenRanges(): Promise<AddressRange[]> {
+    return this.#command("Reading the written ranges", (id) => this.#vmm.writtenRanges(id));
+  }
+
+  /**
+   * Kills the process and resolves when it is gone. May be called any number of times, at any time.
+   *
+   * @throws {FirnVmmError} FIRN_TIMEOUT if it is not gone after ten seconds.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  /** The same as {@link Microvm.close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await closeProcess(this.#vmm);
+      await this.exited;
+    } finally {
+      this.stream.destroy();
+      this.console?.destroy();
+    }
+  }
+
+  #command<T>(what: string, send: (id: number) => Promise<T>): Promise<T> {
+    return request(this.#vmm, what, { timeoutMs: COMMAND_TIMEOUT_MS }, send);
+  }
+}

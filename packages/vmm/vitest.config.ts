@@ -1,0 +1,11 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  resolve: { conditions: ["firn-source"] },
+  ssr: { resolve: { conditions: ["firn-source"] } },
+  test: {
+    include: ["src/**/*.test.ts", "test/host/**/*.test.ts"],
+    globalSetup: ["test/build-host-addon.ts"],
+    pool: "forks",
+  },
+});
