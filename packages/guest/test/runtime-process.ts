@@ -1,0 +1,213 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { fileURLToPath } from "node:url";
+import {
+  decodeRuntimeReport,
+  encodeRuntimeCommand,
+  encodeRuntimeResume,
+  FrameDecoder,
+  frame,
+  type InvokeResult,
+  type LoadFunction,
+  type RuntimeCommand,
+  type RuntimeReport,
+} from "@firn/protocol";
+
+const SOURCE = fileURLToPath(new URL("../src/runtime/main.ts", import.meta.url));
+const ADDON = fileURLToPath(new URL(`../dist/addon/linux-${process.arch}/reseed.node`, import.meta.url));
+
+/** How long a test waits for any report, in milliseconds. */
+const REPORT_LIMIT_MS = 15_000;
+
+/** How a runtime was left by its agent. */
+export interface RuntimeOptions {
+  /** The program; the source by default. */
+  readonly program?: string;
+  /** Path of the addon, or "" for the one beside the program. */
+  readonly addon?: string;
+}
+
+/** A real runtime process, and in this process the agent's ends of its bridge and its gate. */
+export class RuntimeProcess implements AsyncDisposable {
+  readonly root: string;
+  readonly child: ChildProcess;
+  /** What it printed so far. */
+  output = "";
+  readonly #decoder = new FrameDecoder();
+  readonly #reports: RuntimeReport[] = [];
+  #wake = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<never>();
+  #nextId = 1;
+
+  private constructor(root: string, options: RuntimeOptions) {
+    this.root = root;
+    const program = options.program ?? SOURCE;
+    const addon = options.addon ?? ADDON;
+    const args = [
+      ...["--conditions=firn-source", "--expose-gc", program, "--bridge=3", "--gate=4", `--root=${root}`],
+      ...(addon === "" ? [] : [`--addon=${addon}`]),
+    ];
+    this.child = spawn(process.execPath, args, {
+      stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
+      env: { PATH: process.env.PATH },
+    });
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream?.on("data", (chunk: Buffer) => {
+        this.output += chunk.toString();
+      });
+    }
+    this.child.once("exit", (code, signal) => {
+      this.#ended.reject(new Error(`The runtime has exited (${code ?? signal}).\n${this.output}`));
+    });
+    this.#ended.promise.catch(() => {});
+    this.#bridge.on("data", (chunk: Buffer) => {
+      this.#reports.push(...this.#decoder.push(chunk).map(decodeRuntimeReport));
+      this.#wake.resolve();
+      this.#wake = Promise.withResolvers<void>();
+    });
+  }
+
+  /** Starts a runtime over a folder with these files, and waits until it is ready for a function. */
+  static async start(
+    files: Readonly<Record<string, string>>,
+    options: RuntimeOptions = {},
+  ): Promise<RuntimeProcess> {
+    const root = await mkdtemp(join(tmpdir(), "firn-guest-"));
+    for (const [name, text] of Object.entries(files)) await writeFile(join(root, name), text);
+    const runtime = new RuntimeProcess(root, options);
+    await runtime.next("runtimeReady");
+    return runtime;
+  }
+
+  /** Starts a runtime, loads `index.js` with this text, and waits until it is ready. */
+  static async load(text: string, load: Partial<LoadFunction> = {}): Promise<RuntimeProcess> {
+    const runtime = await RuntimeProcess.start({ "index.js": text, "package.json": '{"type":"module"}' });
+    runtime.loadFunction(load);
+    await runtime.next("functionReady");
+    return runtime;
+  }
+
+  get #bridge(): Duplex {
+    return this.child.stdio[3] as unknown as Duplex;
+  }
+
+  get #gate(): Duplex {
+    return this.child.stdio[4] as unknown as Duplex;
+  }
+
+  send(command: RuntimeCommand): void {
+    this.#bridge.write(frame(encodeRuntimeCommand(command)));
+  }
+
+  loadFunction(load: Partial<LoadFunction> = {}): void {
+    this.send({
+      type: "loadFunction",
+      entry: "index.js",
+      handler: "",
+      environment: {},
+      readyTimeoutMs: 10_000,
+      functionName: "example",
+      memoryMib: 128,
+      ...load,
+    });
+  }
+
+  /** The next report, which must be of this type. */
+  async next<Type extends RuntimeReport["type"]>(
+    type: Type,
+  ): Promise<Extract<RuntimeReport, { type: Type }>> {
+    const limit = AbortSignal.timeout(REPORT_LIMIT_MS);
+    const overdue = new Promise<never>((_, reject) => {
+      limit.onabort = () => reject(new Error(`No ${type} came.\n${this.output}`));
+    });
+    for (;;) {
+      const report = this.#reports.shift();
+      if (report?.type === type) return report as Extract<RuntimeReport, { type: Type }>;
+      if (report !== undefined)
+        throw new Error(`Expected ${type}, got ${JSON.stringify(report)}\n${this.output}`);
+      await Promise.race([this.#wake.promise, this.#ended.promise, overdue]);
+    }
+  }
+
+  /** Sends an event; resolves with the result. */
+  async invoke(event: unknown, timeoutMs = 10_000): Promise<InvokeResult> {
+    const payload = new TextEncoder().encode(JSON.stringify(event));
+    this.send({
+      type: "invoke",
+      id: this.#nextId++,
+      requestId: "request",
+      timeoutMs,
+      kind: "event",
+      payload,
+    });
+    return this.next("invokeResult");
+  }
+
+  /** Sends an event to a function that answers with JSON. */
+  async call(event: unknown = {}): Promise<unknown> {
+    const result = await this.invoke(event);
+    if (result.functionError !== "") throw new Error(Buffer.from(result.payload).toString());
+    return JSON.parse(Buffer.from(result.payload).toString());
+  }
+
+  /** Sends an HTTP request; resolves with the result. */
+  async request(
+    method: string,
+    url: string,
+    body = "",
+    headers: Record<string, string> = {},
+  ): Promise<InvokeResult> {
+    this.send({
+      type: "invoke",
+      id: this.#nextId++,
+      requestId: "request",
+      timeoutMs: 10_000,
+      kind: "http",
+      payload: new TextEncoder().encode(body),
+      method,
+      url,
+      headers: Object.entries(headers).map(([name, value]) => ({ name, value })),
+    });
+    return this.next("invokeResult");
+  }
+
+  /** Brings the runtime to where a snapshot would be taken. */
+  async quiesce(): Promise<void> {
+    this.send({ type: "prepareSnapshot" });
+    await this.next("quiesced");
+  }
+
+  /** Opens the gate. */
+  openGate(entropy: Uint8Array = randomBytes(64)): void {
+    this.#gate.write(frame(encodeRuntimeResume({ entropy })));
+  }
+
+  /** Opens the gate, and waits until the after-restore hooks are done. */
+  async resume(entropy?: Uint8Array): Promise<void> {
+    this.openGate(entropy);
+    await this.next("resumed");
+  }
+
+  /** Resolves with the exit status. */
+  async exit(): Promise<number | null> {
+    if (this.child.exitCode !== null) return this.child.exitCode;
+    return new Promise((resolve) => this.child.once("exit", resolve));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.child.kill("SIGKILL");
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      await new Promise((resolve) => this.child.once("exit", resolve));
+    }
+    await rm(this.root, { recursive: true, force: true });
+  }
+}
+
+/** The text of a result's payload. */
+export function textOf(result: InvokeResult): string {
+  return Buffer.from(result.payload).toString();
+}
