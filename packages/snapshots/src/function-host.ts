@@ -6,7 +6,7 @@ import { type DeployInput, Deployments, pendingError } from "./deployments.ts";
 import { errorCode, FunctionFailedError, SnapshotError } from "./errors.ts";
 import { type FunctionRecord, loadMessage, memoryClassBytes } from "./function-record.ts";
 import type { InvokeRequest, StartMode } from "./invocation.ts";
-import { isUnusable, mayBeDamaged } from "./snapshot-trouble.ts";
+import { isMachineTrouble, isUnusable, mayBeDamaged } from "./snapshot-trouble.ts";
 import { type StartedInstance, type StartPlan, startInstance } from "./start-instance.ts";
 import { Store } from "./store.ts";
 
@@ -149,7 +149,7 @@ export class FunctionHost {
       const rebuilt = await this.#deployments.rebuild(record);
       return { ...(await this.#start(rebuilt, "diff", options)), recoveredFrom };
     } catch (again) {
-      const final = again instanceof FunctionFailedError || errorCode(again) === "FIRN_KVM_UNAVAILABLE";
+      const final = again instanceof FunctionFailedError || isMachineTrouble(again);
       if (final || this.#stopped.signal.aborted) throw again;
       onSnapshotTrouble?.(record.name, again, "regular");
       return { ...(await this.#start(record, "regular", options)), recoveredFrom };

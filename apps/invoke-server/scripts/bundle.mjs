@@ -1,0 +1,12 @@
+// Bundles the server with all of its dependencies into one file: an emulated machine starts that many times faster than a tree
+// of small files.
+import { rolldown } from "rolldown";
+
+const bundle = await rolldown({
+  input: "src/main.ts",
+  platform: "node",
+  resolve: { conditionNames: ["firn-source", "node", "import", "module", "default"] },
+  external: [/\.node$/],
+});
+await bundle.write({ file: "dist/server.js", format: "esm", minify: false, sourcemap: false });
+await bundle.close();

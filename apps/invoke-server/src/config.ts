@@ -1,0 +1,93 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { MEMORY_CLASSES_MIB } from "@firn/snapshots";
+import { z } from "zod";
+
+/** Bad configuration: names the setting and what it may be. */
+export class ConfigError extends Error {
+  readonly code = "FIRN_CONFIG";
+
+  constructor(message: string) {
+    super(message);
+    this.name = "ConfigError";
+  }
+}
+
+const seconds = (fallback: number) => z.coerce.number().positive().max(86_400).default(fallback);
+
+const schema = z.object({
+  /** TCP port; 0 takes a free one. */
+  port: z.coerce.number().int().min(0).max(65_535).default(8080),
+  /** Address to listen on. There is no authentication: keep it local. */
+  host: z.string().min(1).default("127.0.0.1"),
+  /** Folder of the snapshots and the catalog. */
+  store: z.string().min(1),
+  /** Uncompressed arm64 kernel Image. */
+  kernel: z.string().min(1),
+  /** Read-only root file system with agent and runtime. */
+  rootfs: z.string().min(1),
+  vcpus: z.coerce.number().int().min(1).max(8).default(1),
+  /** MicroVMs at a time, those that wait for a request included. */
+  maxInstances: z.coerce.number().int().min(1).max(10_000).default(8),
+  /** How long an instance waits for a request before it is closed. */
+  idleSeconds: seconds(600),
+  /** How long requests may take to finish when the server is told to stop. */
+  drainSeconds: seconds(10),
+  /** The base of this memory size is made when the server starts; 0 for none. */
+  prepareMemoryMib: z.coerce
+    .number()
+    .refine((mib) => mib === 0 || MEMORY_CLASSES_MIB.some((size) => size === mib), {
+      error: `expected 0 or one of ${MEMORY_CLASSES_MIB.join(", ")}`,
+    })
+    .default(256),
+  /** Keeps each instance's console, to show its end in errors. Slower. */
+  guestConsole: z.stringbool().default(false),
+  logLevel: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+});
+
+/** What the server is told from outside. */
+export type Config = z.infer<typeof schema>;
+
+/** Settings that hold when nothing else is said. */
+const FOLDER_DEFAULTS = { store: join(homedir(), ".local", "share", "firn") };
+
+/**
+ * Reads the configuration: `--max-instances 4` before `FIRN_MAX_INSTANCES=4` before the default.
+ *
+ * @throws {ConfigError} naming the first setting that is missing or wrong.
+ */
+export function readConfig(args: readonly string[], environment: NodeJS.ProcessEnv): Config {
+  const names = Object.keys(schema.shape);
+  const raw: Record<string, string | undefined> = { ...FOLDER_DEFAULTS };
+  for (const name of names) {
+    const value = environment[variableOf(name)];
+    if (value !== undefined && value !== "") raw[name] = value;
+  }
+  for (const [flag, value] of Object.entries(readFlags(args, names))) {
+    const name = names.find((one) => flagOf(one) === flag);
+    if (name !== undefined) raw[name] = value;
+  }
+  const result = schema.safeParse(raw);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const name = String(issue?.path[0] ?? "");
+  throw new ConfigError(`Set ${variableOf(name)} or --${flagOf(name)}: ${issue?.message ?? "it is wrong"}.`);
+}
+
+function readFlags(args: readonly string[], names: readonly string[]): Record<string, string> {
+  const options = Object.fromEntries(names.map((name) => [flagOf(name), { type: "string" as const }]));
+  try {
+    return parseArgs({ args: [...args], options, strict: true }).values as Record<string, string>;
+  } catch (error) {
+    throw new ConfigError((error as Error).message);
+  }
+}
+
+function variableOf(name: string): string {
+  return `FIRN_${name.replace(/[A-Z]/g, "_$&").toUpperCase()}`;
+}
+
+function flagOf(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}

@@ -1,0 +1,112 @@
+import { rm } from "node:fs/promises";
+import { Hono } from "hono";
+import { z } from "zod";
+import type { Dependencies } from "./dependencies.ts";
+import { parseFunctionName } from "./function-name.ts";
+import { viewFunction, viewSnapshot } from "./function-view.ts";
+import { DEPLOY_DEFAULTS, MAX_ENVIRONMENT_BYTES, MAX_TIMEOUT_MS } from "./limits.ts";
+import { MAX_ARCHIVE_BYTES, saveBody } from "./request-body.ts";
+import { ServiceError } from "./service-error.ts";
+
+const MEDIA_TYPES = new Set([
+  "application/zip",
+  "application/x-zip-compressed",
+  "application/x-tar",
+  "application/tar",
+  "application/gzip",
+  "application/x-gzip",
+  "application/octet-stream",
+]);
+
+const querySchema = z.strictObject({
+  /** Module to import; by default package.json's `main`, else `index`. */
+  entry: z.string().min(1).max(1024).optional(),
+  /** Name of the export. */
+  handler: z.string().min(1).max(128).default(DEPLOY_DEFAULTS.handler),
+  memoryMib: z.coerce.number().int().positive().default(DEPLOY_DEFAULTS.memoryMib),
+  timeoutMs: z.coerce.number().int().min(1).max(MAX_TIMEOUT_MS).default(DEPLOY_DEFAULTS.timeoutMs),
+  readyTimeoutMs: z.coerce.number().int().min(1).max(MAX_TIMEOUT_MS).default(DEPLOY_DEFAULTS.readyTimeoutMs),
+});
+
+/** Firn's own control routes: `GET /functions`, `GET | PUT | DELETE /functions/{name}`. */
+export function functionRoutes(dependencies: Dependencies) {
+  const { host, pool } = dependencies;
+  return new Hono()
+    .get("/functions", (context) => context.json({ functions: host.catalog.list().map(viewFunction) }))
+    .get("/functions/:name", async (context) => {
+      const record = host.get(parseFunctionName(context.req.param("name")));
+      return context.json({ ...viewFunction(record), snapshot: await viewSnapshot(host.store, record) });
+    })
+    .put("/functions/:name", async (context) => {
+      const name = parseFunctionName(context.req.param("name"));
+      requireArchiveType(context.req.header("content-type"));
+      const settings = parseOrThrow(querySchema, context.req.query());
+      const environment = readEnvironment(context.req.header("x-firn-environment"));
+      const archive = host.store.temporaryPath("upload");
+      try {
+        await saveBody(context.req.raw, archive, MAX_ARCHIVE_BYTES);
+        const { active } = await host.deploy({ ...settings, name, environment, source: { archive } });
+        const record = await active;
+        pool.evict(name, record.revision);
+        const view = { ...viewFunction(record), snapshot: await viewSnapshot(host.store, record) };
+        return context.json(view, record.revision === 1 ? 201 : 200);
+      } finally {
+        await rm(archive, { force: true });
+      }
+    })
+    .delete("/functions/:name", async (context) => {
+      const name = parseFunctionName(context.req.param("name"));
+      await host.remove(name);
+      pool.evict(name);
+      return context.body(null, 204);
+    });
+}
+
+/**
+ * Checks a value against a schema.
+ *
+ * @throws {ServiceError} FIRN_INVALID_REQUEST naming the first field that is wrong.
+ */
+export function parseOrThrow<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const where = issue?.path.join(".") ?? "";
+  throw new ServiceError("FIRN_INVALID_REQUEST", `${where === "" ? "Request" : where}: ${issue?.message}.`);
+}
+
+function requireArchiveType(header: string | undefined): void {
+  const type = header?.split(";")[0]?.trim().toLowerCase() ?? "application/octet-stream";
+  if (MEDIA_TYPES.has(type)) return;
+  throw new ServiceError(
+    "FIRN_MEDIA_TYPE",
+    `A deploy is a zip or a tar archive, not ${type}. Set Content-Type.`,
+  );
+}
+
+/** The function's environment is in a header, not in the URL: URLs are logged on the way. */
+function readEnvironment(header: string | undefined): Record<string, string> {
+  if (header === undefined) return {};
+  if (Buffer.byteLength(header) > 2 * MAX_ENVIRONMENT_BYTES) {
+    throw new ServiceError(
+      "FIRN_INVALID_REQUEST",
+      `X-Firn-Environment is longer than ${MAX_ENVIRONMENT_BYTES} bytes.`,
+    );
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(header, "base64").toString("utf8"));
+  } catch (cause) {
+    throw new ServiceError("FIRN_INVALID_REQUEST", "X-Firn-Environment is not a JSON object in base64.", {
+      cause,
+    });
+  }
+  return parseOrThrow(environmentSchema, value);
+}
+
+/** Environment variables, 4 KiB together. */
+export const environmentSchema = z
+  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "is no name of an environment variable"), z.string())
+  .refine((variables) => Buffer.byteLength(JSON.stringify(variables)) <= MAX_ENVIRONMENT_BYTES, {
+    error: `environment is larger than ${MAX_ENVIRONMENT_BYTES} bytes`,
+  });

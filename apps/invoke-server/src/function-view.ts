@@ -1,0 +1,65 @@
+import type { FunctionRecord, SnapshotManifest, Store } from "@firn/snapshots";
+
+/** A function as `GET /functions/{name}` shows it. */
+export interface FunctionView {
+  readonly name: string;
+  readonly state: FunctionRecord["state"];
+  /** Why the last deploy failed; an active function goes on with the one before. */
+  readonly failure: FunctionRecord["failure"];
+  readonly entry: string;
+  readonly handler: string;
+  /** Names only: values may be secret. */
+  readonly environment: readonly string[];
+  readonly memoryMib: number;
+  readonly timeoutMs: number;
+  readonly readyTimeoutMs: number;
+  readonly revision: number;
+  readonly updated: string;
+  readonly appImage: { readonly digest: string; readonly bytes: number };
+}
+
+/** Its snapshot, in bytes. */
+export interface SnapshotView {
+  readonly digest: string;
+  readonly parent: string | null;
+  readonly created: string;
+  readonly runtime: string;
+  readonly memoryBytes: number;
+  readonly layerBytes: number;
+  readonly stateBytes: number;
+  /** What the VMM reported when it was taken. */
+  readonly report: Readonly<Record<string, number>>;
+}
+
+/** What may be told about a function. */
+export function viewFunction(record: FunctionRecord): FunctionView {
+  const { name, state, failure, entry, handler, memoryMib, timeoutMs, readyTimeoutMs, revision, updated } =
+    record;
+  const appImage = { digest: record.app.digest, bytes: record.app.size };
+  const environment = Object.keys(record.environment);
+  return {
+    name,
+    state,
+    failure,
+    entry,
+    handler,
+    environment,
+    memoryMib,
+    timeoutMs,
+    readyTimeoutMs,
+    revision,
+    updated,
+    appImage,
+  };
+}
+
+/** What may be told about a function's snapshot; `null` if there is none that can be read. */
+export async function viewSnapshot(store: Store, record: FunctionRecord): Promise<SnapshotView | null> {
+  if (record.snapshot === null) return null;
+  const manifest: SnapshotManifest | undefined = await store.read(record.snapshot).catch(() => undefined);
+  if (manifest === undefined) return null;
+  const { parent, created, runtime, memoryBytes, report } = manifest.config;
+  const { digest } = manifest;
+  const [layerBytes, stateBytes] = [manifest.memory.size, manifest.state.size];
+  return { digest, parent, created, runtime, memoryBytes, layerBytes, stateBytes, report };
+}

@@ -1,0 +1,177 @@
+import type {
+  FunctionHost,
+  FunctionRecord,
+  GuestLogLine,
+  InvokeRequest,
+  InvokeResponse,
+  Phase,
+  StartMode,
+} from "@firn/snapshots";
+import type { Logger } from "pino";
+import { errorFields } from "./error-fields.ts";
+import type { InstancePool, PooledInstance } from "./instance-pool.ts";
+import { ServiceError } from "./service-error.ts";
+
+/** Which start a caller wants: `auto` takes a waiting instance, else starts cold. */
+export type WantedStart = "auto" | "warm" | "cold" | "base" | "regular";
+
+/** How an invocation went. */
+export interface Invocation {
+  readonly response: InvokeResponse;
+  /** How it was started: `cold` is base + diff. */
+  readonly start: Exclude<WantedStart, "auto">;
+  readonly recoveredFrom: string | undefined;
+  /** Steps in order, and their `total` last. */
+  readonly phases: readonly Phase[];
+  /** Counters of the VMM process after the response, if they were asked for. */
+  readonly statistics: Record<string, unknown> | undefined;
+}
+
+/** How to invoke. */
+export interface InvokeOptions {
+  readonly start: WantedStart;
+  readonly wantStatistics: boolean;
+  readonly signal?: AbortSignal;
+}
+
+const START_NAMES = { diff: "cold", base: "base", regular: "regular" } as const;
+const MODES = { cold: "diff", auto: "diff", base: "base", regular: "regular" } as const;
+
+/** Answers requests with instances: a waiting one if there is one, else one that is started for it. */
+export class Invoker {
+  readonly #host: FunctionHost;
+  readonly #pool: InstancePool;
+  readonly #log: Logger;
+  readonly #guestConsole: boolean;
+
+  constructor(parts: { host: FunctionHost; pool: InstancePool; log: Logger; guestConsole: boolean }) {
+    this.#host = parts.host;
+    this.#pool = parts.pool;
+    this.#log = parts.log;
+    this.#guestConsole = parts.guestConsole;
+  }
+
+  /**
+   * Invokes a function.
+   *
+   * @throws {ServiceError} FIRN_NO_IDLE_INSTANCE if a warm start is wanted and nobody waits, FIRN_TOO_MANY_INSTANCES.
+   * @throws {Error} What `FunctionHost.start` and `Instance.invoke` throw.
+   */
+  async invoke(name: string, request: InvokeRequest, options: InvokeOptions): Promise<Invocation> {
+    const { start } = options;
+    const record = this.#host.get(name);
+    const began = performance.now();
+    const log = this.#log.child({ function: name, requestId: request.requestId });
+    try {
+      const idle = start === "auto" || start === "warm" ? this.#pool.takeIdle(record) : undefined;
+      if (idle === undefined && start === "warm") {
+        throw new ServiceError(
+          "FIRN_NO_IDLE_INSTANCE",
+          `No instance of function ${name} waits for a request. Invoke it without X-Firn-Start: warm first.`,
+        );
+      }
+      const invocation =
+        idle === undefined
+          ? await this.#invokeNew(record, request, MODES[start as keyof typeof MODES], options, began)
+          : await this.#invokeWaiting(idle.pooled, idle.slot, request, options, began);
+      const { response, phases } = invocation;
+      const milliseconds = Object.fromEntries(phases.map((phase) => [phase.name, round(phase.milliseconds)]));
+      log.info({ start: invocation.start, milliseconds, functionError: response.functionError }, "invoked");
+      return invocation;
+    } catch (error) {
+      log.warn({ ...errorFields(error), start }, "invocation failed");
+      throw error;
+    }
+  }
+
+  async #invokeWaiting(
+    pooled: PooledInstance,
+    slot: { name: string },
+    request: InvokeRequest,
+    options: InvokeOptions,
+    began: number,
+  ): Promise<Invocation> {
+    try {
+      pooled.requestId = request.requestId;
+      const response = await pooled.instance.invoke(request, signalOf(options));
+      const phases = [{ name: "invoke", milliseconds: performance.now() - began }];
+      return await this.#finish(pooled, response, "warm", undefined, phases, options, began);
+    } finally {
+      if (this.#isCurrent(pooled.record)) this.#pool.leave(slot, pooled);
+      else this.#pool.discard(slot, pooled.instance);
+    }
+  }
+
+  async #invokeNew(
+    record: FunctionRecord,
+    request: InvokeRequest,
+    mode: StartMode,
+    options: InvokeOptions,
+    began: number,
+  ): Promise<Invocation> {
+    const slot = this.#pool.reserve(record.name);
+    let pooled: PooledInstance | undefined;
+    try {
+      const started = await this.#host.start(record.name, mode, {
+        ...signalOf(options),
+        firstRequest: request,
+        console: this.#guestConsole,
+        onLog: (line) => this.#logLine(record.name, pooled?.requestId ?? request.requestId, line),
+      });
+      pooled = { instance: started.instance, record: started.record, requestId: request.requestId };
+      const answering = performance.now();
+      const response = await (started.firstResponse as Promise<InvokeResponse>);
+      const phases = [
+        ...started.instance.phases,
+        { name: "invoke", milliseconds: performance.now() - answering },
+      ];
+      const start = START_NAMES[started.instance.mode];
+      return await this.#finish(pooled, response, start, started.recoveredFrom, phases, options, began);
+    } finally {
+      // One that was started in another way than the usual is only for measuring.
+      const keep = pooled !== undefined && pooled.instance.mode === "diff" && this.#isCurrent(pooled.record);
+      if (keep) this.#pool.leave(slot, pooled);
+      else this.#pool.discard(slot, pooled?.instance);
+    }
+  }
+
+  async #finish(
+    pooled: PooledInstance,
+    response: InvokeResponse,
+    start: Invocation["start"],
+    recoveredFrom: string | undefined,
+    phases: readonly Phase[],
+    options: InvokeOptions,
+    began: number,
+  ): Promise<Invocation> {
+    const total = { name: "total", milliseconds: performance.now() - began };
+    const statistics = options.wantStatistics ? await this.#statistics(pooled) : undefined;
+    return { response, start, recoveredFrom, phases: [...phases, total], statistics };
+  }
+
+  async #statistics({ instance, record }: PooledInstance): Promise<Record<string, unknown> | undefined> {
+    try {
+      const storeBytes = await this.#host.storeBytes(record, instance.mode);
+      return { ...(await instance.statistics()), storeBytes, appImageBytes: record.app.size };
+    } catch (error) {
+      this.#log.warn({ ...errorFields(error), function: record.name }, "no statistics");
+      return undefined;
+    }
+  }
+
+  #isCurrent({ name, revision }: FunctionRecord): boolean {
+    return this.#host.catalog.find(name)?.revision === revision;
+  }
+
+  #logLine(name: string, requestId: string, { stream, text }: GuestLogLine): void {
+    this.#log.info({ function: name, requestId, stream }, text);
+  }
+}
+
+function signalOf({ signal }: InvokeOptions): { signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal };
+}
+
+function round(milliseconds: number): number {
+  return Math.round(milliseconds * 1000) / 1000;
+}

@@ -1,0 +1,54 @@
+import { createWriteStream } from "node:fs";
+import { rm } from "node:fs/promises";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { ServiceError } from "./service-error.ts";
+
+/** Largest payload of an invocation, each way: 6 MiB. */
+export const MAX_PAYLOAD_BYTES = 6 * 1024 * 1024;
+
+/** Largest archive of a deploy: 128 MiB. */
+export const MAX_ARCHIVE_BYTES = 128 * 1024 * 1024;
+
+/**
+ * Reads a request's body, but not more than is allowed.
+ *
+ * @throws {ServiceError} FIRN_PAYLOAD_TOO_LARGE.
+ */
+export async function readBody(request: Request, limit: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of limited(request, limit)) parts.push(part);
+  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+}
+
+/**
+ * Writes a request's body to a file, but not more than is allowed. The file is gone if this throws.
+ *
+ * @throws {ServiceError} FIRN_PAYLOAD_TOO_LARGE.
+ */
+export async function saveBody(request: Request, path: string, limit: number): Promise<void> {
+  try {
+    await pipeline(Readable.from(limited(request, limit)), createWriteStream(path, { flags: "wx" }));
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
+}
+
+async function* limited(request: Request, limit: number): AsyncGenerator<Uint8Array> {
+  const announced = Number(request.headers.get("content-length") ?? 0);
+  if (announced > limit) throw tooLarge(limit);
+  let received = 0;
+  for await (const part of request.body ?? []) {
+    received += part.length;
+    if (received > limit) throw tooLarge(limit);
+    yield part;
+  }
+}
+
+function tooLarge(limit: number): ServiceError {
+  return new ServiceError(
+    "FIRN_PAYLOAD_TOO_LARGE",
+    `Request must be smaller than ${limit} bytes for this operation.`,
+  );
+}

@@ -1,0 +1,34 @@
+import type { Context } from "hono";
+import type { Invocation, InvokeOptions, WantedStart } from "./invoker.ts";
+import { ServiceError } from "./service-error.ts";
+
+const STARTS: readonly string[] = ["auto", "warm", "cold", "base", "regular"] satisfies WantedStart[];
+
+/**
+ * Reads what a request wants of its start: `X-Firn-Start: auto | warm | cold | base | regular`, and `X-Firn-Statistics: 1` for
+ * counters with the answer.
+ *
+ * @throws {ServiceError} FIRN_INVALID_REQUEST.
+ */
+export function readInvokeOptions(context: Context): InvokeOptions {
+  const start = context.req.header("x-firn-start") ?? "auto";
+  if (!STARTS.includes(start)) {
+    throw new ServiceError("FIRN_INVALID_REQUEST", `X-Firn-Start is one of ${STARTS.join(", ")}.`);
+  }
+  return {
+    start: start as WantedStart,
+    wantStatistics: context.req.header("x-firn-statistics") === "1",
+    signal: context.req.raw.signal,
+  };
+}
+
+/** Tells in an answer's headers how the invocation was started and where its time went. */
+export function setStartHeaders(headers: Headers, invocation: Invocation): void {
+  headers.set("X-Firn-Start", invocation.start);
+  const timing = invocation.phases.map(({ name, milliseconds }) => `${name};dur=${milliseconds.toFixed(3)}`);
+  headers.set("Server-Timing", timing.join(", "));
+  if (invocation.recoveredFrom !== undefined) headers.set("X-Firn-Recovered-From", invocation.recoveredFrom);
+  if (invocation.statistics !== undefined) {
+    headers.set("X-Firn-Statistics", JSON.stringify(invocation.statistics));
+  }
+}

@@ -1,0 +1,34 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { readConfig } from "../src/config.ts";
+import { startServer } from "../src/server.ts";
+
+/** Starts the real server on a free port with an empty store, and gives what it logs. */
+export async function serveForTest(environment: NodeJS.ProcessEnv = {}) {
+  const root = await mkdtemp(join(tmpdir(), "firn-server-"));
+  await writeFile(join(root, "kernel"), "kernel");
+  await writeFile(join(root, "rootfs"), "root disk");
+  const lines: Record<string, unknown>[] = [];
+  const log = pino({ level: "debug" }, { write: (line: string) => lines.push(JSON.parse(line)) });
+  const config = readConfig([], {
+    FIRN_PORT: "0",
+    FIRN_STORE: join(root, "store"),
+    FIRN_KERNEL: join(root, "kernel"),
+    FIRN_ROOTFS: join(root, "rootfs"),
+    ...environment,
+  });
+  const server = await startServer(config, log);
+  return {
+    root,
+    config,
+    url: server.url,
+    lines,
+    stop: server.stop,
+    async [Symbol.asyncDispose]() {
+      await server.stop();
+      await rm(root, { recursive: true, force: true });
+    },
+  };
+}
