@@ -8,6 +8,7 @@ import { Hooks } from "./hooks.ts";
 import { errorResult, Invocations } from "./invocations.ts";
 import { loadHandler } from "./load.ts";
 import type { Uniqueness } from "./uniqueness/uniqueness.ts";
+import { warmUpRuntime } from "./warm-up.ts";
 
 /** Time to get ready when the host does not say, in milliseconds. */
 const DEFAULT_READY_MS = 60_000;
@@ -95,6 +96,7 @@ export class FunctionRuntime {
 
   async #snapshot(): Promise<void> {
     try {
+      if (this.#loaded === undefined) await warmUpRuntime();
       await this.hooks.runBeforeSnapshot();
       await this.#uniqueness.beforeSnapshot();
       await collectGarbage();
