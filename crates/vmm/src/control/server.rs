@@ -142,7 +142,7 @@ impl Server {
                 let stream = files.take(Descriptor::Stream);
                 let machine = self.machine()?;
                 if let Some(stream) = stream {
-                    machine.devices()?.replace_stream(stream);
+                    machine.devices()?.replace_stream(stream)?;
                 }
                 machine.resume()?;
                 self.watch_stream()?;
