@@ -31,7 +31,8 @@ export function rigHost(rig: RunningRig, keep: boolean): ArmHost {
       {
         command: "ssh",
         args: [...ssh, line],
-        detached: false,
+        // Out of reach of the terminal's signals: whoever started the command decides when it ends.
+        detached: true,
         async kill(child, signal) {
           if (child.exitCode === null) await kill(signal);
           // The command is gone; what it left running in the background may still hold the connection.

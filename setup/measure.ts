@@ -1,0 +1,58 @@
+import { SetupError } from "./errors.ts";
+import type { ExampleFunction } from "./steps/deploy.ts";
+
+/** How an invocation is started: what the request header says. */
+export type StartMode = "regular" | "base" | "cold" | "warm";
+
+/** One invocation, measured by the server that served it. */
+export interface Measurement {
+  start: string;
+  /** From the receipt of the request until the answer, in milliseconds. */
+  milliseconds: number;
+  kvmExits: number;
+  bytesCopied: number;
+  privateBytes: number;
+  storeBytes: number;
+  body: Buffer;
+}
+
+const invokeDeadlineMs = 5 * 60_000;
+
+/**
+ * Invokes an example function in one start mode.
+ *
+ * @throws {SetupError} CHECK_FAILED when it does not answer, or not with what was measured.
+ */
+export async function invokeMeasured(
+  url: string,
+  { name, sample }: ExampleFunction,
+  start: StartMode,
+  signal: AbortSignal,
+): Promise<Measurement> {
+  const response = await fetch(url + sample.path, {
+    method: "POST",
+    headers: { "x-firn-start": start, "x-firn-statistics": "1", "content-type": "application/octet-stream" },
+    ...(sample.body === undefined ? {} : { body: sample.body }),
+    signal: AbortSignal.any([signal, AbortSignal.timeout(invokeDeadlineMs)]),
+  });
+  const body = Buffer.from(await response.arrayBuffer());
+  const statistics = response.headers.get("x-firn-statistics");
+  const total = /\btotal;dur=([\d.]+)/.exec(response.headers.get("server-timing") ?? "");
+  if (!response.ok || statistics === null || total === null) {
+    const message = `${name} was invoked (${start}) and the server answered ${response.status}.\n${body.toString("utf8")}`;
+    throw new SetupError("CHECK_FAILED", message);
+  }
+  const counters = JSON.parse(statistics) as Omit<Measurement, "start" | "milliseconds" | "body">;
+  return {
+    ...counters,
+    start: response.headers.get("x-firn-start") ?? "",
+    milliseconds: Number(total[1]),
+    body,
+  };
+}
+
+/** The middle of an odd number of values. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
