@@ -43,6 +43,8 @@ const schema = z.object({
     .default(256),
   /** Keeps each instance's console, to show its end in errors. Slower. */
   guestConsole: z.stringbool().default(false),
+  /** Multiplies the deadlines of boots, restores and snapshots: 1 fits hardware, an emulated host wants more. */
+  deadlineFactor: z.coerce.number().min(0.1).max(100).default(1),
   logLevel: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
 });
 

@@ -1,6 +1,6 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { DEFAULT_DEADLINES, FunctionHost } from "@firn/snapshots";
+import { DEFAULT_DEADLINES, FunctionHost, scaleDeadlines } from "@firn/snapshots";
 import { serve } from "@hono/node-server";
 import { type Logger, pino } from "pino";
 import { createInvokeApp } from "./app.ts";
@@ -31,7 +31,7 @@ export async function startServer(
     kernelPath: config.kernel,
     rootDiskPath: config.rootfs,
     vcpus: config.vcpus,
-    deadlines: DEFAULT_DEADLINES,
+    deadlines: scaleDeadlines(DEFAULT_DEADLINES, config.deadlineFactor),
     onLog: (line: { stream: string; text: string }) => log.debug({ stream: line.stream }, line.text),
   };
   const host = await FunctionHost.open(config.store, machine, {

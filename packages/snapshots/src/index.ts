@@ -7,7 +7,7 @@ export { Catalog } from "./catalog.ts";
 export { type BaseOptions, createBase, type DigestedFile } from "./create-base.ts";
 export { createDiff, type DiffOptions } from "./create-diff.ts";
 export type { Deadline } from "./deadline.ts";
-export { DEFAULT_DEADLINES, type Deadlines } from "./deadlines.ts";
+export { DEFAULT_DEADLINES, type Deadlines, scaleDeadlines } from "./deadlines.ts";
 export type { DeployInput } from "./deployments.ts";
 export { type Digest, digestOf, digestOfFile, isDigest, parseDigest } from "./digest.ts";
 export { errorCode, FunctionFailedError, SnapshotError, type SnapshotErrorCode } from "./errors.ts";
