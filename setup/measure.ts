@@ -42,9 +42,12 @@ export async function invokeMeasured(
     const message = `${name} was invoked (${start}) and the server answered ${response.status}.\n${body.toString("utf8")}`;
     throw new SetupError("CHECK_FAILED", message);
   }
-  const counters = JSON.parse(statistics) as Omit<Measurement, "start" | "milliseconds" | "body">;
+  const { kvmExits, bytesCopied, privateBytes, storeBytes } = JSON.parse(statistics) as Measurement;
   return {
-    ...counters,
+    kvmExits,
+    bytesCopied,
+    privateBytes,
+    storeBytes,
     start: response.headers.get("x-firn-start") ?? "",
     milliseconds: Number(total[1]),
     body,

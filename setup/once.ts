@@ -1,8 +1,11 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { SetupError } from "./errors.ts";
 import { readImageSize } from "./image-size.ts";
+import { repository } from "./machine.ts";
 import { invokeMeasured, type Measurement, median, type StartMode } from "./measure.ts";
 import { step } from "./progress.ts";
-import { type ExampleFunction, exampleFunctions } from "./steps/deploy.ts";
+import { type Deployed, type ExampleFunction, exampleFunctions } from "./steps/deploy.ts";
 import { formatBytes, formatTable } from "./table.ts";
 
 const times = 3;
@@ -23,29 +26,99 @@ const checks: Record<string, (body: Buffer) => boolean> = {
   },
 };
 
+/** What the measurement must come to. */
+const bars = { thumbnailSpeedUp: 10, helloDiffShare: 0.15 } as const;
+
+const reportFile = join(repository, ".cache", "once.json");
+
+/** The medians of one start mode. */
+type Row = Omit<Measurement, "body" | "start">;
+
+/** What was measured of one function. */
+interface FunctionReport {
+  rows: Partial<Record<StartMode, Row>>;
+  /** How many times faster the start from base + diff is than a regular boot. */
+  speedUp: number;
+  /** The diff's bytes as a share of guest memory. */
+  diffShare: number;
+}
+
 /**
  * Invokes every example function three times in each start mode, checks every answer, and prints what was measured.
  *
  * @throws {SetupError} CHECK_FAILED with what was wrong.
  */
-export async function runOnce(url: string, signal: AbortSignal): Promise<void> {
+export async function runOnce(
+  url: string,
+  deployed: readonly Deployed[],
+  signal: AbortSignal,
+): Promise<void> {
+  const reports: Record<string, FunctionReport> = {};
   for (const example of exampleFunctions) {
-    const rows: string[][] = [];
-    let previous: Measurement | undefined;
-    for (const [mode, label] of modes) {
-      const measured: Measurement[] = [];
-      for (let time = 1; time <= times; time += 1) {
-        const raw = await step(`${example.name}, ${label}, ${time} of ${times}`, () =>
-          checked(url, example, mode, signal),
-        );
-        measured.push(mode === "warm" && previous !== undefined ? since(raw, previous) : raw);
-        previous = raw;
-      }
-      rows.push([label, ...describe(measured)]);
-    }
-    const header = ["", "first response", "KVM exits", "copied", "private", "in the store"];
-    console.log(`\n${example.name}, median of ${times}\n\n${formatTable(header, rows)}\n`);
+    const rows = await measure(url, example, signal);
+    const { snapshot } = deployed.find(({ name }) => name === example.name) ?? {};
+    const report: FunctionReport = {
+      rows,
+      speedUp: (rows.regular?.milliseconds ?? Number.NaN) / (rows.cold?.milliseconds ?? Number.NaN),
+      diffShare: (snapshot?.layerBytes ?? Number.NaN) / (snapshot?.memoryBytes ?? Number.NaN),
+    };
+    reports[example.name] = report;
+    print(example.name, report);
   }
+  await mkdir(dirname(reportFile), { recursive: true });
+  await writeFile(reportFile, `${JSON.stringify(reports, null, 2)}\n`);
+  judge(reports);
+}
+
+async function measure(
+  url: string,
+  example: ExampleFunction,
+  signal: AbortSignal,
+): Promise<FunctionReport["rows"]> {
+  const rows: FunctionReport["rows"] = {};
+  let previous: Measurement | undefined;
+  for (const [mode, label] of modes) {
+    const measured: Measurement[] = [];
+    for (let time = 1; time <= times; time += 1) {
+      const raw = await step(`${example.name}, ${label}, ${time} of ${times}`, () =>
+        checked(url, example, mode, signal),
+      );
+      measured.push(mode === "warm" && previous !== undefined ? since(raw, previous) : raw);
+      previous = raw;
+    }
+    rows[mode] = medians(measured);
+  }
+  return rows;
+}
+
+function print(name: string, report: FunctionReport): void {
+  const header = ["", "first response", "KVM exits", "copied", "private", "in the store"];
+  const rows = modes.map(([mode, label]) => {
+    const row = report.rows[mode];
+    if (row === undefined) return [label];
+    const bytes = [row.bytesCopied, row.privateBytes, row.storeBytes].map(formatBytes);
+    return [label, `${row.milliseconds.toFixed(1)} ms`, String(row.kvmExits), ...bytes];
+  });
+  console.log(`\n${name}, median of ${times}, as the server measured it\n\n${formatTable(header, rows)}\n`);
+  const share = (100 * report.diffShare).toFixed(1);
+  console.log(
+    `base + diff is ${report.speedUp.toFixed(1)} times faster than a regular boot; the diff is ${share} % of memory`,
+  );
+}
+
+// Written so that a number that is missing is a failure too.
+function judge(reports: Readonly<Record<string, FunctionReport>>): void {
+  const { thumbnail, hello } = reports;
+  const failures: string[] = [];
+  if (!(Number(thumbnail?.speedUp) >= bars.thumbnailSpeedUp)) {
+    failures.push(
+      `thumbnail starts ${thumbnail?.speedUp.toFixed(1)} times faster, not ${bars.thumbnailSpeedUp}`,
+    );
+  }
+  if (!(Number(hello?.diffShare) <= bars.helloDiffShare)) {
+    failures.push(`hello's diff is ${hello?.diffShare.toFixed(3)} of memory, over ${bars.helloDiffShare}`);
+  }
+  if (failures.length > 0) throw new SetupError("CHECK_FAILED", `${failures.join("; ")}. See ${reportFile}.`);
 }
 
 async function checked(
@@ -69,13 +142,13 @@ function since(now: Measurement, before: Measurement): Measurement {
   };
 }
 
-function describe(measured: readonly Measurement[]): string[] {
+function medians(measured: readonly Measurement[]): Row {
   const middle = (of: (one: Measurement) => number) => median(measured.map(of));
-  return [
-    `${middle((one) => one.milliseconds).toFixed(1)} ms`,
-    String(middle((one) => one.kvmExits)),
-    formatBytes(middle((one) => one.bytesCopied)),
-    formatBytes(middle((one) => one.privateBytes)),
-    formatBytes(middle((one) => one.storeBytes)),
-  ];
+  return {
+    milliseconds: middle((one) => one.milliseconds),
+    kvmExits: middle((one) => one.kvmExits),
+    bytesCopied: middle((one) => one.bytesCopied),
+    privateBytes: middle((one) => one.privateBytes),
+    storeBytes: middle((one) => one.storeBytes),
+  };
 }

@@ -6,7 +6,7 @@ import { main } from "./main.ts";
 import { runOnce } from "./once.ts";
 import { parseUpOptions, type UpOptions } from "./options.ts";
 import { step } from "./progress.ts";
-import { curlLine, deploy, exampleFunctions } from "./steps/deploy.ts";
+import { curlLine, type Deployed, deploy, exampleFunctions } from "./steps/deploy.ts";
 import { openHost, prepareEverything } from "./steps/prepare.ts";
 import { assertPortFree, type RunningServer, startServer } from "./steps/server.ts";
 import { formatBytes } from "./table.ts";
@@ -49,9 +49,9 @@ async function run(options: UpOptions, signal: AbortSignal): Promise<number> {
     server = await step("invoke server and base snapshot", () =>
       startServer(arm, images, options.port, signal),
     );
-    await deployExamples(server.url, signal);
+    const deployed = await deployExamples(server.url, signal);
     if (options.once) {
-      await runOnce(server.url, signal);
+      await runOnce(server.url, deployed, signal);
       return 0;
     }
     console.log(`\nFirn serves on ${server.url}. Its log: ${server.log}\n`);
@@ -66,13 +66,17 @@ async function run(options: UpOptions, signal: AbortSignal): Promise<number> {
   }
 }
 
-async function deployExamples(url: string, signal: AbortSignal): Promise<void> {
+async function deployExamples(url: string, signal: AbortSignal): Promise<Deployed[]> {
+  const all: Deployed[] = [];
   for (const example of exampleFunctions) {
-    const { snapshot, memoryMib } = await step(`deploy ${example.name}`, () => deploy(url, example, signal));
+    const deployed = await step(`deploy ${example.name}`, () => deploy(url, example, signal));
+    all.push(deployed);
+    const { snapshot, memoryMib } = deployed;
     if (snapshot === null) continue;
     const part = ((100 * snapshot.layerBytes) / snapshot.memoryBytes).toFixed(1);
     console.error(`  its diff: ${formatBytes(snapshot.layerBytes)}, ${part} % of ${memoryMib} MiB`);
   }
+  return all;
 }
 
 async function untilStopped(server: RunningServer, signal: AbortSignal): Promise<number> {

@@ -2,7 +2,7 @@ import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buildRuntimeImage, kernelPath, type RuntimeImage } from "../../guest-images/images.ts";
 import { run } from "../command.ts";
-import { repository } from "../machine.ts";
+import { jobs, repository } from "../machine.ts";
 import { armTarget, cargo, rustEnvironment, targetDirectory } from "../rust.ts";
 
 const bin = join(repository, "node_modules", ".bin");
@@ -14,9 +14,19 @@ export function scriptEnvironment(): Record<string, string | undefined> {
   return { ...rust, PATH: `${bin}:${rust.PATH}`, TURBO_TELEMETRY_DISABLED: "1", DO_NOT_TRACK: "1" };
 }
 
-/** Runs a task of every package, in the order of their dependencies. */
+/**
+ * Runs a task of every package, in the order of their dependencies. For the build that means the binding and `firn-vmm` for ARM
+ * too: turbo leaves it to cargo to tell what is new there.
+ */
 export async function turbo(task: string): Promise<void> {
-  const args = ["run", task, "--env-mode=loose", "--ui=stream", "--output-logs=errors-only"];
+  const args = [
+    "run",
+    task,
+    "--env-mode=loose",
+    "--ui=stream",
+    `--concurrency=${jobs}`,
+    "--output-logs=errors-only",
+  ];
   await run(join(bin, "turbo"), args, {
     cwd: repository,
     env: scriptEnvironment(),
@@ -28,14 +38,6 @@ export async function turbo(task: string): Promise<void> {
 export async function packageScript(name: string, script: string): Promise<void> {
   const args = ["run", script, "--silent", "--workspace", name];
   await run("npm", args, { cwd: repository, env: scriptEnvironment(), timeoutMs: buildTimeoutMs });
-}
-
-/**
- * Builds the binding and `firn-vmm` for ARM. turbo knows only the files of a package, not the crates that this one is made
- * of; cargo knows all.
- */
-export function buildBinding(): Promise<void> {
-  return packageScript("@firn/vmm-napi", "build");
 }
 
 /** Builds what the runtime image is made of, and the image. */

@@ -32,8 +32,8 @@ export const exampleFunctions: readonly ExampleFunction[] = [
 ];
 
 // An emulated host is slow, and nothing is gained by a function that fails for that.
-const limits = "timeoutMs=60000&readyTimeoutMs=180000";
-const deployDeadlineMs = 6 * 60_000;
+const limits = "timeoutMs=60000&readyTimeoutMs=300000";
+const deployDeadlineMs = 10 * 60_000;
 
 /** What the server says of a deployed function. */
 export interface Deployed {

@@ -2,7 +2,7 @@ import { kernelPath } from "../../guest-images/images.ts";
 import { type ArmHost, type ArmHostOptions, buildRigImage, openArmHost } from "../../test/rig/src/index.ts";
 import { hasUsableKvm } from "../machine.ts";
 import { step } from "../progress.ts";
-import { buildBinding, buildGuest, publishImages, turbo } from "./builds.ts";
+import { buildGuest, publishImages, turbo } from "./builds.ts";
 import { installSystemPackages } from "./system-packages.ts";
 
 /** What the rig needs before it can start. */
@@ -15,8 +15,7 @@ export async function prepareForRig(): Promise<void> {
 export async function prepareEverything(): Promise<Record<string, string>> {
   await prepareForRig();
   await step("guest kernel", () => kernelPath("firn"));
-  await step("firn-vmm and its binding", buildBinding);
-  await step("packages", () => turbo("build"));
+  await step("packages and firn-vmm", () => turbo("build"));
   return publishImages(await step("runtime image", buildGuest));
 }
 

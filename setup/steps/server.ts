@@ -18,7 +18,8 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-const readyDeadlineMs = 4 * 60_000;
+// An emulated host that shares its cores with others makes its first base snapshot in minutes.
+const readyDeadlineMs = 10 * 60_000;
 const stopDeadlineMs = 15_000;
 const pollMs = 250;
 
@@ -54,6 +55,7 @@ export async function startServer(
     FIRN_VMM_ADDON: join(binding, "firn-vmm.linux-arm64-gnu.node"),
     FIRN_STORE: host.kind === "rig" ? "/var/lib/firn/store" : join(cacheDirectory(), "store"),
     FIRN_PORT: String(port),
+    ...(host.kind === "rig" ? { FIRN_DEADLINE_FACTOR: "5" } : {}),
     // The rig's only way in is the forwarded port, which ends on the loopback of this machine.
     FIRN_HOST: host.kind === "rig" ? "0.0.0.0" : "127.0.0.1",
   };
