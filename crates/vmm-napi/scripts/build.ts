@@ -2,7 +2,7 @@
 // the addon alone, quickly, for this machine, into `packages/vmm/.cache`, where the tests look for it.
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, renameSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { cargoEnvironment, findToolchain, hostTarget } from "./toolchain.ts";
 
@@ -42,8 +42,11 @@ function buildBinary(target: string, destination: string): void {
   );
   mkdirSync(dirname(destination), { recursive: true });
   const built = join(targetDirectory(toolchain.cargo, environment), target, "release", "firn-vmm");
-  copyFileSync(built, destination);
-  chmodSync(destination, 0o755);
+  // Renamed into place: a program that runs off a network file system must not change under it.
+  const temporary = `${destination}.${process.pid}`;
+  copyFileSync(built, temporary);
+  chmodSync(temporary, 0o755);
+  renameSync(temporary, destination);
 }
 
 function targetDirectory(cargo: string, env: NodeJS.ProcessEnv): string {

@@ -8,6 +8,7 @@ import type { MicrovmExit } from "./exit.ts";
 import type { ProcessEvents } from "./process-events.ts";
 import type { SnapshotReport, Statistics } from "./reports.ts";
 import { request } from "./request.ts";
+import { keepRunning } from "./running.ts";
 import {
   CHECKSUM_TIMEOUT_MS,
   COMMAND_TIMEOUT_MS,
@@ -33,13 +34,10 @@ export interface AddressRange {
   end: number;
 }
 
-/** A microVM that was not closed runs on even when nobody refers to it; its stream must then not lose its other end. */
-const running = new Set<Microvm>();
-
 /**
  * A microVM in a process of its own. Made by `bootMicrovm` and `restoreMicrovm`.
  *
- * Close it, or declare it by `await using`; else it runs until the guest ends or Node does. All methods reject with a
+ * Close it, or declare it by `await using`: like a child process, it keeps Node running until it ends, and ends when Node does. All methods reject with a
  * `FirnVmmError`, FIRN_VMM_CLOSED, FIRN_VMM_STOPPED or FIRN_VMM_CRASHED when the microVM is gone.
  */
 export class Microvm implements AsyncDisposable {
@@ -69,8 +67,7 @@ export class Microvm implements AsyncDisposable {
     // A killed process resets its connections. That is told by `exited`, and must not become an uncaught exception.
     this.stream.on("error", () => {});
     this.console?.on("error", () => {});
-    running.add(this);
-    void this.exited.then(() => running.delete(this));
+    keepRunning(this, this.exited);
   }
 
   /**

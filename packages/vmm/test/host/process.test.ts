@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { loadBinding, type VmmEvent } from "../../src/binding.ts";
 import { bootMicrovm, FirnVmmError } from "../../src/index.ts";
-import { exists, isRunning, StandIn } from "./stand-in.ts";
+import { exists, isRunning, until } from "../support/processes.ts";
+import { StandIn } from "./stand-in.ts";
 
 const standIn = new StandIn();
 afterAll(() => standIn.remove());
@@ -39,7 +40,7 @@ async function startSilently() {
     events.push(event);
     if (event.kind === "exit") exited.resolve(event);
   });
-  await standIn.until("the process started", () => existsSync(join(standIn.folder, "pid")));
+  await until("the process started", () => existsSync(join(standIn.folder, "pid")));
   return { vmm, events, exited: exited.promise, pid: Number(standIn.read("pid")) };
 }
 
@@ -113,13 +114,13 @@ describe("a process that never answers", () => {
     standIn.behave(SILENT);
     const controller = new AbortController();
     const promise = failure(boot({ signal: controller.signal }));
-    await standIn.until("the process started", () => existsSync(join(standIn.folder, "pid")));
+    await until("the process started", () => existsSync(join(standIn.folder, "pid")));
     const reason = new Error("not wanted any more");
     controller.abort(reason);
     const error = await promise;
     expect(error.code).toBe("FIRN_ABORTED");
     expect(error.cause).toBe(reason);
-    await standIn.until("it is gone", () => !exists(Number(standIn.read("pid"))));
+    await until("it is gone", () => !exists(Number(standIn.read("pid"))));
   });
 
   it("bootMicrovm() starts nothing when the signal has fired before", async () => {
@@ -155,7 +156,7 @@ describe("a process that never answers", () => {
     const { vmm } = await startSilently();
     const [layerPath, statePath] = [join(standIn.folder, "layer"), join(standIn.folder, "state")];
     const snapshot = failureText(vmm.snapshot(1, { layerPath, statePath }));
-    await standIn.until("the files exist", () => existsSync(statePath));
+    await until("the files exist", () => existsSync(statePath));
     vmm.cancel(1, "FIRN_ABORTED", "not wanted");
     expect(await snapshot).toBe("FIRN_ABORTED: not wanted");
     expect([existsSync(layerPath), existsSync(statePath)]).toEqual([false, false]);
@@ -180,11 +181,11 @@ describe("a process that never answers", () => {
     const node = spawn(process.execPath, ["--input-type=module-typescript", "--eval", script], {
       stdio: "inherit",
     });
-    await standIn.until("the process started", () => existsSync(join(standIn.folder, "pid")));
+    await until("the process started", () => existsSync(join(standIn.folder, "pid")));
     const pid = Number(standIn.read("pid"));
     expect(isRunning(pid)).toBe(true);
     node.kill("SIGKILL");
-    await standIn.until("it is gone", () => !isRunning(pid));
+    await until("it is gone", () => !isRunning(pid));
   });
 
   it("a hundred at a time leave no process, descriptor or thread behind", async () => {
@@ -196,7 +197,7 @@ describe("a process that never answers", () => {
     const waiting = all.map((vmm, index) => failureText(vmm.statistics(index)));
     await Promise.all(all.map((vmm) => vmm.close()));
     for (const text of await Promise.all(waiting)) expect(text).toMatch(/^FIRN_VMM_CLOSED: /);
-    await standIn.until("threads ended", () => count("task") <= before.task && count("fd") <= before.fd);
+    await until("threads ended", () => count("task") <= before.task && count("fd") <= before.fd);
   });
 });
 

@@ -27,36 +27,7 @@ export class StandIn {
     return readFileSync(join(this.folder, name), "utf8");
   }
 
-  /** Waits until a condition holds, at most ten seconds. */
-  async until(what: string, condition: () => boolean): Promise<void> {
-    const giveUp = Date.now() + 10_000;
-    while (!condition()) {
-      if (Date.now() > giveUp) throw new Error(`not within ten seconds: ${what}`);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  }
-
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true });
-  }
-}
-
-/** Whether a process exists that is not just waiting to be reaped. */
-export function isRunning(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3) !== "Z";
-  } catch {
-    return false;
-  }
-}
-
-/** Whether a process exists, if only as a zombie. */
-export function exists(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }
