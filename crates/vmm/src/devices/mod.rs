@@ -274,13 +274,22 @@ impl Devices {
 
     /// A guest writes to a guest physical address. Writes to what does not exist are ignored.
     ///
+    /// From a doorbell event to [`Devices::resume`] nothing is read from the agent stream: what the controller sends to one
+    /// microVM must not get into a snapshot.
+    ///
     /// # Errors
     ///
     /// Only for what must end the microVM: the interrupt controller cannot be reached.
     pub fn write(&mut self, address: u64, data: &[u8]) -> Result<MmioOutcome> {
         self.mmio_writes = self.mmio_writes.wrapping_add(1);
         match Slot::at(address) {
-            Some((Slot::Doorbell, offset)) => return Ok(self.doorbell.write(offset, data)),
+            Some((Slot::Doorbell, offset)) => {
+                let outcome = self.doorbell.write(offset, data);
+                if outcome != MmioOutcome::Done {
+                    self.vsock.device_mut().hold(true);
+                }
+                return Ok(outcome);
+            }
             Some((Slot::Serial, offset)) => self.serial.write(offset, data)?,
             Some((Slot::Clock, offset)) => self.clock.write(offset, data),
             Some((Slot::RootDisk, offset)) => self.root_disk.write(offset, data)?,
@@ -304,6 +313,7 @@ impl Devices {
         }
         self.root_disk.kick()?;
         self.app_disk.kick()?;
+        self.vsock.device_mut().hold(false);
         self.vsock.kick()
     }
 

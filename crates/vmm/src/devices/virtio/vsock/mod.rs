@@ -54,6 +54,8 @@ pub(in crate::devices) struct Vsock {
     connection: Option<Connection>,
     /// Packets of the host that wait for receive buffers; data waits in the stream.
     answers: VecDeque<Header>,
+    /// The guest rang the doorbell: what the controller sends from now on is for after it.
+    held: bool,
     bytes_to_stream: u64,
     bytes_from_stream: u64,
 }
@@ -68,6 +70,7 @@ impl Vsock {
             stream: HostStream::new(stream)?,
             connection: connection.map(Connection::restore).transpose()?,
             answers: VecDeque::new(),
+            held: false,
             bytes_to_stream: 0,
             bytes_from_stream: 0,
         })
@@ -79,6 +82,11 @@ impl Vsock {
 
     pub(in crate::devices) fn replace_stream(&mut self, fd: OwnedFd) -> Result<()> {
         self.stream.replace(fd)
+    }
+
+    /// While held, nothing is read from the stream.
+    pub(in crate::devices) fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     pub(in crate::devices) fn bytes_to_stream(&self) -> u64 {
@@ -281,6 +289,7 @@ impl Vsock {
 
     fn can_read(&self) -> bool {
         self.stream.is_open()
+            && !self.held
             && self.connection.as_ref().is_some_and(|connection| {
                 connection.host_shutdown == 0
                     && connection.guest_shutdown & SHUTDOWN_RECEIVE == 0

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use super::connection::BUFFER_SIZE;
 use super::packet::{HEADER_SIZE, Header, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM, operation};
 use crate::devices::testing::{Buffer, Guest, Ring, options, stream};
-use crate::devices::{DeviceOptions, DevicesState, StreamInterest};
+use crate::devices::{DeviceOptions, DevicesState, MmioOutcome, StreamInterest};
 use crate::error::ErrorCode;
 use crate::layout::Slot;
 
@@ -278,16 +278,12 @@ fn a_large_transfer_to_the_host_is_buffered_and_credit_is_given_back() {
 
 #[test]
 fn a_guest_that_overruns_the_buffer_or_lies_about_lengths_is_cut_off() {
-    let lies: [fn(&Agent) -> (Header, usize); 2] = [
-        |agent| {
-            (Header { length: BUFFER_SIZE + 1, ..agent.header(operation::DATA) }, BUFFER_SIZE as usize + 1)
-        },
-        |agent| (Header { length: 100, ..agent.header(operation::DATA) }, 99),
-    ];
-    for lie in lies {
+    let overrun = BUFFER_SIZE as usize + 1;
+    for (claimed, length) in [(overrun, overrun), (100, 99)] {
         let (options, controller) = with_stream();
         let mut agent = Agent::connected(options);
-        let (header, length) = lie(&agent);
+        let claimed = u32::try_from(claimed).unwrap();
+        let header = Header { length: claimed, ..agent.header(operation::DATA) };
         agent.send_packet(header, &vec![1; length]);
         assert_eq!(agent.take_operations(), [operation::RESET]);
         assert_eq!(agent.guest.devices.stream_fd(), None);
@@ -536,6 +532,21 @@ fn a_snapshot_is_refused_while_bytes_are_underway() {
     agent.guest.devices.on_stream_ready().unwrap();
     agent.take();
     assert!(refused(&mut agent).contains("closed"));
+}
+
+#[test]
+fn what_arrives_behind_the_doorbell_waits_for_the_resume() {
+    let (options, controller) = with_stream();
+    let mut agent = Agent::connected(options);
+    let event = agent.guest.devices.write(Slot::Doorbell.address() + 0x10, &2u32.to_le_bytes()).unwrap();
+    assert_eq!(event, MmioOutcome::Doorbell { event: 2, detail: 0 });
+    (&controller).write_all(b"entropy").unwrap();
+    agent.guest.devices.on_stream_ready().unwrap();
+    agent.receive.notify(&mut agent.guest);
+    assert!(agent.take().is_empty());
+    assert_eq!(agent.guest.devices.save().unwrap_err().code, ErrorCode::SnapshotRefused);
+    agent.guest.devices.resume([3; 16]).unwrap();
+    assert_eq!(agent.take()[0].1, b"entropy");
 }
 
 #[test]
