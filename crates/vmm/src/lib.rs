@@ -9,6 +9,7 @@
 //! | [`snapshot`] | the state file: registers, interrupt controller, devices |
 //! | `kvm` | the ioctls: VM, vCPU, registers, interrupt controller (aarch64 only) |
 //! | `machine` | boot, run, pause, snapshot, restore (aarch64 only) |
+//! | `process` | what a VMM process gives up before it starts |
 //! | [`control`] | the protocol between a microVM's process and its controller |
 //!
 //! Everything but `kvm`, `machine` and the server half of `control` is host-neutral.
@@ -23,6 +24,8 @@ pub mod layout;
 #[cfg(target_arch = "aarch64")]
 pub mod machine;
 pub mod memory;
+#[cfg(target_os = "linux")]
+pub mod process;
 pub mod snapshot;
 
 pub use error::{ErrorCode, VmmError};

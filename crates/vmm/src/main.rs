@@ -5,11 +5,16 @@ fn main() -> std::process::ExitCode {
     use std::io::Write;
     use std::os::fd::AsFd;
 
-    let outcome = std::io::stdin()
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(firn_vmm::VmmError::wrap(firn_vmm::ErrorCode::Io, "take over the control socket"))
-        .and_then(|fd| firn_vmm::control::serve(firn_vmm::control::ControlSocket::from_fd(fd)));
+    use firn_vmm::control::{ControlSocket, serve};
+    use firn_vmm::{ErrorCode, VmmError, process};
+
+    let outcome = process::confine().and_then(|kept| {
+        let socket = std::io::stdin()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(VmmError::wrap(ErrorCode::Io, "take over the control socket"))?;
+        serve(ControlSocket::from_fd(socket), kept)
+    });
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {

@@ -48,7 +48,7 @@ fn an_access_without_a_syndrome_ends_the_microvm_and_not_the_process_by_a_panic(
 #[test]
 fn pause_stops_a_guest_that_never_exits_and_resume_lets_it_go_on() {
     let mut vmm = Vmm::boot(&guest::silent(), false);
-    for _ in 0..10 {
+    for _ in 0..3 {
         vmm.request(Request::Pause, &[]).unwrap();
         vmm.request(Request::MemoryChecksum, &[]).expect("a stopped microVM has a checksum");
         vmm.resume();

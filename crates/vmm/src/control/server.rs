@@ -13,6 +13,7 @@ use super::messages::{
 use super::socket::{ControlSocket, Received};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::machine::{BootFiles, Machine, MachineEvent, Prepared, RestoreFiles};
+use crate::process::Kept;
 use crate::snapshot::{MachineState, decode};
 
 /// Longest state file that is read, in bytes; the decoder has a tighter limit of its own.
@@ -28,16 +29,17 @@ const STREAM: u64 = 2;
 ///
 /// # Errors
 /// FIRN_PROTOCOL or FIRN_IO if the socket itself cannot be served.
-pub fn serve(socket: ControlSocket) -> Result<()> {
+pub fn serve(socket: ControlSocket, kept: Kept) -> Result<()> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)
         .map_err(VmmError::wrap(ErrorCode::Io, "create an epoll"))?;
-    let mut server = Server { socket, poll, machine: None, prepared: None, stream: None };
+    let mut server = Server { socket, kept, poll, machine: None, prepared: None, stream: None };
     server.watch(CONTROL)?;
     server.run()
 }
 
 struct Server {
     socket: ControlSocket,
+    kept: Kept,
     poll: OwnedFd,
     machine: Option<Machine>,
     prepared: Option<(Prepared, MachineState)>,
@@ -136,7 +138,12 @@ impl Server {
             Request::Snapshot(request) => {
                 let mut layer = files.need_file(Descriptor::LayerOutput)?;
                 let mut state = files.need_file(Descriptor::StateOutput)?;
-                self.machine()?.snapshot(&request, &mut layer, &mut state).map(Response::Snapshot)
+                let pagemap = self
+                    .kept
+                    .pagemap
+                    .try_clone()
+                    .map_err(VmmError::wrap(ErrorCode::Io, "share the pagemap"))?;
+                self.machine()?.snapshot(&request, &pagemap, &mut layer, &mut state).map(Response::Snapshot)
             }
             Request::Resume => {
                 let stream = files.take(Descriptor::Stream);

@@ -12,13 +12,14 @@ use crate::snapshot::{MachineState, encode};
 
 impl Machine {
     /// Writes the difference to this microVM's layers to `layer` and everything else to `state`, two empty files. Durability
-    /// is the caller's: it publishes the files.
+    /// is the caller's: it publishes the files. `pagemap` is this process's own.
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_REFUSED if the microVM runs, is a leaf, or has vsock connections in flight.
     pub fn snapshot(
         &mut self,
         request: &SnapshotRequest,
+        pagemap: &File,
         layer: &mut File,
         state: &mut File,
     ) -> Result<SnapshotReport> {
@@ -49,7 +50,7 @@ impl Machine {
             &WriteOptions {
                 parent_digest: self.memory.top_digest(),
                 app_image: request.app_image,
-                pagemap: None,
+                pagemap: Some(pagemap),
             },
         )?;
         Ok(SnapshotReport {
