@@ -48,7 +48,7 @@ async function execute(name: string, command: string, args: string[], cwd?: stri
   const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => forwardedVariables.test(key)));
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => stop.abort());
-  const child = host.spawn(command, args, { env, cwd: cwd ?? process.cwd(), signal: stop.signal });
+  const child = host.spawn(command, args, { env, cwd: cwd ?? callerDirectory(), signal: stop.signal });
   process.stdin.pipe(child.stdin);
   child.stdout.pipe(process.stdout);
   child.stderr.pipe(process.stderr);
@@ -56,4 +56,9 @@ async function execute(name: string, command: string, args: string[], cwd?: stri
   // A terminal that nobody reads from any more would keep this process alive.
   process.stdin.destroy();
   return status;
+}
+
+// npm runs scripts in the root of the repository, and says where it was called.
+function callerDirectory(): string {
+  return process.env.INIT_CWD ?? process.cwd();
 }

@@ -47,12 +47,14 @@ export async function startServer(
   signal: AbortSignal,
 ): Promise<RunningServer> {
   const binding = join(repository, "packages", "vmm", "npm", "linux-arm64-gnu");
-  const env = {
-    ...images,
-    FIRN_KERNEL: images.FIRN_GUEST_KERNEL,
-    FIRN_ROOTFS: images.FIRN_GUEST_ROOTFS,
+  const files = await bringFiles(host, {
+    FIRN_KERNEL: images.FIRN_GUEST_KERNEL ?? "",
+    FIRN_ROOTFS: images.FIRN_GUEST_ROOTFS ?? "",
     FIRN_VMM_BINARY: join(binding, "bin", "firn-vmm"),
     FIRN_VMM_ADDON: join(binding, "firn-vmm.linux-arm64-gnu.node"),
+  });
+  const env = {
+    ...files,
     FIRN_STORE: host.kind === "rig" ? "/var/lib/firn/store" : join(cacheDirectory(), "store"),
     FIRN_PORT: String(port),
     ...(host.kind === "rig" ? { FIRN_DEADLINE_FACTOR: "5" } : {}),
@@ -83,6 +85,28 @@ export async function startServer(
     throw cause;
   }
   return { url, log, exited: child.exited, stop };
+}
+
+/**
+ * Where the ARM host has these files on a disk of its own. What a rig shares with this machine has no page cache: there each start
+ * of a microVM would read its program and its root disk anew.
+ */
+async function bringFiles(
+  host: ArmHost,
+  files: Readonly<Record<string, string>>,
+): Promise<Readonly<Record<string, string>>> {
+  if (host.kind !== "rig") return files;
+  const directory = "/var/lib/firn/files";
+  const brought = Object.entries(files).map(([name, path]) => [name, join(directory, name), path] as const);
+  await host.exec("mkdir", ["-p", directory]);
+  for (const [, target, path] of brought) {
+    const script = 'cmp --silent "$0" "$1" || cp --remove-destination "$0" "$1"';
+    const copy = await host.exec("sh", ["-c", script, path, target]);
+    if (copy.status !== 0) {
+      throw new SetupError("FILE_NOT_BROUGHT", `The rig could not copy ${path} to its disk.\n${copy.stderr}`);
+    }
+  }
+  return Object.fromEntries(brought.map(([name, target]) => [name, target]));
 }
 
 interface Health {
