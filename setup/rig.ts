@@ -60,5 +60,6 @@ async function execute(name: string, command: string, args: string[], cwd?: stri
 
 // npm runs scripts in the root of the repository, and says where it was called.
 function callerDirectory(): string {
+  // biome-ignore lint/suspicious/noUndeclaredEnvVars: turbo does not run this.
   return process.env.INIT_CWD ?? process.cwd();
 }
