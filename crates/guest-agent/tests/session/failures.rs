@@ -1,0 +1,165 @@
+//! What goes wrong in the function, or at the host.
+
+use firn_guest_agent::AgentError;
+use firn_protocol::v1::guest_message::Message as Said;
+use firn_protocol::v1::host_message::Message as Say;
+use firn_protocol::v1::{FunctionFailed, InvokeResult, PrepareSnapshot, ResumeRecord};
+
+use crate::host::{Host, invoke, load_function, resume_record};
+
+fn failed(host: &mut Host) -> FunctionFailed {
+    match host.next() {
+        Said::FunctionFailed(failed) => failed,
+        other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+fn text(result: &InvokeResult) -> String {
+    assert_eq!(result.function_error, "Unhandled");
+    String::from_utf8(result.payload.clone()).unwrap()
+}
+
+#[test]
+fn an_invocation_fails_and_the_host_is_told_when_the_function_exits() {
+    let mut host = Host::load("export default () => { console.error('bye'); process.exit(3) }");
+    host.say(invoke(1, "{}", 60_000));
+    let failure = failed(&mut host);
+    assert_eq!(failure.code, "FIRN_FUNCTION_EXITED");
+    assert!(failure.message.contains("exited with status 3"), "{}", failure.message);
+    assert!(text(&host.next_result()).contains("Runtime exited with status 3"));
+    assert!(host.logs.contains(&"stderr: bye".into()), "{:?}", host.logs);
+    // The stream still works, and says so.
+    host.say(invoke(2, "{}", 60_000));
+    assert!(text(&host.next_result()).contains("The runtime process has exited"));
+    host.say(Say::PrepareSnapshot(PrepareSnapshot {}));
+    assert_eq!(failed(&mut host).code, "FIRN_FUNCTION_EXITED");
+    host.close().unwrap();
+}
+
+#[test]
+fn a_load_fails_when_the_function_exits_at_import() {
+    let mut host = Host::start("process.kill(process.pid, 'SIGKILL')");
+    host.say(load_function(60_000));
+    let failure = failed(&mut host);
+    assert_eq!(failure.code, "FIRN_FUNCTION_EXITED");
+    assert!(failure.message.contains("killed by signal 9"), "{}", failure.message);
+}
+
+#[test]
+fn the_runtime_is_killed_when_an_invocation_blocks_its_process() {
+    let mut host = Host::load("export default () => { for (;;) {} }");
+    host.say(invoke(1, "{}", 200));
+    host.say(invoke(2, "{}", 60_000));
+    let failure = failed(&mut host);
+    assert_eq!(failure.code, "FIRN_FUNCTION_EXITED");
+    assert!(failure.message.contains("did not end in time"), "{}", failure.message);
+    assert!(text(&host.next_result()).contains("Task timed out after 0.20 seconds"));
+    assert!(text(&host.next_result()).contains("Runtime.ExitError"));
+    assert!(host.deeds.lock().unwrap().contains(&"kill".into()));
+}
+
+#[test]
+fn the_runtime_is_killed_when_the_import_blocks_its_process() {
+    let mut host = Host::start("for (;;) {}");
+    host.say(load_function(100));
+    assert_eq!(failed(&mut host).code, "FIRN_FUNCTION_NOT_READY");
+    host.close().unwrap();
+}
+
+#[test]
+fn the_runtime_is_stopped_when_it_writes_nonsense_to_its_bridge() {
+    // A frame that announces 4 GiB, and one whose contents are no message.
+    for bytes in ["[255, 255, 255, 255]", "[2, 0, 0, 0, 255, 255]"] {
+        let mut host = Host::load(&format!(
+            "import {{ writeSync }} from 'node:fs';
+             const bridge = Number(process.argv.find((word) => word.startsWith('--bridge=')).slice(9));
+             export default () => {{ writeSync(bridge, Uint8Array.from({bytes})); return new Promise(() => {{}}) }}"
+        ));
+        host.say(invoke(1, "{}", 100_000));
+        let failure = failed(&mut host);
+        assert!(failure.message.contains("broke the protocol"), "{}", failure.message);
+        assert!(text(&host.next_result()).contains("broke the protocol"));
+    }
+}
+
+#[test]
+fn forged_reports_of_the_function_reach_nobody() {
+    // Results of invocations that do not exist, and reports that fit no step: 42 has answered nothing.
+    let mut host = Host::load(
+        "import { writeSync } from 'node:fs';
+         const bridge = Number(process.argv.find((word) => word.startsWith('--bridge=')).slice(9));
+         const frames = [[4, 0, 0, 0, 50, 2, 8, 42], [2, 0, 0, 0, 34, 0], [2, 0, 0, 0, 42, 0], [2, 0, 0, 0, 18, 0], [0, 0, 0, 0]];
+         export default () => { for (const frame of frames) writeSync(bridge, Uint8Array.from(frame)); return 'done' }",
+    );
+    host.say(invoke(1, "{}", 100_000));
+    assert_eq!(host.answer(), r#""done""#);
+}
+
+#[test]
+fn the_function_goes_on_when_it_prints_more_than_the_host_reads() {
+    let mut host = Host::load(
+        "export default () => { for (let i = 0; i < 20000; i++) console.log('x'.repeat(100)); return 'printed' }",
+    );
+    host.say(invoke(1, "{}", 60_000));
+    // Nobody reads meanwhile.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(host.answer(), r#""printed""#);
+    host.say(invoke(2, "{}", 60_000));
+    assert_eq!(host.answer(), r#""printed""#);
+    let dropped = host.logs.iter().any(|line| line.starts_with("agent: ") && line.contains("were dropped"));
+    assert!(dropped, "{} lines came, none about dropped ones", host.logs.len());
+}
+
+#[test]
+fn the_session_ends_when_the_first_message_after_a_snapshot_is_no_resume_record() {
+    let mut host = Host::load("export default () => 1");
+    host.say(Say::PrepareSnapshot(PrepareSnapshot {}));
+    assert!(matches!(host.next(), Said::SnapshotPrepared(_)));
+    host.snapshot(3, 1);
+    host.say(invoke(1, "{}", 60_000));
+    assert!(matches!(host.wait(), Err(AgentError::Unexpected(_))));
+    assert!(!host.deeds.lock().unwrap().contains(&"thaw".into()));
+}
+
+#[test]
+fn the_session_ends_when_a_resume_record_is_not_whole() {
+    let mut host = Host::load("export default () => 1");
+    host.say(Say::PrepareSnapshot(PrepareSnapshot {}));
+    assert!(matches!(host.next(), Said::SnapshotPrepared(_)));
+    host.say(Say::Resume(ResumeRecord {
+        generation: vec![1; 16],
+        entropy: vec![1; 63],
+        ..ResumeRecord::default()
+    }));
+    assert!(matches!(host.wait(), Err(AgentError::Unexpected(_))));
+    assert!(!host.deeds.lock().unwrap().contains(&"thaw".into()));
+}
+
+#[test]
+fn a_snapshot_fails_and_the_function_goes_on_when_its_hook_throws() {
+    let mut host = Host::load(
+        "import { beforeSnapshot } from '@firn/guest';
+         beforeSnapshot(() => { throw new Error('busy') });
+         export default () => 1",
+    );
+    host.say(Say::PrepareSnapshot(PrepareSnapshot {}));
+    assert_eq!(failed(&mut host).code, "FIRN_FUNCTION_HOOK");
+    host.say(invoke(1, "{}", 60_000));
+    assert_eq!(host.answer(), "1");
+    assert!(!host.deeds.lock().unwrap().contains(&"freeze".into()));
+}
+
+#[test]
+fn a_second_invocation_with_the_same_id_is_refused_and_cancelling_reaches_the_first() {
+    let mut host = Host::load(
+        "export default (event, { signal }) =>
+           new Promise((resolve) => signal.addEventListener('abort', () => resolve('aborted')))",
+    );
+    host.say(invoke(1, "{}", 100_000));
+    host.say(invoke(1, "{}", 100_000));
+    host.say(Say::CancelInvoke(firn_protocol::v1::CancelInvoke { id: 1 }));
+    assert_eq!(host.answer(), r#""aborted""#);
+    host.say(resume_record(9));
+    assert!(matches!(host.next(), Said::Resumed(_)));
+    assert!(host.logs.iter().any(|line| line.contains("Invocation 1 is refused")), "{:?}", host.logs);
+}

@@ -1,0 +1,213 @@
+//! The host's end of a session.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::{Duration, Instant};
+
+use firn_guest_agent::AgentError;
+use firn_guest_agent::runtime_process::{RuntimeProcess, RuntimeSpec};
+use firn_guest_agent::session::Session;
+use firn_protocol::v1::guest_message::Message as Said;
+use firn_protocol::v1::host_message::Message as Say;
+use firn_protocol::v1::{
+    GuestMessage, HostMessage, Invoke, InvokeResult, LoadFunction, ResumeRecord, SnapshotGo,
+};
+use firn_protocol::{FrameDecoder, decode, frame};
+use rustix::process::Pid;
+
+use crate::test_machine::{Deeds, TestMachine};
+
+/// How long a test waits for a message.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A session in a thread of its own, with a function in a folder of its own.
+pub struct Host {
+    pub deeds: Deeds,
+    pub runtime: Pid,
+    /// Log lines that came so far, as "stream: line".
+    pub logs: Vec<String>,
+    stream: UnixStream,
+    decoder: FrameDecoder,
+    session: Option<JoinHandle<Result<(), AgentError>>>,
+    root: tempfile::TempDir,
+}
+
+impl Host {
+    /// Starts a session; `program` becomes `index.js` of the function.
+    pub fn start(program: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("index.js"), program).unwrap();
+        fs::write(root.path().join("package.json"), r#"{"type":"module"}"#).unwrap();
+        let runtime = RuntimeProcess::start(node_runtime(root.path())).unwrap();
+        let pid = runtime.pid;
+        let deeds = Deeds::default();
+        let machine = TestMachine { deeds: deeds.clone(), runtime: Some(pid), rings: 0 };
+        let (stream, its_stream) = UnixStream::pair().unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut session = Session::new(machine, its_stream.into(), runtime).unwrap();
+        let session = Some(spawn(move || session.run()));
+        let mut host = Self {
+            deeds,
+            runtime: pid,
+            logs: Vec::new(),
+            stream,
+            decoder: FrameDecoder::new(),
+            session,
+            root,
+        };
+        assert!(
+            matches!(host.next(), Said::Hello(hello) if hello.protocol_version == 1 && hello.doorbell_present)
+        );
+        assert!(matches!(host.next(), Said::RuntimeReady(ready) if ready.runtime.starts_with("node ")));
+        host
+    }
+
+    /// Starts a session, and loads the function.
+    pub fn load(program: &str) -> Self {
+        let mut host = Self::start(program);
+        host.say(load_function(100_000));
+        assert!(matches!(host.next(), Said::FunctionReady(_)));
+        host
+    }
+
+    pub fn say(&mut self, message: Say) {
+        self.stream.write_all(&frame(&HostMessage { message: Some(message) }).unwrap()).unwrap();
+    }
+
+    /// The next message that is no log line.
+    pub fn next(&mut self) -> Said {
+        loop {
+            match self.receive().unwrap_or_else(|| panic!("the session has ended: {:?}", self.logs)) {
+                Said::Log(log) => {
+                    self.logs.push(format!("{}: {}", log.stream, String::from_utf8_lossy(&log.line)));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// The next message, or `None` if the session has ended.
+    fn receive(&mut self) -> Option<Said> {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(bytes) = self.decoder.next_message().unwrap() {
+                return decode::<GuestMessage>(bytes).unwrap().message;
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(count) => self.decoder.push(&buffer[..count]),
+                Err(error) => panic!("nothing came: {error}; log: {:#?}", self.logs),
+            }
+        }
+    }
+
+    pub fn next_result(&mut self) -> InvokeResult {
+        match self.next() {
+            Said::InvokeResult(result) => result,
+            other => panic!("expected a result, got {other:?}; log: {:#?}", self.logs),
+        }
+    }
+
+    /// The text of a result that is no error.
+    pub fn answer(&mut self) -> String {
+        let result = self.next_result();
+        assert_eq!(result.function_error, "", "{:?}", String::from_utf8_lossy(&result.payload));
+        String::from_utf8(result.payload).unwrap()
+    }
+
+    /// Asks for the doorbell, and waits until it has been rung for the `count`th time. A VMM delivers nothing before that.
+    pub fn snapshot(&mut self, event: u32, count: usize) {
+        self.say(Say::SnapshotGo(SnapshotGo { event }));
+        let deadline = Instant::now() + LIMIT;
+        while self.deeds.lock().unwrap().iter().filter(|deed| deed.starts_with("ring")).count() < count {
+            assert!(Instant::now() < deadline, "the doorbell was not rung");
+            sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The state of the runtime process, as /proc has it: "T" is stopped.
+    pub fn runtime_state(&self) -> char {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.runtime.as_raw_nonzero())).unwrap();
+        stat.rsplit(") ").next().unwrap().chars().next().unwrap()
+    }
+
+    /// Closes the stream; returns how the session ended.
+    pub fn close(mut self) -> Result<(), AgentError> {
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        self.wait()
+    }
+
+    /// Waits until the session ends by itself.
+    pub fn wait(&mut self) -> Result<(), AgentError> {
+        self.session.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        let _ = rustix::process::kill_process(self.runtime, rustix::process::Signal::KILL);
+        let _ = &self.root;
+    }
+}
+
+pub fn load_function(ready_timeout_ms: u32) -> Say {
+    Say::LoadFunction(LoadFunction {
+        entry: "index.js".into(),
+        ready_timeout_ms,
+        function_name: "example".into(),
+        ..LoadFunction::default()
+    })
+}
+
+pub fn invoke(id: u32, event: &str, timeout_ms: u32) -> Say {
+    Say::Invoke(Invoke {
+        id,
+        request_id: format!("request-{id}"),
+        timeout_ms,
+        kind: "event".into(),
+        payload: event.into(),
+        ..Invoke::default()
+    })
+}
+
+pub fn resume_record(byte: u8) -> Say {
+    Say::Resume(ResumeRecord {
+        generation: vec![byte; 16],
+        entropy: vec![byte; 64],
+        clock_seconds: 1_763_870_400,
+        clock_nanoseconds: 5,
+    })
+}
+
+fn node_runtime(root: &Path) -> RuntimeSpec {
+    let repository = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    let addon = repository.join(format!("packages/guest/dist/addon/linux-{arch}/reseed.node"));
+    assert!(addon.exists(), "run `npm run build:addon -w @firn/guest` first: {} is missing", addon.display());
+    let candidates = [repository.join("node_modules/.bin/node"), PathBuf::from("/usr/bin/node")];
+    let program = candidates
+        .into_iter()
+        .find(|program| {
+            Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+        })
+        .expect("no Node.js: run `npm install` first");
+    let arguments = [
+        "--conditions=firn-source".into(),
+        "--expose-gc".into(),
+        repository.join("packages/guest/src/runtime/main.ts").display().to_string(),
+        format!("--root={}", root.display()),
+        format!("--addon={}", addon.display()),
+    ];
+    RuntimeSpec {
+        program,
+        arguments: arguments.map(Into::into).into(),
+        environment: Vec::new(),
+        user: None,
+        cgroup: None,
+    }
+}

@@ -1,0 +1,8 @@
+//! Sessions over the real Node.js runtime. Only the machine is another one: what needs PID 1 of a guest is written down instead.
+//!
+//! Needs what `npm install` and `npm run build:addon -w @firn/guest` leave behind.
+
+mod failures;
+mod host;
+mod life;
+mod test_machine;
