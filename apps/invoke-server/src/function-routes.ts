@@ -42,6 +42,7 @@ export function functionRoutes(dependencies: Dependencies) {
       requireArchiveType(context.req.header("content-type"));
       const settings = parseOrThrow(querySchema, context.req.query());
       const environment = readEnvironment(context.req.header("x-firn-environment"));
+      const isNew = host.catalog.find(name) === undefined;
       const archive = host.store.temporaryPath("upload");
       try {
         await saveBody(context.req.raw, archive, MAX_ARCHIVE_BYTES);
@@ -49,7 +50,7 @@ export function functionRoutes(dependencies: Dependencies) {
         const record = await active;
         pool.evict(name, record.revision);
         const view = { ...viewFunction(record), snapshot: await viewSnapshot(host.store, record) };
-        return context.json(view, record.revision === 1 ? 201 : 200);
+        return context.json(view, isNew ? 201 : 200);
       } finally {
         await rm(archive, { force: true });
       }

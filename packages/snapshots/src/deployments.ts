@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { GuestLogLine } from "./agent-connection.ts";
 import { type AppSource, createAppImage } from "./app-image.ts";
 import type { BaseProvider, MachineOptions } from "./base-provider.ts";
@@ -6,7 +7,7 @@ import { createDiff } from "./create-diff.ts";
 import type { Digest } from "./digest.ts";
 import { errorCode, FunctionFailedError, SnapshotError } from "./errors.ts";
 import { type DeployFailure, type FunctionRecord, loadMessage, memoryClassBytes } from "./function-record.ts";
-import type { SnapshotManifest } from "./manifest.ts";
+import type { Descriptor, SnapshotManifest } from "./manifest.ts";
 import { mayBeDamaged } from "./snapshot-trouble.ts";
 import type { Store } from "./store.ts";
 
@@ -52,7 +53,8 @@ export class Deployments {
   }
 
   /**
-   * Deploys a function, new or again. A new deploy that fails leaves an active function as it was.
+   * Deploys a function, new or again. A new deploy that fails leaves an active function as it was; one that changes nothing
+   * keeps its snapshot.
    *
    * @returns The record once the app is in the store, and a promise for the record once its snapshot is.
    * @throws {SnapshotError} FIRN_APP_INVALID, FIRN_APP_TOO_LARGE, FIRN_FUNCTION_PENDING, FIRN_INVALID_PARAMETER.
@@ -65,7 +67,7 @@ export class Deployments {
     const active = this.#parts.store.adding(async () => {
       const record = await this.#prepare(input);
       prepared.resolve(record);
-      return this.#activate(record);
+      return record.state === "Active" ? record : this.#activate(record);
     });
     // Before the app is in the store it is this call that fails, afterwards the promise that it returns.
     active.catch(prepared.reject);
@@ -116,6 +118,9 @@ export class Deployments {
     const { source, entry: wantedEntry, ...settings } = input;
     const { blob, entry } = await createAppImage(store, source, { entry: wantedEntry, signal });
     const existing = catalog.find(input.name);
+    if (existing !== undefined && (await this.#isAsWanted(existing, { ...settings, entry }, blob))) {
+      return existing;
+    }
     const record: FunctionRecord = {
       ...settings,
       entry,
@@ -128,6 +133,24 @@ export class Deployments {
     };
     if (existing?.state !== "Active") catalog.put(record);
     return record;
+  }
+
+  /** Whether a function is deployed from the same files with the same settings, and its snapshot can be used. */
+  async #isAsWanted(
+    existing: FunctionRecord,
+    settings: Omit<DeployInput, "source">,
+    app: Descriptor,
+  ): Promise<boolean> {
+    if (existing.state !== "Active" || existing.failure !== null || existing.snapshot === null) return false;
+    const deployed = Object.fromEntries(
+      Object.keys(settings).map((key) => [key, Reflect.get(existing, key)]),
+    );
+    if (existing.app.digest !== app.digest || !isDeepStrictEqual(deployed, settings)) return false;
+    const { store, bases } = this.#parts;
+    return store
+      .locate(existing.snapshot)
+      .then(({ manifest }) => bases.isCurrent(manifest))
+      .catch(() => false);
   }
 
   async #activate(record: FunctionRecord): Promise<FunctionRecord> {

@@ -1,0 +1,124 @@
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ArmHost, ArmProcess } from "@firn/rig";
+import { FOLDER, guestImages, repository } from "./environment.ts";
+
+/** How a server on the ARM host is started. */
+export interface ServerSettings {
+  readonly port: number;
+  /** Folder of its snapshots. */
+  readonly store: string;
+  readonly variables?: Readonly<Record<string, string>>;
+  /** User id to run as; root's if not said. */
+  readonly userId?: number;
+}
+
+/** A server on the ARM host, started again whenever it dies. */
+export interface SupervisedServer {
+  /** Base URL as this machine reaches it. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/**
+ * Copies the programs to the ARM host's own disk: a build that runs beside the tests replaces the originals.
+ */
+export async function installServer(host: ArmHost): Promise<void> {
+  const native = join(repository, "packages", "vmm", "npm", "linux-arm64-gnu");
+  const files = [
+    join(native, "bin", "firn-vmm"),
+    join(native, "firn-vmm.linux-arm64-gnu.node"),
+    join(repository, "apps", "invoke-server", "dist", "server.js"),
+  ];
+  const script = `rm -rf ${FOLDER} && mkdir -p ${FOLDER}/bin && cp ${files.join(" ")} ${FOLDER}/bin && chmod -R a+rX ${FOLDER}`;
+  const { status, stderr } = await host.exec("sh", ["-c", script]);
+  if (status !== 0) throw new Error(`The server cannot be copied to the ARM host: ${stderr}`);
+}
+
+/** Starts a server and waits until it answers; whether it is ready is for the caller to see. */
+export async function superviseServer(host: ArmHost, settings: ServerSettings): Promise<SupervisedServer> {
+  const url = `http://127.0.0.1:${await host.port(settings.port)}`;
+  let stopping = false;
+  let child: ArmProcess;
+  const log: string[] = [];
+  const supervise = async () => {
+    while (!stopping) {
+      child = host.spawn("sh", ["-c", startScript(settings)], { env: variables(host, settings) });
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.on("data", (chunk: Buffer) => {
+          log.push(chunk.toString("utf8"));
+          if (process.env.FIRN_E2E_LOG === "1") process.stderr.write(chunk);
+          log.splice(0, log.length - 50);
+        });
+      }
+      await child.exited;
+    }
+  };
+  const ended = supervise();
+  const stop = async () => {
+    stopping = true;
+    await child.kill("TERM");
+    const late = sleep(30_000, "late", { ref: false });
+    if ((await Promise.race([ended, late])) === "late") await child.kill("KILL");
+  };
+  try {
+    await untilHealth(url, () => true, 60_000);
+  } catch (cause) {
+    await stop();
+    throw new Error(`The server does not answer. Its last words:\n${log.join("")}`, { cause });
+  }
+  return { url, stop };
+}
+
+/** What `GET /health` says. */
+export interface Health {
+  readonly status: string;
+  readonly kvm: { readonly available: boolean; readonly reason?: string };
+  readonly base: { readonly state: string; readonly message?: string };
+  readonly instances: { readonly busy: number; readonly idle: number };
+}
+
+/** Polls a server's health until it is as wanted. */
+export async function untilHealth(
+  url: string,
+  wanted: (health: Health) => boolean,
+  timeoutMs: number,
+): Promise<Health> {
+  const deadline = Date.now() + timeoutMs;
+  let last: unknown;
+  while (Date.now() < deadline) {
+    try {
+      const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(10_000) });
+      const health = (await response.json()) as Health;
+      if (wanted(health)) return health;
+      last = health;
+    } catch (error) {
+      last = error;
+    }
+    await sleep(250);
+  }
+  throw new Error(`The server at ${url} was not as wanted after ${timeoutMs} ms: ${JSON.stringify(last)}`, {
+    cause: last,
+  });
+}
+
+function startScript({ store, userId }: ServerSettings): string {
+  const run = `node --disable-warning=ExperimentalWarning ${FOLDER}/bin/server.js`;
+  if (userId === undefined) return `mkdir -p ${store} && echo $$ > ${store}/pid && exec ${run}`;
+  return `mkdir -p ${store} && chown ${userId} ${store} && exec setpriv --reuid ${userId} --clear-groups ${run}`;
+}
+
+function variables(host: ArmHost, settings: ServerSettings): Record<string, string> {
+  const { kernel, rootfs } = guestImages();
+  return {
+    FIRN_KERNEL: kernel,
+    FIRN_ROOTFS: rootfs,
+    FIRN_VMM_BINARY: `${FOLDER}/bin/firn-vmm`,
+    FIRN_VMM_ADDON: `${FOLDER}/bin/firn-vmm.linux-arm64-gnu.node`,
+    FIRN_STORE: settings.store,
+    FIRN_PORT: String(settings.port),
+    FIRN_HOST: host.kind === "rig" ? "0.0.0.0" : "127.0.0.1",
+    FIRN_DEADLINE_FACTOR: "10",
+    ...settings.variables,
+  };
+}

@@ -1,0 +1,33 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { type Answer, deploy } from "./api.ts";
+import { repository } from "./environment.ts";
+
+const functions = join(repository, "guest-images", "functions");
+
+/** Deploys the example function `hello`. */
+export async function deployHello(name = "hello"): Promise<Answer> {
+  return deploy(name, await pack(join(functions, "hello"), ["package.json", "index.js"]));
+}
+
+/** Deploys the example function `thumbnail`, which must have been built. */
+export async function deployThumbnail(): Promise<Answer> {
+  return deploy("thumbnail", await pack(join(functions, "thumbnail", "dist"), ["."]));
+}
+
+async function pack(folder: string, files: readonly string[]): Promise<Buffer> {
+  const options = { encoding: "buffer", maxBuffer: 256 * 1024 * 1024 } as const;
+  const { stdout } = await promisify(execFile)("tar", ["-c", "-C", folder, ...files], options);
+  return stdout;
+}
+
+/** What `hello` answers with `show: "random"`. */
+export interface RandomAnswer {
+  readonly uuid: string;
+  readonly randomBytes: string;
+  readonly mathRandom: number;
+  readonly date: string;
+  readonly importedAt: string;
+  readonly invocations: number;
+}

@@ -1,0 +1,39 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { openArmHost } from "@firn/rig";
+import type { TestProject } from "vitest/node";
+import { installServer, superviseServer, untilHealth } from "./arm-server.ts";
+import { FOLDER, PORT, RIG_NAME, repository } from "./environment.ts";
+
+const BASE_TIMEOUT_MS = 15 * 60_000;
+
+/** Brings up the ARM host and one server with an empty store, whose base snapshot is made before the first test. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  await promisify(execFile)(process.execPath, ["scripts/bundle.mjs"], {
+    cwd: join(repository, "apps", "invoke-server"),
+  });
+  const host = await openArmHost({ name: RIG_NAME });
+  await installServer(host);
+  const server = await superviseServer(host, { port: PORT, store: `${FOLDER}/store` });
+  const teardown = async () => {
+    await server.stop();
+    await host.exec("rm", ["-rf", FOLDER]);
+    await host.close();
+  };
+  try {
+    await untilHealth(server.url, ({ status }) => status !== "starting", BASE_TIMEOUT_MS);
+    await untilHealth(server.url, ({ status }) => status === "ready", 5_000);
+  } catch (error) {
+    await teardown();
+    throw error;
+  }
+  project.provide("url", server.url);
+  return teardown;
+}
+
+declare module "vitest" {
+  interface ProvidedContext {
+    url: string;
+  }
+}
