@@ -1,0 +1,207 @@
+import { chmod, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { zipOf } from "../test/archives.ts";
+import { digestOfText, exampleConfig, publishExample } from "../test/snapshots.ts";
+import { DEFAULT_DEADLINES } from "./deadlines.ts";
+import { FunctionHost } from "./function-host.ts";
+
+let root: string;
+let host: FunctionHost;
+let troubles: [remedy: string, code: unknown][];
+
+/** A machine on which no microVM starts: its kernel is no kernel, and most machines that run this have no ARM KVM either. */
+async function open(): Promise<FunctionHost> {
+  const machine = {
+    kernelPath: join(root, "kernel"),
+    rootDiskPath: join(root, "rootfs"),
+    vcpus: 1,
+    deadlines: DEFAULT_DEADLINES,
+  };
+  return FunctionHost.open(join(root, "store"), machine, {
+    onSnapshotTrouble: (_, error, remedy) => troubles.push([remedy, (error as { code?: unknown }).code]),
+  });
+}
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "firn-host-"));
+  await writeFile(join(root, "kernel"), "kernel");
+  await writeFile(join(root, "rootfs"), "root disk");
+  troubles = [];
+  host = await open();
+});
+afterEach(async () => {
+  await host.close();
+  await rm(root, { recursive: true, force: true });
+});
+
+const settings = {
+  name: "hello",
+  handler: "default",
+  environment: { A: "1" },
+  memoryMib: 256,
+  timeoutMs: 3000,
+  readyTimeoutMs: 10_000,
+};
+
+async function deploy(source: string, change: Partial<typeof settings> = {}) {
+  const archive = join(root, "app.zip");
+  await writeFile(archive, zipOf([{ name: "index.js", contents: source }]));
+  return host.deploy({ ...settings, ...change, source: { archive } });
+}
+
+/** A function as if it had been deployed on this machine while that could run microVMs. */
+async function deployed() {
+  const { record, active } = await deploy("first");
+  await expect(active).rejects.toMatchObject({ code: expect.stringMatching(/^FIRN_/) });
+  const base = await publishExample(host.store, "base memory", exampleConfig());
+  const config = exampleConfig({ kind: "diff", parent: base.digest, appImage: record.app.digest });
+  const diff = await publishExample(host.store, "diff memory", config, record.app);
+  host.catalog.put({ ...record, state: "Active", snapshot: diff.digest });
+  return { base, diff, record: host.get("hello") };
+}
+
+describe("FunctionHost.deploy()", () => {
+  it("keeps the app and the reason when the snapshot cannot be made, also when it is opened again", async () => {
+    const { record, active } = await deploy("first");
+    expect(record).toMatchObject({ state: "Pending", entry: "index.js", revision: 1, snapshot: null });
+    await expect(active).rejects.toThrow();
+    await host.close();
+    host = await open();
+    const failed = host.get("hello");
+    expect(failed).toMatchObject({ state: "Failed", failure: { code: expect.stringMatching(/^FIRN_/) } });
+    await host.store.blobs.verify(failed.app);
+  });
+
+  it("keeps the snapshot when nothing has changed", async () => {
+    const { record } = await deployed();
+    const again = await deploy("first");
+    expect(again.record).toEqual(record);
+    expect(await again.active).toEqual(record);
+  });
+
+  it.each([
+    ["the files", "second", {}],
+    ["the environment", "first", { environment: { A: "2" } }],
+    ["the memory", "first", { memoryMib: 512 }],
+  ])(
+    "makes a new snapshot when %s changed, and stays active with the old one if that fails",
+    async (_, source, change) => {
+      const { record } = await deployed();
+      const { record: next, active } = await deploy(source, change);
+      expect(next).toMatchObject({ state: "Pending", revision: 2 });
+      await expect(active).rejects.toThrow();
+      expect(host.get("hello")).toMatchObject({
+        ...record,
+        failure: { code: expect.stringMatching(/^FIRN_/) },
+      });
+      await host.store.verify(record.snapshot ?? "sha256:");
+    },
+  );
+
+  it("makes a new snapshot when the kernel changed", async () => {
+    const { record } = await deployed();
+    await writeFile(join(root, "kernel"), "another kernel");
+    const { active } = await deploy("first");
+    await expect(active).rejects.toThrow();
+    expect(host.get("hello").snapshot).toBe(record.snapshot);
+  });
+
+  it("refuses a second deploy of the same function while one is under way", async () => {
+    const first = deploy("first");
+    await expect(deploy("second")).rejects.toMatchObject({ code: "FIRN_FUNCTION_PENDING" });
+    await (await first).active.catch(() => {});
+  });
+
+  it("refuses an archive without leaving a record", async () => {
+    const archive = join(root, "app.zip");
+    await writeFile(archive, "nonsense");
+    const wanted = host.deploy({ ...settings, source: { archive } });
+    await expect(wanted).rejects.toMatchObject({ code: "FIRN_APP_INVALID" });
+    expect(host.catalog.list()).toEqual([]);
+  });
+});
+
+describe("FunctionHost.start()", () => {
+  it("names an unknown function, and one whose own code failed", async () => {
+    await expect(host.start("nobody", "diff")).rejects.toMatchObject({ code: "FIRN_FUNCTION_NOT_FOUND" });
+    const { record } = await deployed();
+    const failure = { code: "FIRN_FUNCTION_IMPORT", message: "boom", stack: "" };
+    host.catalog.put({ ...record, state: "Failed", failure, snapshot: null });
+    await expect(host.start("hello", "diff")).rejects.toMatchObject({
+      code: "FIRN_FUNCTION_FAILED",
+      message: expect.stringContaining("boom"),
+    });
+  });
+
+  it("tries to make a truncated snapshot again, and loses nothing when it cannot", async () => {
+    const { diff, record } = await deployed();
+    const path = host.store.blobs.pathOf(diff.memory.digest);
+    await chmod(path, 0o644);
+    await truncate(path, 2);
+    await expect(host.start("hello", "diff")).rejects.toMatchObject({
+      code: expect.stringMatching(/^FIRN_/),
+    });
+    expect(troubles[0]).toEqual(["rebuild", "FIRN_SNAPSHOT_CORRUPT"]);
+    expect(host.get("hello")).toMatchObject({ state: "Active", snapshot: record.snapshot });
+  });
+
+  it("tries to make a snapshot of another kernel again", async () => {
+    await deployed();
+    await writeFile(join(root, "rootfs"), "another root disk");
+    await expect(host.start("hello", "diff")).rejects.toThrow();
+    expect(troubles[0]).toEqual(["rebuild", "FIRN_SNAPSHOT_INCOMPATIBLE"]);
+  });
+
+  it("says which file is missing", async () => {
+    await deployed();
+    await rm(join(root, "kernel"));
+    await expect(host.start("hello", "regular")).rejects.toMatchObject({
+      code: "FIRN_FILE_MISSING",
+      message: expect.stringContaining(join(root, "kernel")),
+    });
+  });
+});
+
+describe("FunctionHost", () => {
+  it("frees what a removed function needed, and nothing else", async () => {
+    const { base } = await deployed();
+    await host.remove("hello");
+    expect(() => host.get("hello")).toThrow(expect.objectContaining({ code: "FIRN_FUNCTION_NOT_FOUND" }));
+    const left = new Set(base.blobs.map(({ digest }) => digest));
+    await expect
+      .poll(async () => new Set((await host.store.blobs.list()).map(({ digest }) => digest)))
+      .toEqual(left);
+  });
+
+  it("counts the bytes that each start mode needs in the store", async () => {
+    const { record, base, diff } = await deployed();
+    const own = (blobs: typeof diff.blobs) => blobs.reduce((sum, { size }) => sum + size, 0);
+    expect(await host.storeBytes(record, "regular")).toBe(0);
+    expect(await host.storeBytes(record, "base")).toBe(own(base.blobs));
+    expect(await host.storeBytes(record, "diff")).toBe(own(base.blobs) + own(diff.blobs) - record.app.size);
+  });
+
+  it("takes up what the end of a former process cut off, and says how it went", async () => {
+    const { record } = await deployed();
+    host.catalog.put({ ...record, state: "Pending", snapshot: null, failure: null });
+    await host.close();
+    host = await open();
+    await host.recover();
+    expect(host.get("hello")).toMatchObject({
+      state: "Failed",
+      failure: { code: expect.stringMatching(/^FIRN_/) },
+    });
+    await expect(host.start("hello", "diff")).rejects.toMatchObject({
+      code: expect.stringMatching(/^FIRN_/),
+    });
+  });
+});
+
+it("the example config fits the files of this test", () => {
+  expect(exampleConfig()).toMatchObject({
+    kernel: digestOfText("kernel"),
+    rootDisk: digestOfText("root disk"),
+  });
+});
