@@ -14,7 +14,6 @@ export type SetupErrorCode =
   | "RIG_STOPPED"
   | "RIG_NOT_UP"
   | "RIG_CHANGED"
-  | "FILE_NOT_BROUGHT"
   | "SERVER_NOT_READY"
   | "DEPLOY_FAILED"
   | "CHECK_FAILED"

@@ -8,6 +8,7 @@ import { cacheDirectory } from "../cache.ts";
 import { tail } from "../command.ts";
 import { SetupError } from "../errors.ts";
 import { repository } from "../machine.ts";
+import { localCopies } from "./local-copies.ts";
 
 /** An invoke server that is ready. */
 export interface RunningServer {
@@ -47,14 +48,18 @@ export async function startServer(
   signal: AbortSignal,
 ): Promise<RunningServer> {
   const binding = join(repository, "packages", "vmm", "npm", "linux-arm64-gnu");
-  const files = await bringFiles(host, {
-    FIRN_KERNEL: images.FIRN_GUEST_KERNEL ?? "",
-    FIRN_ROOTFS: images.FIRN_GUEST_ROOTFS ?? "",
-    FIRN_VMM_BINARY: join(binding, "bin", "firn-vmm"),
-    FIRN_VMM_ADDON: join(binding, "firn-vmm.linux-arm64-gnu.node"),
-  });
+  const [kernel, rootfs, binary, addon, program] = await localCopies(host, [
+    images.FIRN_GUEST_KERNEL ?? "",
+    images.FIRN_GUEST_ROOTFS ?? "",
+    join(binding, "bin", "firn-vmm"),
+    join(binding, "firn-vmm.linux-arm64-gnu.node"),
+    join(repository, "apps", "invoke-server", "dist", "server.js"),
+  ]);
   const env = {
-    ...files,
+    FIRN_KERNEL: kernel,
+    FIRN_ROOTFS: rootfs,
+    FIRN_VMM_BINARY: binary,
+    FIRN_VMM_ADDON: addon,
     FIRN_STORE: host.kind === "rig" ? "/var/lib/firn/store" : join(cacheDirectory(), "store"),
     FIRN_PORT: String(port),
     ...(host.kind === "rig" ? { FIRN_DEADLINE_FACTOR: "5" } : {}),
@@ -63,8 +68,7 @@ export async function startServer(
   };
   await mkdir(join(repository, ".cache"), { recursive: true });
   const log = join(repository, ".cache", "invoke-server.log");
-  const program = join(repository, "apps", "invoke-server", "dist", "server.js");
-  const child = host.spawn("node", ["--disable-warning=ExperimentalWarning", program], {
+  const child = host.spawn("node", ["--disable-warning=ExperimentalWarning", program ?? ""], {
     cwd: repository,
     env,
   });
@@ -85,28 +89,6 @@ export async function startServer(
     throw cause;
   }
   return { url, log, exited: child.exited, stop };
-}
-
-/**
- * Where the ARM host has these files on a disk of its own. What a rig shares with this machine has no page cache: there each start
- * of a microVM would read its program and its root disk anew.
- */
-async function bringFiles(
-  host: ArmHost,
-  files: Readonly<Record<string, string>>,
-): Promise<Readonly<Record<string, string>>> {
-  if (host.kind !== "rig") return files;
-  const directory = "/var/lib/firn/files";
-  const brought = Object.entries(files).map(([name, path]) => [name, join(directory, name), path] as const);
-  await host.exec("mkdir", ["-p", directory]);
-  for (const [, target, path] of brought) {
-    const script = 'cmp --silent "$0" "$1" || cp --remove-destination "$0" "$1"';
-    const copy = await host.exec("sh", ["-c", script, path, target]);
-    if (copy.status !== 0) {
-      throw new SetupError("FILE_NOT_BROUGHT", `The rig could not copy ${path} to its disk.\n${copy.stderr}`);
-    }
-  }
-  return Object.fromEntries(brought.map(([name, target]) => [name, target]));
 }
 
 interface Health {
