@@ -23,6 +23,7 @@ export class InstancePool {
   readonly #idleMs: number;
   /** Waiting instances, the one that has waited longest first. */
   readonly #idle = new Map<PooledInstance, NodeJS.Timeout>();
+  readonly #watched = new WeakSet<PooledInstance>();
   readonly #slots = new Set<Slot>();
   readonly #closing = new Set<Promise<void>>();
   #closed = false;
@@ -91,7 +92,8 @@ export class InstancePool {
     timer.unref();
     this.#idle.set(pooled, timer);
     // One that ends while it waits takes no room.
-    void pooled.instance.exited.then(() => this.#forget(pooled));
+    if (!this.#watched.has(pooled)) void pooled.instance.exited.then(() => this.#forget(pooled));
+    this.#watched.add(pooled);
   }
 
   /** Closes the waiting instances of a function, those of the given revision and later ones apart. */

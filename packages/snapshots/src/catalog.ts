@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
+import { DatabaseSync, type SQLOutputValue, type StatementSync } from "node:sqlite";
 import { type Digest, parseDigest } from "./digest.ts";
 import { SnapshotError } from "./errors.ts";
 import type { FunctionRecord } from "./function-record.ts";
@@ -26,6 +26,7 @@ export interface FileIdentity {
 /** The metadata of deployed functions, in SQLite. One process at a time has it open. */
 export class Catalog {
   readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
 
   /**
    * Opens the catalog, and makes it if absent.
@@ -76,43 +77,54 @@ export class Catalog {
 
   /** A function's record, or `undefined`. */
   find(name: string): FunctionRecord | undefined {
-    const row = this.#database.prepare("SELECT record FROM functions WHERE name = ?").get(name);
+    const row = this.#statement("SELECT record FROM functions WHERE name = ?").get(name);
     return row === undefined ? undefined : decode(row.record);
   }
 
   /** All functions, by name. */
   list(): FunctionRecord[] {
-    const rows = this.#database.prepare("SELECT record FROM functions ORDER BY name").all();
+    const rows = this.#statement("SELECT record FROM functions ORDER BY name").all();
     return rows.map((row) => decode(row.record));
   }
 
   /** Writes a record, durable when this returns. */
   put(record: FunctionRecord): void {
-    this.#database
-      .prepare(
-        "INSERT INTO functions VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET record = excluded.record",
-      )
-      .run(record.name, JSON.stringify(record));
+    this.#statement(
+      "INSERT INTO functions VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET record = excluded.record",
+    ).run(record.name, JSON.stringify(record));
   }
 
   /** Removes a record. */
   remove(name: string): void {
-    this.#database.prepare("DELETE FROM functions WHERE name = ?").run(name);
+    this.#statement("DELETE FROM functions WHERE name = ?").run(name);
   }
 
   /** The digest of a file that has not changed since {@link rememberDigest}. */
   knownDigest(file: FileIdentity): Digest | undefined {
-    const row = this.#database
-      .prepare("SELECT digest FROM files WHERE path = ? AND size = ? AND modified = ? AND inode = ?")
-      .get(file.path, file.size, String(file.modified), String(file.inode));
+    const row = this.#statement(
+      "SELECT digest FROM files WHERE path = ? AND size = ? AND modified = ? AND inode = ?",
+    ).get(file.path, file.size, String(file.modified), String(file.inode));
     return row === undefined ? undefined : parseDigest(String(row.digest));
   }
 
   /** Keeps the digest of a file. */
   rememberDigest(file: FileIdentity, digest: Digest): void {
-    this.#database
-      .prepare("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)")
-      .run(file.path, file.size, String(file.modified), String(file.inode), digest);
+    this.#statement("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)").run(
+      file.path,
+      file.size,
+      String(file.modified),
+      String(file.inode),
+      digest,
+    );
+  }
+
+  /** A statement, prepared when it is first used: finding a function is part of every invocation. */
+  #statement(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const prepared = this.#database.prepare(sql);
+    this.#statements.set(sql, prepared);
+    return prepared;
   }
 
   /** Closes the database. */

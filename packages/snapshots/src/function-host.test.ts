@@ -109,8 +109,11 @@ describe("FunctionHost.deploy()", () => {
   });
 
   it("refuses a second deploy of the same function while one is under way", async () => {
-    const first = deploy("first");
-    await expect(deploy("second")).rejects.toMatchObject({ code: "FIRN_FUNCTION_PENDING" });
+    const archive = join(root, "app.zip");
+    await writeFile(archive, zipOf([{ name: "index.js", contents: "first" }]));
+    const first = host.deploy({ ...settings, source: { archive } });
+    const second = host.deploy({ ...settings, source: { archive } });
+    await expect(second).rejects.toMatchObject({ code: "FIRN_FUNCTION_PENDING" });
     await (await first).active.catch(() => {});
   });
 

@@ -162,8 +162,10 @@ export class FunctionHost {
     options: StartFunctionOptions,
   ): Promise<StartedFunction> {
     const { rootDiskPath, deadlines } = this.#machine;
+    const began = performance.now();
     const plan = await this.#plan(record, mode);
-    const started = await startInstance(plan, { ...options, rootDiskPath, deadlines });
+    const locate = { name: "locate", milliseconds: performance.now() - began };
+    const started = await startInstance(plan, { ...options, rootDiskPath, deadlines, phases: [locate] });
     return { ...started, record };
   }
 
@@ -185,8 +187,10 @@ export class FunctionHost {
       if (record.snapshot === null) {
         throw new SnapshotError("FIRN_SNAPSHOT_MISSING", `Function ${record.name} has no snapshot yet.`);
       }
-      const snapshot = await this.store.locate(record.snapshot);
-      await this.bases.requireCurrent(snapshot.manifest);
+      const [snapshot] = await Promise.all([
+        this.store.locate(record.snapshot),
+        this.store.read(record.snapshot).then((manifest) => this.bases.requireCurrent(manifest)),
+      ]);
       return { mode, snapshot };
     }
     await this.store.blobs.check(record.app);

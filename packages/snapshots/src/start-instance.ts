@@ -35,6 +35,8 @@ export interface StartOptions {
   /** Sent as early as the mode allows: with a diff it lies in the guest's queue before its first instruction. */
   readonly firstRequest?: InvokeRequest;
   readonly deadlines?: Deadlines;
+  /** Steps that came before and are part of the start. */
+  readonly phases?: readonly Phase[];
   readonly onLog?: (line: GuestLogLine) => void;
   /** Keeps the guest's console for errors, at some cost in time. */
   readonly console?: boolean;
@@ -58,7 +60,7 @@ export interface StartedInstance {
 export async function startInstance(plan: StartPlan, options: StartOptions): Promise<StartedInstance> {
   const { firstRequest, signal } = options;
   const deadlines = options.deadlines ?? DEFAULT_DEADLINES;
-  const phases: Phase[] = [];
+  const phases: Phase[] = [...(options.phases ?? [])];
   let since = performance.now();
   const finish = (name: string) => {
     const now = performance.now();

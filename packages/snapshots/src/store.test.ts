@@ -85,13 +85,15 @@ describe("Store", () => {
     expect(await store.isDamaged(diff.digest)).toBe(true);
   });
 
-  it("refuses a forged manifest", async () => {
+  it("refuses a forged manifest, when it is opened and when it verifies", async () => {
     const store = await Store.open(root);
     const { diff } = await chainOfTwo(store);
     const path = store.blobs.pathOf(diff.digest);
     await damage(path, async () => writeFile(path, (await readFile(path, "utf8")).replace("11", "12")));
-    await expect(store.locate(diff.digest)).rejects.toMatchObject({ code: "FIRN_SNAPSHOT_CORRUPT" });
-    expect(await store.list()).toHaveLength(1);
+    expect(await store.isDamaged(diff.digest)).toBe(true);
+    const reopened = await Store.open(root);
+    await expect(reopened.locate(diff.digest)).rejects.toMatchObject({ code: "FIRN_SNAPSHOT_CORRUPT" });
+    expect(await reopened.list()).toHaveLength(1);
   });
 
   it("heals a damaged blob when the same is added again", async () => {

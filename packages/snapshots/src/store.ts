@@ -56,6 +56,8 @@ export class Store {
   readonly #lock = new SharedLock();
   readonly #paths: LayoutPaths;
   readonly #onPublishStep: (step: PublishStep) => void;
+  /** Manifests that were read and verified: a digest stands for one for ever. */
+  readonly #manifests = new Map<Digest, SnapshotManifest>();
   #indexWrites: Promise<unknown> = Promise.resolve();
 
   private constructor(paths: LayoutPaths, onPublishStep: (step: PublishStep) => void) {
@@ -127,13 +129,19 @@ export class Store {
   }
 
   /**
-   * Reads a snapshot's manifest and config, and verifies both.
+   * Reads a snapshot's manifest and config, and verifies both, once a process.
    *
    * @throws {SnapshotError} FIRN_SNAPSHOT_MISSING, FIRN_SNAPSHOT_CORRUPT or FIRN_SNAPSHOT_INCOMPATIBLE.
    */
   async read(digest: Digest): Promise<SnapshotManifest> {
+    const known = this.#manifests.get(digest);
+    if (known !== undefined) return known;
     const bytes = await this.blobs.read(digest, MEDIA_TYPE.manifest);
-    return decodeManifest(bytes, (config) => this.blobs.read(config.digest, MEDIA_TYPE.config));
+    const manifest = await decodeManifest(bytes, (config) =>
+      this.blobs.read(config.digest, MEDIA_TYPE.config),
+    );
+    this.#manifests.set(digest, manifest);
+    return manifest;
   }
 
   /**
@@ -222,6 +230,7 @@ export class Store {
 
   /** Takes a snapshot out of the index. Its blobs stay until {@link collectGarbage}. */
   async remove(digest: Digest): Promise<void> {
+    this.#manifests.delete(digest);
     await this.#updateIndex((digests) => digests.delete(digest));
   }
 
