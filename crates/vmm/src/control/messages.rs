@@ -237,3 +237,68 @@ pub struct Phases {
     /// From the receipt of the request to the first KVM_RUN of the guest.
     pub total: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+
+    fn hex<T: Serialize>(message: &T) -> String {
+        postcard::to_stdvec(message).unwrap().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn frame(request: Request) -> String {
+        hex(&RequestFrame {
+            version: 1,
+            id: 300,
+            descriptors: vec![Descriptor::Kernel, Descriptor::StateOutput],
+            request,
+        })
+    }
+
+    /// A change of any message changes these bytes, and needs a new [`CONTROL_VERSION`].
+    #[test]
+    fn the_encoding_of_messages_is_that_of_version_1() {
+        assert_eq!(CONTROL_VERSION, 1);
+        let boot = BootRequest {
+            vcpus: 1,
+            memory_bytes: 128 << 20,
+            command_line: "quiet".to_owned(),
+            gic: Some(GicVersion::V3),
+            track_writes: false,
+        };
+        let restore = RestoreRequest {
+            layers: vec![LayerIdentity { digest: [0xab; 32] }],
+            app_image: None,
+            leaf: true,
+            paused: false,
+            track_writes: false,
+        };
+        let ab = "ab".repeat(32);
+        assert_eq!(frame(Request::Boot(boot)), "01ac02020009000180808040057175696574010100");
+        assert_eq!(frame(Request::Prepare(restore.clone())), format!("01ac020200090101{ab}00010000"));
+        assert_eq!(frame(Request::Restore(restore)), format!("01ac020200090201{ab}00010000"));
+        assert_eq!(
+            frame(Request::Snapshot(SnapshotRequest { app_image: Some([0xab; 32]) })),
+            format!("01ac020200090301{ab}")
+        );
+        let rest = [
+            Request::Resume,
+            Request::Pause,
+            Request::Statistics,
+            Request::MemoryChecksum,
+            Request::WrittenRanges,
+        ];
+        for (number, request) in (4..).zip(rest) {
+            assert_eq!(frame(request), format!("01ac02020009{number:02x}"));
+        }
+        let response = |result| hex(&Message::Response { id: 1, result });
+        assert_eq!(response(Ok(Response::Done)), "00010000");
+        assert_eq!(response(Ok(Response::MemoryChecksum(5))), "0001000305");
+        assert_eq!(response(Ok(Response::WrittenRanges(vec![(1, 2)]))), "00010004010102");
+        assert_eq!(response(Ok(Response::Snapshot(SnapshotReport::default()))), "0001000100000000000000");
+        assert_eq!(response(Err(VmmError::new(ErrorCode::Guest, "x"))), "0001010b0178");
+        assert_eq!(hex(&Message::Event(Event::Doorbell { event: 2, detail: 3 })), "01000203");
+        assert_eq!(hex(&Message::Event(Event::Stopped { reset: true })), "010101");
+    }
+}

@@ -1,6 +1,8 @@
 //! The state of a microVM outside its memory: the state file and what is in it.
 
 mod fingerprint;
+#[cfg(test)]
+mod format_tests;
 mod state;
 mod state_file;
 

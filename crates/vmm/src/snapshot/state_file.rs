@@ -21,13 +21,18 @@ const BODY_MAX: usize = 4 << 20;
 /// The bytes of a state file.
 pub fn encode(state: &MachineState) -> Result<Vec<u8>> {
     let body = postcard::to_stdvec(state).map_err(VmmError::wrap(ErrorCode::Io, "encode the state"))?;
+    frame(&body)
+}
+
+/// The header that goes with a body, and the body.
+pub(super) fn frame(body: &[u8]) -> Result<Vec<u8>> {
     let length = u32::try_from(body.len()).map_err(VmmError::wrap(ErrorCode::Io, "encode the state"))?;
     let mut bytes = Vec::with_capacity(HEADER_SIZE + body.len());
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&STATE_VERSION.to_le_bytes());
     bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&checksum(&body).to_le_bytes());
-    bytes.extend_from_slice(&body);
+    bytes.extend_from_slice(&checksum(body).to_le_bytes());
+    bytes.extend_from_slice(body);
     Ok(bytes)
 }
 
