@@ -3,6 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ArmHost, ArmProcess } from "@firn/rig";
 import { FOLDER, guestImages, repository } from "./environment.ts";
 
+const KERNEL = `${FOLDER}/kernel`;
+const ROOTFS = `${FOLDER}/rootfs`;
+
 /** How a server on the ARM host is started. */
 export interface ServerSettings {
   readonly port: number;
@@ -21,7 +24,8 @@ export interface SupervisedServer {
 }
 
 /**
- * Copies the programs to the ARM host's own disk: a build that runs beside the tests replaces the originals.
+ * Copies programs and guest images to the ARM host's own disk: a build that runs beside the tests replaces the originals, and what
+ * the rig shares with this machine is read anew every time.
  */
 export async function installServer(host: ArmHost): Promise<void> {
   const native = join(repository, "packages", "vmm", "npm", "linux-arm64-gnu");
@@ -30,7 +34,14 @@ export async function installServer(host: ArmHost): Promise<void> {
     join(native, "firn-vmm.linux-arm64-gnu.node"),
     join(repository, "apps", "invoke-server", "dist", "server.js"),
   ];
-  const script = `rm -rf ${FOLDER} && mkdir -p ${FOLDER}/bin && cp ${files.join(" ")} ${FOLDER}/bin && chmod -R a+rX ${FOLDER}`;
+  const { kernel, rootfs } = guestImages();
+  const script = `set -e
+    rm -rf ${FOLDER}
+    mkdir -p ${FOLDER}/bin
+    cp ${files.join(" ")} ${FOLDER}/bin
+    cp ${kernel} ${KERNEL}
+    cp ${rootfs} ${ROOTFS}
+    chmod -R a+rX ${FOLDER}`;
   const { status, stderr } = await host.exec("sh", ["-c", script]);
   if (status !== 0) throw new Error(`The server cannot be copied to the ARM host: ${stderr}`);
 }
@@ -109,10 +120,9 @@ function startScript({ store, userId }: ServerSettings): string {
 }
 
 function variables(host: ArmHost, settings: ServerSettings): Record<string, string> {
-  const { kernel, rootfs } = guestImages();
   return {
-    FIRN_KERNEL: kernel,
-    FIRN_ROOTFS: rootfs,
+    FIRN_KERNEL: KERNEL,
+    FIRN_ROOTFS: ROOTFS,
     FIRN_VMM_BINARY: `${FOLDER}/bin/firn-vmm`,
     FIRN_VMM_ADDON: `${FOLDER}/bin/firn-vmm.linux-arm64-gnu.node`,
     FIRN_STORE: settings.store,
