@@ -18,13 +18,14 @@ const lock = join(root, "package-lock.json");
 const node = join(root, "node_modules", ".bin", "node");
 if (!existsSync(node) || !matchesLock()) {
   const started = Date.now();
-  const action = existsSync(lock) ? "ci" : "install";
-  const result = spawnSync("npm", [action, "--no-audit", "--no-fund"], {
-    cwd: root,
-    stdio: ["ignore", 2, 2],
-  });
+  // Not `npm ci`: it refuses a lock file that does not list the optional packages of every other platform, which a registry may
+  // lack. This takes the versions of the lock file, leaves it as it is, and adds what is missing to what is there.
+  const action = ["install", "--no-save", "--no-audit", "--no-fund"];
+  const result = spawnSync("npm", action, { cwd: root, stdio: ["ignore", 2, 2] });
   if (result.status !== 0) {
-    console.error(`✗ \`npm ${action}\` failed: ${result.error?.message ?? `status ${result.status}`}.`);
+    console.error(
+      `✗ \`npm ${action.join(" ")}\` failed: ${result.error?.message ?? `status ${result.status}`}.`,
+    );
     process.exit(1);
   }
   console.error(`✓ npm packages (${((Date.now() - started) / 1000).toFixed(1)} s)`);
