@@ -176,9 +176,10 @@ export class FunctionHost {
     // What failed on this machine and not in the function is tried again: its snapshot is missing, and made.
     const code = record.failure?.code ?? "";
     if (!code.startsWith("FIRN_FUNCTION_")) return record;
+    const reason = (record.failure?.message ?? "").replace(/[^.!?]$/, "$&.");
     throw new SnapshotError(
       "FIRN_FUNCTION_FAILED",
-      `The deploy of function ${name} failed (${code}): ${record.failure?.message} Deploy it again.`,
+      `The deploy of function ${name} failed (${code}): ${reason} Deploy it again.`,
     );
   }
 

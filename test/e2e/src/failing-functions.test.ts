@@ -87,7 +87,7 @@ describe("an invocation fails alone", () => {
       const late = await invoke("bad", { kind });
       expect(late.status).toBe(200);
       expect(late.headers.get("x-amz-function-error")).toBe("Unhandled");
-      expect(late.json).toMatchObject({ errorMessage: expect.stringMatching(/timed out|did not/i) });
+      expect(late.json).toMatchObject({ errorMessage: expect.stringMatching(/timed out/i) });
       expect((await invoke("bad", {})).json).toBe("fine");
     }
   });
