@@ -83,3 +83,15 @@ export class AgentConversation {
 export function resumeBytes(): Uint8Array {
   return frame(encodeHostMessage({ type: "resume", ...createResumeRecord() }));
 }
+
+/** A request to load a function, framed. */
+export function loadFunctionBytes(environment: Record<string, string>): Uint8Array {
+  const rest = {
+    entry: "index.js",
+    handler: "",
+    readyTimeoutMs: 10_000,
+    functionName: "test",
+    memoryMib: 256,
+  };
+  return frame(encodeHostMessage({ type: "loadFunction", ...rest, environment }));
+}

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { copyFile, open, rm, stat } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { type LayerReference, type Microvm, type RestoreOptions, restoreMicrovm } from "@firn/vmm";
-import { AgentConversation, resumeBytes } from "./agent-conversation.ts";
+import { AgentConversation, loadFunctionBytes, resumeBytes } from "./agent-conversation.ts";
 import { bootToBase, layerReference, ROOT_DISK, snapshotFiles, temporaryFolder } from "./guest.ts";
 
 describe("a base snapshot", () => {
@@ -49,6 +49,15 @@ describe("a base snapshot", () => {
     } finally {
       await Promise.all(clones.map((clone) => clone.close()));
     }
+  });
+
+  it("restores with more initial bytes than the stream holds at once, and loses none", async () => {
+    const initialBytes = Buffer.concat([resumeBytes(), loadFunctionBytes({ PADDING: "x".repeat(3 << 20) })]);
+    await using clone = await restore({ initialBytes });
+    const conversation = new AgentConversation(clone.stream);
+    await conversation.expect("resumed");
+    // There is no app disk; what counts is that the frame arrived whole.
+    assert.equal((await conversation.expect("functionFailed")).code, "FIRN_AGENT");
   });
 
   it("restores to a clone that can be snapshotted itself, in a second layer", async () => {
