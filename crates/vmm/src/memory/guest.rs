@@ -132,6 +132,9 @@ impl MemoryStack {
         let mut stack = Self::anonymous(options)?;
         stack.push_with(layers, &LoadOptions::default())?;
         stack.protect()?;
+        // A clone is to own what it writes, not the 2 MiB around it. A regular boot, which writes most of what it touches, is left to the
+        // host's policy.
+        no_huge_pages(&stack.reservation, 0, stack.size()).map_err(advising)?;
         Ok(stack)
     }
 
@@ -302,9 +305,12 @@ impl MemoryStack {
         set(Advice::DontFork)
             .and_then(|()| set(Advice::DontDump))
             .and_then(|()| set(Advice::Unmergeable))
-            .and_then(|()| no_huge_pages(&self.reservation, 0, self.size()))
-            .map_err(VmmError::wrap(ErrorCode::Memory, "advising the kernel about guest memory"))
+            .map_err(advising)
     }
+}
+
+fn advising(error: std::io::Error) -> VmmError {
+    VmmError::wrap(ErrorCode::Memory, "advising the kernel about guest memory")(error)
 }
 
 #[cfg(test)]
