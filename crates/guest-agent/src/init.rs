@@ -59,6 +59,8 @@ fn node_runtime(machine: &GuestMachine) -> Result<RuntimeSpec, AgentError> {
     let memory_mib = info.totalram.saturating_mul(u64::from(info.mem_unit)) >> 20;
     let mut arguments = vec![
         "--expose-gc".into(),
+        // No thread that waits for a debugger.
+        "--disable-sigusr1".into(),
         // What was compiled before a snapshot must still be there in its clones: V8 would drop it as unused for some time.
         "--no-flush-bytecode".into(),
         // A young generation that does not grow: every clone would write to all of it.
@@ -71,7 +73,7 @@ fn node_runtime(machine: &GuestMachine) -> Result<RuntimeSpec, AgentError> {
     ];
     if available_parallelism().is_ok_and(|processors| processors.get() == 1) {
         // Helper threads help nobody on one processor. Without them an invocation touches a fifth fewer pages.
-        arguments.insert(0, "--single-threaded".into());
+        arguments.splice(0..0, ["--single-threaded".into(), "--v8-pool-size=1".into()]);
     }
     let environment = [
         ("PATH", "/usr/local/bin:/usr/bin:/bin"),

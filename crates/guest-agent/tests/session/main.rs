@@ -2,6 +2,14 @@
 //!
 //! Needs what `npm install` and `npm run build:addon -w @firn/guest` leave behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test they are how it fails"
+)]
+
 mod failures;
 mod host;
 mod life;

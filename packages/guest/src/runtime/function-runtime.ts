@@ -1,4 +1,5 @@
 import type { Invoke, LoadFunction, RuntimeCommand } from "@firn/protocol";
+import type { Addon } from "./addon.ts";
 import { Bridge } from "./bridge.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { FunctionError, messageOf, stackOf } from "./function-error.ts";
@@ -7,7 +8,7 @@ import type { Handler } from "./handler.ts";
 import { Hooks } from "./hooks.ts";
 import { errorResult, Invocations } from "./invocations.ts";
 import { loadHandler } from "./load.ts";
-import type { Uniqueness } from "./uniqueness/uniqueness.ts";
+import { Uniqueness } from "./uniqueness/uniqueness.ts";
 import { warmUpRuntime } from "./warm-up.ts";
 
 /** Time to get ready when the host does not say, in milliseconds. */
@@ -23,6 +24,7 @@ export class FunctionRuntime {
   readonly #bridge: Bridge;
   readonly #gate: number;
   readonly #root: string;
+  readonly #addon: Addon;
   readonly #uniqueness: Uniqueness;
   readonly #invocations = new Invocations();
   #loaded: { readonly load: LoadFunction; readonly handler: Handler } | undefined;
@@ -31,10 +33,11 @@ export class FunctionRuntime {
   /** Why the function cannot answer, since its hooks failed after a restore. */
   #broken: unknown;
 
-  constructor(bridge: number, gate: number, root: string, uniqueness: Uniqueness) {
+  constructor(bridge: number, gate: number, root: string, addon: Addon) {
     this.#gate = gate;
     this.#root = root;
-    this.#uniqueness = uniqueness;
+    this.#addon = addon;
+    this.#uniqueness = Uniqueness.install(addon);
     this.#bridge = new Bridge(
       bridge,
       (command) => this.#handle(command),
@@ -100,6 +103,7 @@ export class FunctionRuntime {
       await this.hooks.runBeforeSnapshot();
       await this.#uniqueness.beforeSnapshot();
       await collectGarbage();
+      this.#addon.releaseFreeMemory();
     } catch (error) {
       await this.#reportFailure(error, "FIRN_FUNCTION_HOOK");
       return;

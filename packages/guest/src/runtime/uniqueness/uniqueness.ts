@@ -1,6 +1,6 @@
+import type { Addon } from "../addon.ts";
 import { settleHttpDate, watchHttpDate } from "./http-date.ts";
 import { replaceMathRandom } from "./math-random.ts";
-import { loadReseedAddon } from "./openssl.ts";
 import { bypassRandomCaches } from "./random-caches.ts";
 
 /**
@@ -10,23 +10,18 @@ import { bypassRandomCaches } from "./random-caches.ts";
  * node:vm, and whatever the function itself drew before the snapshot.
  */
 export class Uniqueness {
-  readonly #reseedOpenssl: (entropy: Uint8Array) => void;
+  readonly #addon: Addon;
   readonly #reseedMathRandom: (seed: Uint8Array) => void;
 
-  private constructor(addon: string | undefined) {
-    this.#reseedOpenssl = loadReseedAddon(addon);
+  private constructor(addon: Addon) {
+    this.#addon = addon;
     this.#reseedMathRandom = replaceMathRandom();
     bypassRandomCaches();
     watchHttpDate();
   }
 
-  /**
-   * Replaces what must be replaced before the function is imported.
-   *
-   * @param addon Path of the addon that reseeds OpenSSL; beside the runtime by default.
-   * @throws {Error} if the addon cannot be loaded: without it clones would share their secrets.
-   */
-  static install(addon: string | undefined): Uniqueness {
+  /** Replaces what must be replaced before the function is imported. */
+  static install(addon: Addon): Uniqueness {
     return new Uniqueness(addon);
   }
 
@@ -42,7 +37,9 @@ export class Uniqueness {
    * @throws {Error} if OpenSSL refuses: then nothing may run any further.
    */
   afterRestore(entropy: Uint8Array): void {
-    this.#reseedOpenssl(entropy.subarray(0, 48));
+    if (!this.#addon.reseed(entropy.subarray(0, 48))) {
+      throw new Error("OpenSSL did not accept a new seed: its generators are unusable.");
+    }
     this.#reseedMathRandom(entropy.subarray(48, 64));
   }
 }

@@ -1,0 +1,24 @@
+import { fileURLToPath } from "node:url";
+
+/** What only native code can do around a snapshot; `addon/reseed.c` has it. */
+export interface Addon {
+  /**
+   * Reseeds every generator of OpenSSL that this thread uses: Node.js exports the functions for that to addons, but not to
+   * JavaScript. Returns whether all took the new seed.
+   */
+  reseed(entropy: Uint8Array): boolean;
+  /** Gives memory that malloc keeps for later back to the kernel. */
+  releaseFreeMemory(): void;
+}
+
+/**
+ * Loads the addon.
+ *
+ * @param path Of the addon; `reseed.node` beside this file by default.
+ * @throws {Error} if it cannot be loaded.
+ */
+export function loadAddon(path: string | undefined): Addon {
+  const loaded = { exports: {} as Addon };
+  process.dlopen(loaded, path ?? fileURLToPath(new URL("./reseed.node", import.meta.url)));
+  return loaded.exports;
+}
