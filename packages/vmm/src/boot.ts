@@ -20,6 +20,8 @@ export interface BootOptions {
   gic?: 2 | 3 | undefined;
   /** Kernel command line; by default for an erofs root disk, with console output only where it is read. */
   commandLine?: string | undefined;
+  /** Appended to the command line. */
+  kernelParameters?: readonly string[] | undefined;
   /** Whether `console` of the microVM is wanted; no by default. */
   console?: boolean | undefined;
   /** Whether writes are recorded for `writtenRanges`; slow, for tests. */
@@ -43,7 +45,7 @@ export interface BootOptions {
  */
 export async function bootMicrovm(options: BootOptions): Promise<Microvm> {
   const { kernelPath, initrdPath, rootDiskPath, appDiskPath, memoryBytes, gic, signal } = options;
-  const { vcpus = 1, console = false, trackWrites = false } = options;
+  const { vcpus = 1, console = false, trackWrites = false, kernelParameters = [] } = options;
   requireWhole("memoryBytes", memoryBytes, Number.MAX_SAFE_INTEGER);
   requireWhole("vcpus", vcpus, 255);
   const native = {
@@ -53,7 +55,7 @@ export async function bootMicrovm(options: BootOptions): Promise<Microvm> {
     vcpus,
     console,
     trackWrites,
-    commandLine: options.commandLine ?? defaultCommandLine(console),
+    commandLine: [options.commandLine ?? defaultCommandLine(console), ...kernelParameters].join(" "),
     ...(initrdPath === undefined ? {} : { initrdPath }),
     ...(appDiskPath === undefined ? {} : { appDiskPath }),
     ...(gic === undefined ? {} : { gic }),
