@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ArmHost, ArmProcess } from "@firn/rig";
 import { FOLDER, guestImages, repository } from "./environment.ts";
 
+const RESTART_PAUSE_MS = 500;
 const KERNEL = `${FOLDER}/kernel`;
 const ROOTFS = `${FOLDER}/rootfs`;
 
@@ -63,6 +64,7 @@ export async function superviseServer(host: ArmHost, settings: ServerSettings): 
         });
       }
       await child.exited;
+      await sleep(RESTART_PAUSE_MS);
     }
   };
   const ended = supervise();
@@ -114,9 +116,12 @@ export async function untilHealth(
 }
 
 function startScript({ store, userId }: ServerSettings): string {
-  const run = `node --disable-warning=ExperimentalWarning ${FOLDER}/bin/server.js`;
-  if (userId === undefined) return `mkdir -p ${store} && echo $$ > ${store}/pid && exec ${run}`;
-  return `mkdir -p ${store} && chown ${userId} ${store} && exec setpriv --reuid ${userId} --clear-groups ${run}`;
+  const run = "exec node --disable-warning=ExperimentalWarning";
+  const program = `${FOLDER}/bin/server.js`;
+  if (userId === undefined) return `mkdir -p ${store} && echo $$ > ${store}/pid && ${run} ${program}`;
+  // The program that other systems have for this is not in the rig.
+  const drop = `data:text/javascript,process.setgroups([]);process.setgid(${userId});process.setuid(${userId})`;
+  return `mkdir -p ${store} && chown ${userId} ${store} && ${run} --import '${drop}' ${program}`;
 }
 
 function variables(host: ArmHost, settings: ServerSettings): Record<string, string> {
