@@ -12,7 +12,7 @@ const bin = join(repository, "node_modules", ".bin");
 // Everything that is judged without running it. All of it is looked at, so that one run names all that is wrong.
 await main(async () => {
   await step("system packages", installSystemPackages);
-  const clippy = ["clippy", "--workspace", "--all-targets", "--quiet"];
+  const clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--keep-going"];
   const warnings = ["--", "--deny", "warnings"];
   const checks: [string, () => Promise<unknown>][] = [
     ["lint", () => tool("biome", ["check", "--error-on-warnings", "."])],
