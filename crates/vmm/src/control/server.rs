@@ -239,9 +239,12 @@ impl Server {
     /// True if the microVM has ended.
     fn on_machine(&mut self) -> Result<bool> {
         let machine = self.machine()?;
-        let mut ended = false;
-        for event in machine.take_events() {
+        let events = machine.take_events();
+        if !events.is_empty() {
             machine.stop()?;
+        }
+        let mut ended = false;
+        for event in events {
             let message = match event {
                 MachineEvent::Doorbell { event, detail } => Event::Doorbell { event, detail },
                 MachineEvent::Stopped { reset } => Event::Stopped { reset },
@@ -249,11 +252,6 @@ impl Server {
             };
             ended |= !matches!(message, Event::Doorbell { .. });
             self.socket.send(&Message::Event(message), &[])?;
-            if ended {
-                break;
-            }
-            // The borrow of `self.socket` above ends the one of the machine.
-            return self.on_machine();
         }
         Ok(ended)
     }
