@@ -53,8 +53,6 @@ pub fn frame<M: Message>(message: &M) -> Result<Vec<u8>, ProtocolError> {
 ///
 /// [`ProtocolError::Malformed`] if the bytes are no such message.
 pub fn decode<M: Message + Default>(message: &[u8]) -> Result<M, ProtocolError> {
-    M::decode(message).map_err(|error| ProtocolError::Malformed {
-        length: message.len(),
-        reason: error.to_string(),
-    })
+    M::decode(message)
+        .map_err(|error| ProtocolError::Malformed { length: message.len(), reason: error.to_string() })
 }

@@ -42,10 +42,7 @@ impl FrameDecoder {
         let Some(message) = rest.get(..length) else {
             return Ok(None);
         };
-        self.consumed = self
-            .consumed
-            .saturating_add(FRAME_PREFIX_BYTES)
-            .saturating_add(length);
+        self.consumed = self.consumed.saturating_add(FRAME_PREFIX_BYTES).saturating_add(length);
         Ok(Some(message))
     }
 
@@ -127,13 +124,7 @@ mod tests {
         assert_eq!(decoder.next_message(), Ok(None));
         let mut decoder = FrameDecoder::new();
         decoder.push(&16_777_217_u32.to_le_bytes());
-        assert_eq!(
-            decoder.next_message(),
-            Err(ProtocolError::TooLong { length: 16_777_217 })
-        );
-        assert_eq!(
-            decoder.next_message(),
-            Err(ProtocolError::TooLong { length: 16_777_217 })
-        );
+        assert_eq!(decoder.next_message(), Err(ProtocolError::TooLong { length: 16_777_217 }));
+        assert_eq!(decoder.next_message(), Err(ProtocolError::TooLong { length: 16_777_217 }));
     }
 }

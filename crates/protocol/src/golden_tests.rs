@@ -3,18 +3,15 @@
 use crate::v1::{GuestMessage, HostMessage, RuntimeCommand, RuntimeReport, RuntimeResume, host_message};
 use crate::{FrameDecoder, Message, decode, frame};
 
-const GOLDEN: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../packages/protocol/test/golden.hex"
-));
+const GOLDEN: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../packages/protocol/test/golden.hex"));
 
 fn entries() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     GOLDEN.lines().filter(|line| !line.starts_with('#')).map(|line| {
         let (name, hexadecimal) = line.split_once(' ').unwrap();
         let digits = hexadecimal.as_bytes().chunks(2);
-        let bytes = digits
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-            .collect();
+        let bytes =
+            digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect();
         (name, bytes)
     })
 }
@@ -49,16 +46,8 @@ fn every_golden_message_is_written_as_it_was_read() {
 fn the_golden_resume_record_has_the_fields_that_were_written() {
     let (_, framed) = entries().find(|(name, _)| *name == "host.resume").unwrap();
     let message: HostMessage = decode(&framed[4..]).unwrap();
-    let Some(host_message::Message::Resume(record)) = message.message else {
-        panic!("{message:?}")
-    };
+    let Some(host_message::Message::Resume(record)) = message.message else { panic!("{message:?}") };
     assert_eq!(record.generation, (0..16).collect::<Vec<u8>>());
-    assert_eq!(
-        record.entropy,
-        (0..64).map(|index| 255 - index).collect::<Vec<u8>>()
-    );
-    assert_eq!(
-        (record.clock_seconds, record.clock_nanoseconds),
-        (1_763_870_400, 999_999_999)
-    );
+    assert_eq!(record.entropy, (0..64).map(|index| 255 - index).collect::<Vec<u8>>());
+    assert_eq!((record.clock_seconds, record.clock_nanoseconds), (1_763_870_400, 999_999_999));
 }

@@ -1,5 +1,12 @@
 //! Booting and running on KVM, and what ends a microVM.
 #![cfg(target_arch = "aarch64")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
 
 mod harness;
 
@@ -10,7 +17,13 @@ use firn_vmm::control::{BootRequest, Descriptor, Event, Request};
 use harness::{MEMORY, Vmm, file_with, guest};
 
 fn boot_request() -> BootRequest {
-    BootRequest { vcpus: 1, memory_bytes: MEMORY, command_line: String::new(), gic: None, track_writes: false }
+    BootRequest {
+        vcpus: 1,
+        memory_bytes: MEMORY,
+        command_line: String::new(),
+        gic: None,
+        track_writes: false,
+    }
 }
 
 fn refusal(request: BootRequest, kernel: &File) -> ErrorCode {

@@ -1,5 +1,12 @@
 //! Snapshot and restore on KVM, with guest programs of a few instructions. Each microVM is a process of its own.
 #![cfg(target_arch = "aarch64")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
 
 mod harness;
 
@@ -41,7 +48,11 @@ fn restored_memory_equals_the_sources_over_three_layers() {
         assert_eq!(clone.memory_checksum(), vmm.memory_checksum(), "{name}");
         clone.resume();
         assert_eq!(clone.doorbell(), (2, ring + 1));
-        assert_ne!(clone.memory_checksum(), vmm.memory_checksum(), "a checksum that never changes says nothing");
+        assert_ne!(
+            clone.memory_checksum(),
+            vmm.memory_checksum(),
+            "a checksum that never changes says nothing"
+        );
         vmm = clone;
         below = Some(snapshot);
     }
@@ -59,19 +70,22 @@ fn a_diff_is_what_kvm_and_the_vmm_say_was_written() {
     let diff = clone.snapshot(Some(&base), directory.path(), "diff");
     let written: BTreeSet<u64> = pages(clone.written_ranges());
     let layer = LayerFile::open(File::open(&diff.layers[1].0).unwrap()).unwrap();
-    let in_diff: BTreeSet<u64> = pages(
-        layer.extents().iter().map(|extent| {
-            let start = MEMORY_BASE + extent.guest_offset;
-            (start, start + extent.length)
-        }),
-    );
+    let in_diff: BTreeSet<u64> = pages(layer.extents().iter().map(|extent| {
+        let start = MEMORY_BASE + extent.guest_offset;
+        (start, start + extent.length)
+    }));
     assert!(in_diff.is_subset(&written), "in the diff and not written: {:x?}", in_diff.difference(&written));
     // What was written and is not in the diff was written with what the base has.
     let base_bytes = memory_of(&base.layers[0].0);
     let own = memory_over(base_bytes.clone(), &diff.layers[1].0);
     for page in written.difference(&in_diff) {
-        let range = usize::try_from(page - MEMORY_BASE).unwrap()..usize::try_from(page - MEMORY_BASE).unwrap() + 4096;
-        assert_eq!(own[range.clone()], base_bytes[range], "page {page:#x} was written, differs, and is not in the diff");
+        let range =
+            usize::try_from(page - MEMORY_BASE).unwrap()..usize::try_from(page - MEMORY_BASE).unwrap() + 4096;
+        assert_eq!(
+            own[range.clone()],
+            base_bytes[range],
+            "page {page:#x} was written, differs, and is not in the diff"
+        );
     }
     // 64 pages with the new count, 64 that were zeroed, the generation id.
     assert!((129..=140).contains(&in_diff.len()), "{} pages in the diff", in_diff.len());
@@ -179,7 +193,10 @@ fn a_layer_on_the_wrong_parent_is_refused() {
     clone.doorbell();
     let mut diff = clone.snapshot(Some(&base), directory.path(), "diff");
     diff.layers[0].1 = [7; 32];
-    assert_eq!(Vmm::restore(&diff, false, false).err().map(|error| error.code), Some(ErrorCode::SnapshotCorrupt));
+    assert_eq!(
+        Vmm::restore(&diff, false, false).err().map(|error| error.code),
+        Some(ErrorCode::SnapshotCorrupt)
+    );
 }
 
 /// The start addresses of all 4 KiB pages in ranges of addresses.

@@ -13,8 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use firn_vmm::control::{
-    BootRequest, CONTROL_VERSION, ControlSocket, Descriptor, Event, GicVersion, LayerIdentity, Message, Request,
-    RequestFrame, Response, RestoreRequest, SnapshotReport, SnapshotRequest, Statistics,
+    BootRequest, CONTROL_VERSION, ControlSocket, Descriptor, Event, GicVersion, LayerIdentity, Message,
+    Request, RequestFrame, Response, RestoreRequest, SnapshotReport, SnapshotRequest, Statistics,
 };
 use firn_vmm::error::VmmError;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -86,7 +86,8 @@ impl Vmm {
         let layers: Vec<File> = snapshot.layers.iter().map(|(path, _)| File::open(path).unwrap()).collect();
         let state = File::open(&snapshot.state).unwrap();
         let disk = file_with(&[0; 512]);
-        let mut files: Vec<(Descriptor, &File)> = layers.iter().map(|file| (Descriptor::Layer, file)).collect();
+        let mut files: Vec<(Descriptor, &File)> =
+            layers.iter().map(|file| (Descriptor::Layer, file)).collect();
         files.extend([(Descriptor::State, &state), (Descriptor::RootDisk, &disk)]);
         vmm.request(Request::Restore(request), &files)?;
         Ok(vmm)
@@ -97,7 +98,8 @@ impl Vmm {
         let mut vmm = Self::spawn();
         let below: Vec<File> = base.layers.iter().map(|(path, _)| File::open(path).unwrap()).collect();
         let state = File::open(&base.state).unwrap();
-        let mut files: Vec<(Descriptor, &File)> = below.iter().map(|file| (Descriptor::Layer, file)).collect();
+        let mut files: Vec<(Descriptor, &File)> =
+            below.iter().map(|file| (Descriptor::Layer, file)).collect();
         files.push((Descriptor::State, &state));
         vmm.request(Request::Prepare(restore_request(base, false, false)), &files)?;
 
@@ -108,8 +110,7 @@ impl Vmm {
             layers: vec![LayerIdentity { digest: *digest }],
             ..restore_request(snapshot, false, false)
         };
-        let files =
-            [(Descriptor::Layer, &top), (Descriptor::State, &state), (Descriptor::RootDisk, &disk)];
+        let files = [(Descriptor::Layer, &top), (Descriptor::State, &state), (Descriptor::RootDisk, &disk)];
         vmm.request(Request::Restore(request), &files)?;
         Ok(vmm)
     }
@@ -170,9 +171,8 @@ impl Vmm {
     pub fn snapshot(&mut self, below: Option<&Snapshot>, directory: &Path, name: &str) -> Snapshot {
         let path = directory.join(format!("{name}.layer"));
         let state = directory.join(format!("{name}.state"));
-        let create = |path: &Path| {
-            File::options().read(true).write(true).create_new(true).open(path).unwrap()
-        };
+        let create =
+            |path: &Path| File::options().read(true).write(true).create_new(true).open(path).unwrap();
         let response = self.request(
             Request::Snapshot(SnapshotRequest { app_image: None }),
             &[(Descriptor::LayerOutput, &create(&path)), (Descriptor::StateOutput, &create(&state))],
