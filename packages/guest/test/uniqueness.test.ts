@@ -79,6 +79,49 @@ describe("random numbers", () => {
   });
 });
 
+describe("a worker thread", () => {
+  it("draws no random number while the main thread waits at the gate, and goes on after it", async () => {
+    await using runtime = await RuntimeProcess.load(`
+      import { once } from "node:events";
+      import { Worker } from "node:worker_threads";
+      const source = \`
+        const { writeSync } = require("node:fs");
+        setInterval(() => { Math.random(); writeSync(1, "drawn ") }, 1);
+      \`;
+      const worker = new Worker(source, { eval: true });
+      await once(worker, "online");
+      export default () => worker instanceof Worker;`);
+    const grows = async () => {
+      const before = runtime.output.length;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      return runtime.output.length > before;
+    };
+    expect(await runtime.call()).toBe(true);
+    expect(await grows()).toBe(true);
+    await runtime.quiesce();
+    // What was under way arrives.
+    await grows();
+    expect(await grows()).toBe(false);
+    await runtime.resume();
+    expect(await grows()).toBe(true);
+  });
+
+  it("has the SDK and uncached ids, whatever its source is", async () => {
+    await using runtime = await RuntimeProcess.load(`
+      import { once } from "node:events";
+      import { writeFileSync } from "node:fs";
+      import { Worker } from "node:worker_threads";
+      const source = "require('node:worker_threads').parentPort.postMessage(" +
+        "[typeof require('@firn/guest').ready, require('node:crypto').randomUUID.toString().includes('disableEntropyCache: true')])";
+      writeFileSync("worker.cjs", source);
+      export default async ({ text }) => {
+        const worker = text ? new Worker(source, { eval: true }) : new Worker("./worker.cjs");
+        return (await once(worker, "message"))[0];
+      }`);
+    for (const text of [true, false]) expect(await runtime.call({ text })).toEqual(["function", true]);
+  });
+});
+
 it("the Date header of an HTTP server is not the one that was cached before the snapshot", async () => {
   await using runtime = await RuntimeProcess.load(`
     import { createServer } from "node:http";

@@ -33,11 +33,11 @@ export class FunctionRuntime {
   /** Why the function cannot answer, since its hooks failed after a restore. */
   #broken: unknown;
 
-  constructor(bridge: number, gate: number, root: string, addon: Addon) {
+  constructor(bridge: number, gate: number, root: string, addon: Addon, workerPreload: string) {
     this.#gate = gate;
     this.#root = root;
     this.#addon = addon;
-    this.#uniqueness = Uniqueness.install(addon);
+    this.#uniqueness = Uniqueness.install(addon, workerPreload);
     this.#bridge = new Bridge(
       bridge,
       (command) => this.#handle(command),
@@ -123,6 +123,7 @@ export class FunctionRuntime {
   /** The snapshot happens in here. Nothing else runs in a clone before it is somebody else. */
   #passGate(): void {
     try {
+      this.#uniqueness.holdBreath();
       this.#uniqueness.afterRestore(waitAtGate(this.#gate));
     } catch (error) {
       // Without a seed of its own this process must not serve.

@@ -1,14 +1,20 @@
+import { isMainThread } from "node:worker_threads";
 import { LIFECYCLE } from "../lifecycle.ts";
 import { loadAddon } from "./addon.ts";
 import { parseRuntimeArguments } from "./arguments.ts";
 import { FunctionRuntime } from "./function-runtime.ts";
 import { provideSdk } from "./sdk-resolution.ts";
+import { makeWorkerUnique } from "./uniqueness/workers.ts";
 
-// This module is the program, and also what a function gets when it imports "@firn/guest".
+// This module is the program, what a function gets when it imports "@firn/guest", and what each worker thread imports first.
 export * from "../index.ts";
 
-const { bridge, gate, root, addon } = parseRuntimeArguments(process.argv.slice(2));
-const runtime = new FunctionRuntime(bridge, gate, root, loadAddon(addon));
-Object.defineProperty(globalThis, LIFECYCLE, { value: runtime.hooks });
 provideSdk(import.meta.url);
-runtime.start();
+if (isMainThread) {
+  const { bridge, gate, root, addon } = parseRuntimeArguments(process.argv.slice(2));
+  const runtime = new FunctionRuntime(bridge, gate, root, loadAddon(addon), import.meta.url);
+  Object.defineProperty(globalThis, LIFECYCLE, { value: runtime.hooks });
+  runtime.start();
+} else {
+  makeWorkerUnique();
+}

@@ -2,32 +2,44 @@ import type { Addon } from "../addon.ts";
 import { settleHttpDate, watchHttpDate } from "./http-date.ts";
 import { replaceMathRandom } from "./math-random.ts";
 import { bypassRandomCaches } from "./random-caches.ts";
+import { Workers } from "./workers.ts";
 
 /**
  * Keeps clones of one snapshot from drawing the same random numbers, and from living in the past. What is covered: everything that
- * draws from OpenSSL (node:crypto, Web Crypto, TLS), Math.random of the main context, randomUUID and randomInt with their caches,
+ * draws from OpenSSL (node:crypto, Web Crypto, TLS), Math.random, randomUUID and randomInt with their caches, in worker threads too;
  * the Date header of HTTP responses. What clones share nevertheless: address layout, V8's hash seed, Math.random of contexts made by
- * node:vm, and whatever the function itself drew before the snapshot.
+ * node:vm, what a worker thread draws from OpenSSL in the instants until the main thread has reseeded, and whatever the function itself drew before the snapshot.
  */
 export class Uniqueness {
   readonly #addon: Addon;
   readonly #reseedMathRandom: (seed: Uint8Array) => void;
+  readonly #workers: Workers;
 
-  private constructor(addon: Addon) {
+  private constructor(addon: Addon, workerPreload: string) {
     this.#addon = addon;
+    this.#workers = new Workers(workerPreload);
     this.#reseedMathRandom = replaceMathRandom();
     bypassRandomCaches();
     watchHttpDate();
   }
 
-  /** Replaces what must be replaced before the function is imported. */
-  static install(addon: Addon): Uniqueness {
-    return new Uniqueness(addon);
+  /**
+   * Replaces what must be replaced before the function is imported.
+   *
+   * @param workerPreload URL of a module that makes a worker thread unique when it is imported there.
+   */
+  static install(addon: Addon, workerPreload: string): Uniqueness {
+    return new Uniqueness(addon, workerPreload);
   }
 
   /** Waits until nothing is cached that a clone would take for the present. Takes at most a second. */
-  beforeSnapshot(): Promise<void> {
-    return settleHttpDate();
+  async beforeSnapshot(): Promise<void> {
+    await settleHttpDate();
+  }
+
+  /** The last step before the snapshot; {@link afterRestore} is the next. */
+  holdBreath(): void {
+    this.#workers.beforeSnapshot();
   }
 
   /**
@@ -41,5 +53,6 @@ export class Uniqueness {
       throw new Error("OpenSSL did not accept a new seed: its generators are unusable.");
     }
     this.#reseedMathRandom(entropy.subarray(48, 64));
+    this.#workers.afterRestore();
   }
 }
