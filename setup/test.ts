@@ -5,6 +5,7 @@ import { hasUsableKvm, repository } from "./machine.ts";
 import { main } from "./main.ts";
 import { totalLine } from "./results.ts";
 import { armTarget } from "./rust.ts";
+import { localCopies } from "./steps/local-copies.ts";
 import { openHost, prepareEverything } from "./steps/prepare.ts";
 import { cargoSuite, type NamedResult, tapSuite, vitestSuite } from "./suite.ts";
 
@@ -61,7 +62,14 @@ async function onHost<T>(name: string, work: (host: ArmHost) => Promise<T>): Pro
   return await work(host);
 }
 
-async function bindingSuite(host: ArmHost, env: Record<string, string>): Promise<NamedResult> {
+async function bindingSuite(host: ArmHost, images: Record<string, string>): Promise<NamedResult> {
+  const binary = join(repository, "packages", "vmm", "npm", "linux-arm64-gnu", "bin", "firn-vmm");
+  const files = Object.entries({ ...images, FIRN_VMM_BINARY: binary });
+  const copies = await localCopies(
+    host,
+    files.map(([, path]) => path),
+  );
+  const env = Object.fromEntries(files.map(([name], index) => [name, copies[index] ?? ""]));
   const name = "binding on ARM";
   const args = [
     "--conditions=firn-source",
@@ -73,7 +81,7 @@ async function bindingSuite(host: ArmHost, env: Record<string, string>): Promise
   console.log(`\n▶ ${name}: node ${args.join(" ")}`);
   const timeoutMs = 30 * 60_000;
   const { status, stdout, stderr } = await host.exec("node", args, {
-    cwd: join(repository),
+    cwd: repository,
     env,
     timeoutMs,
   });

@@ -9,6 +9,8 @@ import { AgentConversation } from "./agent-conversation.ts";
 /** Images of the guest, named by the environment as `npm test` does. */
 export const KERNEL: string = image("FIRN_GUEST_KERNEL");
 export const ROOT_DISK: string = image("FIRN_GUEST_ROOTFS");
+export const STOCK_KERNEL: string = image("FIRN_STOCK_KERNEL");
+export const STOCK_INITRD: string = image("FIRN_STOCK_INITRD");
 
 function image(variable: string): string {
   const path = process.env[variable];
