@@ -174,10 +174,11 @@ mod tests {
         let memory = empty(SIZE);
         fill(&memory, 8..16, 5);
         memory.swap_out();
-        // Whether or not this host has swap, nothing written may be missing.
+        // Whether or not this host has swap, nothing written may be missing. Where it has huge pages there may be more.
         let (by_scan, by_pagemap) = both(&memory);
-        assert_eq!(by_scan.length(), 8 * GRANULE, "{swaps}");
-        assert_eq!(by_pagemap, by_scan);
+        for found in [by_scan, by_pagemap] {
+            assert_eq!(found.union([8 * GRANULE..16 * GRANULE]), found, "{swaps}");
+        }
     }
 
     #[test]
