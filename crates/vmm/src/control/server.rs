@@ -12,7 +12,7 @@ use super::messages::{
 };
 use super::socket::{ControlSocket, Received};
 use crate::error::{ErrorCode, Result, VmmError};
-use crate::machine::{BootFiles, Machine, MachineEvent, Prepared, RestoreFiles};
+use crate::machine::{BootFiles, Machine, Prepared, RestoreFiles};
 use crate::process::Kept;
 use crate::snapshot::{MachineState, decode};
 
@@ -243,15 +243,9 @@ impl Server {
         if !events.is_empty() {
             machine.stop()?;
         }
-        let mut ended = false;
+        let ended = events.iter().any(|event| !matches!(event, Event::Doorbell { .. }));
         for event in events {
-            let message = match event {
-                MachineEvent::Doorbell { event, detail } => Event::Doorbell { event, detail },
-                MachineEvent::Stopped { reset } => Event::Stopped { reset },
-                MachineEvent::Failed(error) => Event::Failed(error),
-            };
-            ended |= !matches!(message, Event::Doorbell { .. });
-            self.socket.send(&Message::Event(message), &[])?;
+            self.socket.send(&Message::Event(event), &[])?;
         }
         Ok(ended)
     }

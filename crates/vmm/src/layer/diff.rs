@@ -177,7 +177,7 @@ mod tests {
         // Whether or not this host has swap, nothing written may be missing. Where it has huge pages there may be more.
         let (by_scan, by_pagemap) = both(&memory);
         for found in [by_scan, by_pagemap] {
-            assert_eq!(found.union([8 * GRANULE..16 * GRANULE]), found, "{swaps}");
+            assert_eq!(found.union(std::iter::once(8 * GRANULE..16 * GRANULE)), found, "{swaps}");
         }
     }
 

@@ -12,9 +12,8 @@ use std::time::Instant;
 
 pub use boot::BootFiles;
 pub use restore::{Prepared, RestoreFiles};
-pub use vcpu_thread::MachineEvent;
 
-use crate::control::{Phases, Statistics};
+use crate::control::{Event, Phases, Statistics};
 use crate::devices::Devices;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::kvm::vcpu::Counters;
@@ -53,7 +52,7 @@ impl Machine {
     }
 
     /// What happened since the last call. After a doorbell, call [`Machine::stop`] before anything else.
-    pub fn take_events(&self) -> Vec<MachineEvent> {
+    pub fn take_events(&self) -> Vec<Event> {
         self.crew.take_events()
     }
 

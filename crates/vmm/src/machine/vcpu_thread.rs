@@ -11,6 +11,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
 
 use super::lock;
+use crate::control::Event;
 use crate::devices::{Devices, MmioOutcome};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::kvm::Vcpu;
@@ -27,30 +28,11 @@ pub(super) enum Wanted {
     End,
 }
 
-/// Something that a vCPU met and that stopped all of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MachineEvent {
-    /// The guest rang the doorbell.
-    Doorbell {
-        /// Which event.
-        event: u32,
-        /// The number the guest gave with it.
-        detail: u32,
-    },
-    /// The guest switched itself off, or asked for a reset.
-    Stopped {
-        /// True for a reset.
-        reset: bool,
-    },
-    /// The microVM cannot go on.
-    Failed(VmmError),
-}
-
 #[derive(Debug)]
 struct Orders {
     wanted: Wanted,
     running: usize,
-    events: Vec<MachineEvent>,
+    events: Vec<Event>,
 }
 
 #[derive(Debug)]
@@ -139,7 +121,7 @@ impl Crew {
         self.shared.events_fd.as_fd()
     }
 
-    pub(super) fn take_events(&self) -> Vec<MachineEvent> {
+    pub(super) fn take_events(&self) -> Vec<Event> {
         let mut counter = [0_u8; 8];
         // Nothing to read means that somebody else was quicker; the events say what there is.
         let _empty = rustix::io::read(&self.shared.events_fd, &mut counter);
@@ -180,7 +162,7 @@ impl Worker {
             let outcome = self.run();
             if let Ok(mut orders) = lock(&self.shared.orders) {
                 if let Err(error) = outcome {
-                    self.report(&mut orders, MachineEvent::Failed(error));
+                    self.report(&mut orders, Event::Failed(error));
                 }
                 orders.running -= 1;
             }
@@ -228,12 +210,12 @@ impl Worker {
                     self.shared.mmio_exits.fetch_add(1, Ordering::Relaxed);
                     let outcome = lock(&self.devices)?.write(address, data)?;
                     if let MmioOutcome::Doorbell { event, detail } = outcome {
-                        self.stop_all(MachineEvent::Doorbell { event, detail })?;
+                        self.stop_all(Event::Doorbell { event, detail })?;
                     }
                 }
                 Ok(VcpuExit::SystemEvent(kind, _)) => {
                     let reset = kind == kvm_bindings::KVM_SYSTEM_EVENT_RESET;
-                    self.stop_all(MachineEvent::Stopped { reset })?;
+                    self.stop_all(Event::Stopped { reset })?;
                 }
                 Ok(VcpuExit::Intr) => {}
                 Ok(other) => {
@@ -259,14 +241,14 @@ impl Worker {
         vcpu.complete_exit()
     }
 
-    fn stop_all(&self, event: MachineEvent) -> Result<()> {
+    fn stop_all(&self, event: Event) -> Result<()> {
         let mut orders = lock(&self.shared.orders)?;
         self.report(&mut orders, event);
         Ok(())
     }
 
     /// Stops this vCPU, and the others as soon as [`Crew::stop`] kicks them.
-    fn report(&self, orders: &mut MutexGuard<'_, Orders>, event: MachineEvent) {
+    fn report(&self, orders: &mut MutexGuard<'_, Orders>, event: Event) {
         if orders.wanted == Wanted::Run {
             orders.wanted = Wanted::Stop;
         }
