@@ -159,7 +159,7 @@ fn load_kernel(memory: &GuestMemory, mut file: File) -> Result<(u64, u64)> {
     Ok((loaded.kernel_load.0, loaded.kernel_end))
 }
 
-/// Loads the initial RAM disk behind the kernel, with room for the kernel's own zeroed data.
+/// Loads the initial RAM disk behind the kernel, with room for the kernel's own zeroed data; returns its address and size.
 fn load_initrd(memory: &GuestMemory, mut file: File, kernel_end: u64) -> Result<(u64, u64)> {
     let refused = VmmError::wrap::<std::io::Error>(ErrorCode::Kernel, "read the initial RAM disk");
     let size = file.metadata().map_err(refused)?.len();
@@ -172,5 +172,5 @@ fn load_initrd(memory: &GuestMemory, mut file: File, kernel_end: u64) -> Result<
     ))?;
     file.read_exact_volatile(&mut target)
         .map_err(VmmError::wrap(ErrorCode::Kernel, "load the initial RAM disk"))?;
-    Ok((start, start + size))
+    Ok((start, size))
 }
