@@ -12,7 +12,7 @@ use super::messages::{
 };
 use super::socket::{ControlSocket, Received};
 use crate::error::{ErrorCode, Result, VmmError};
-use crate::machine::{BootFiles, Machine, Prepared, RestoreFiles};
+use crate::machine::{BootFiles, Machine, Prepared, RestoreFiles, microseconds_since};
 use crate::process::Kept;
 use crate::snapshot::{MachineState, decode};
 
@@ -186,7 +186,7 @@ impl Server {
             Some(file) => Some(read_state(file)?),
             None => None,
         };
-        let read_state = microseconds(start.elapsed());
+        let read_state = microseconds_since(start);
         let layers = files.take_all_files(Descriptor::Layer);
         let restore_files = RestoreFiles {
             root_disk: files.need_file(Descriptor::RootDisk)?,
@@ -209,7 +209,7 @@ impl Server {
             }
             (None, None) => return Err(missing(Descriptor::State)),
         };
-        machine.set_start_times(read_state, microseconds(start.elapsed()));
+        machine.set_start_times(read_state, microseconds_since(start));
         self.adopt(machine)
     }
 
@@ -340,8 +340,4 @@ fn read_state(mut file: File) -> Result<MachineState> {
         .read_to_end(&mut bytes)
         .map_err(VmmError::wrap(ErrorCode::Io, "read the state file"))?;
     decode(&bytes)
-}
-
-fn microseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

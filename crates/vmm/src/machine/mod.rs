@@ -149,7 +149,7 @@ fn lock<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
     mutex.lock().map_err(|_| VmmError::new(ErrorCode::Device, "a thread of this microVM has died"))
 }
 
-fn microseconds_since(start: Instant) -> u64 {
+pub(crate) fn microseconds_since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 

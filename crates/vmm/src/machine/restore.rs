@@ -11,7 +11,7 @@ use crate::control::{Phases, RestoreRequest};
 use crate::devices::{DeviceOptions, Devices, InterruptLine};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::kvm::{Gic, Kvm};
-use crate::layer::LayerFile;
+use crate::layer::{LayerFile, hex};
 use crate::layout::VCPUS_MAX;
 use crate::memory::{GuestMemoryOptions, MemoryStack};
 use crate::snapshot::MachineState;
@@ -163,8 +163,4 @@ fn open(layers: Vec<File>, request: &RestoreRequest) -> Result<Vec<(LayerFile, [
     }
     let identities = request.layers.iter().map(|identity| identity.digest);
     layers.into_iter().zip(identities).map(|(file, digest)| Ok((LayerFile::open(file)?, digest))).collect()
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -52,8 +52,7 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    /// Starts a thread for each vCPU; they wait. Each makes its first KVM_RUN, without running guest code, as soon as
-    /// [`Crew::settle`] is called: it is the dear one.
+    /// Starts a thread for each vCPU; they wait for [`Crew::set`].
     pub(super) fn start(vcpus: &[Arc<Mutex<Vcpu>>], devices: &Arc<Mutex<Devices>>) -> Result<Self> {
         register_signal_handler(SIGRTMIN(), on_kick)
             .map_err(VmmError::wrap(ErrorCode::Io, "install the signal handler that stops vCPUs"))?;
