@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [command, ...args] = process.argv.slice(2);
-const commands = ["up", "test", "rig", "check", "images"];
+const commands = ["up", "test", "rig", "check", "images", "bench"];
 
 if (!commands.includes(command)) {
   console.error(`✗ "${command ?? ""}" is nothing that setup does. Choose one of ${commands.join(", ")}.`);
@@ -18,16 +18,10 @@ const lock = join(root, "package-lock.json");
 const node = join(root, "node_modules", ".bin", "node");
 if (!existsSync(node) || !matchesLock()) {
   const started = Date.now();
-  // Not `npm ci`: it refuses a lock file that does not list the optional packages of every other platform, which a registry may
-  // lack. This takes the versions of the lock file, leaves it as it is, and adds what is missing to what is there.
-  const action = ["install", "--no-save", "--no-audit", "--no-fund"];
-  const result = spawnSync("npm", action, { cwd: root, stdio: ["ignore", 2, 2] });
-  if (result.status !== 0) {
-    console.error(
-      `✗ \`npm ${action.join(" ")}\` failed: ${result.error?.message ?? `status ${result.status}`}.`,
-    );
-    process.exit(1);
-  }
+  installPackages("npm", []);
+  // An old Node.js leaves out optional packages that ask for a newer one, native parts of the tools among them. The one that has come
+  // with the others adds them, by the npm that has come with it.
+  installPackages(node, [join(root, "node_modules", "npm", "bin", "npm-cli.js")]);
   console.error(`✓ npm packages (${((Date.now() - started) / 1000).toFixed(1)} s)`);
 }
 
@@ -40,6 +34,18 @@ child.on("error", (error) => {
 });
 child.on("exit", (code, signal) => process.exit(code ?? (signal === "SIGINT" ? 130 : 1)));
 
+// Not `npm ci`: it refuses a lock file that lists packages for other platforms which the registry lacks. This takes the versions of
+// the lock file, leaves it as it is, and adds what is missing to what is there.
+// No warnings: most are that this Node.js is old, and the one that the packages need is among them.
+function installPackages(program, argv) {
+  const action = [...argv, "install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
+  const result = spawnSync(program, action, { cwd: root, stdio: ["ignore", 2, 2] });
+  if (result.status === 0) return;
+  const why = result.error?.message ?? `status ${result.status}`;
+  console.error(`✗ \`${[program, ...action].join(" ")}\` failed: ${why}.`);
+  process.exit(1);
+}
+
 // npm notes in a lock file of its own what it has put into node_modules. Packages for other platforms are left out.
 function matchesLock() {
   try {
@@ -47,11 +53,19 @@ function matchesLock() {
     const present = JSON.parse(
       readFileSync(join(root, "node_modules", ".package-lock.json"), "utf8"),
     ).packages;
-    return Object.entries(wanted).every(([path, { version, optional, link }]) => {
-      if (!path.includes("node_modules/") || link) return true;
-      return present[path] === undefined ? optional === true : present[path].version === version;
+    return Object.entries(wanted).every(([path, entry]) => {
+      if (!path.includes("node_modules/") || entry.link) return true;
+      if (present[path] !== undefined) return present[path].version === entry.version;
+      return entry.optional === true && !isForThisMachine(entry);
     });
   } catch {
     return false;
   }
+}
+
+// Of a package that says for which machines it is.
+function isForThisMachine({ os, cpu, libc = ["glibc"] }) {
+  return (
+    os?.includes(process.platform) === true && cpu?.includes(process.arch) === true && libc.includes("glibc")
+  );
 }

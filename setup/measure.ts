@@ -42,10 +42,12 @@ export async function invokeMeasured(
     const message = `${name} was invoked (${start}) and the server answered ${response.status}.\n${body.toString("utf8")}`;
     throw new SetupError("CHECK_FAILED", message);
   }
-  const { kvmExits, bytesCopied, privateBytes, storeBytes } = JSON.parse(statistics) as Measurement;
+  const { bytesPopulated, ...counted } = JSON.parse(statistics) as Measurement & { bytesPopulated: number };
+  const { kvmExits, privateBytes, storeBytes } = counted;
   return {
     kvmExits,
-    bytesCopied,
+    // A page that is made private ahead of time is copied as well.
+    bytesCopied: counted.bytesCopied + bytesPopulated,
     privateBytes,
     storeBytes,
     start: response.headers.get("x-firn-start") ?? "",

@@ -6,6 +6,7 @@ import { repository } from "./machine.ts";
 import { invokeMeasured, type Measurement, median, type StartMode } from "./measure.ts";
 import { step } from "./progress.ts";
 import { type Deployed, type ExampleFunction, exampleFunctions } from "./steps/deploy.ts";
+import { untilIdle } from "./steps/server.ts";
 import { formatBytes, formatTable } from "./table.ts";
 
 const times = 3;
@@ -127,6 +128,8 @@ async function checked(
   mode: StartMode,
   signal: AbortSignal,
 ): Promise<Measurement> {
+  // Each finds the same: the processes that cold starts take are there, and nobody is making others.
+  await untilIdle(url, signal);
   const measurement = await invokeMeasured(url, example, mode, signal);
   if (checks[example.name]?.(measurement.body) === true) return measurement;
   const shown = measurement.body.subarray(0, 200).toString("utf8");

@@ -21,7 +21,7 @@ await main(async (argv) => {
       const { files, state, started } = await startRig(command.options);
       const how = started ? "is up" : "was up already";
       console.log(
-        `The rig ${state.name} ${how}: GICv${state.gic}, ${state.memoryMiB} MiB, files in ${files.directory}`,
+        `The rig ${state.name} ${how}: GICv${state.gic}, CPU ${state.cpu}, pages of ${state.pageKiB} KiB, ${state.memoryMiB} MiB, files in ${files.directory}`,
       );
       for (const [guest, host] of Object.entries(state.forwards))
         console.log(`127.0.0.1:${host} reaches its port ${guest}`);

@@ -1,32 +1,37 @@
 import { join } from "node:path";
 import type { ArmHost } from "../test/rig/src/index.ts";
+import { tail } from "./command.ts";
 import { SetupError } from "./errors.ts";
 import { hasUsableKvm, repository } from "./machine.ts";
 import { main } from "./main.ts";
 import { totalLine } from "./results.ts";
 import { armTarget } from "./rust.ts";
 import { localCopies } from "./steps/local-copies.ts";
+import { packVmm } from "./steps/pack.ts";
 import { openHost, prepareEverything } from "./steps/prepare.ts";
 import { cargoSuite, type NamedResult, tapSuite, vitestSuite } from "./suite.ts";
 
 // Programs for ARM are linked statically, and the binding is a library that Node.js loads: packages/vmm tests it there.
 const onArm = ["--workspace", "--exclude", "firn-vmm-napi", "--target", armTarget];
+// Where it matters which CPU and pages the host has.
+const hostTests = ["golden", "smp", "survival", "snapshot", "prepare", "working_set"];
 const bindingTests = "packages/vmm/test/kvm/*.test.ts";
 
 const suites: Record<string, (images: Record<string, string>) => Promise<NamedResult>> = {
   rust: () => cargoSuite("Rust on this machine", ["--workspace"]),
   node: () => vitestSuite("TypeScript on this machine", ["--config", "setup/vitest.host.ts"]),
   "arm-gic3": (env) => cargoSuite("Rust on ARM, GICv3", onArm, env),
-  "arm-gic2": (env) => {
-    const firnVmm = ["--package", "firn-vmm", "--target", armTarget];
-    return onHost("gic2", () => cargoSuite("Rust on ARM, GICv2", firnVmm, { ...env, FIRN_RIG: "gic2" }));
-  },
+  "arm-gic2": (env) => vmmSuite("gic2", "firn-vmm on ARM, GICv2", env),
+  "arm-max": (env) => vmmSuite("max", "firn-vmm on ARM, SVE and pointer authentication", env, hostTests),
+  "arm-16k": (env) => vmmSuite("16k", "firn-vmm on ARM, pages of 16 KiB", env, hostTests),
   binding: (env) => onHost("default", (host) => bindingSuite(host, env)),
   e2e: (env) => vitestSuite("end to end", ["--root", "test/e2e"], env),
 };
 
-// One machine has one interrupt controller: where tests run on this one, a second run would be the same again.
-const wanted = (name: string) => !(hasUsableKvm() && (name === "arm-gic2" || name === "arm-gic3"));
+// A machine is one ARM host: where tests run on this one, a second run would be the same again.
+const wanted = (name: string) => !(hasUsableKvm() && name.startsWith("arm-"));
+
+const onThisMachine = new Set(["rust", "node"]);
 
 await main(async (argv) => {
   const unknown = argv.find((name) => suites[name] === undefined);
@@ -38,7 +43,7 @@ await main(async (argv) => {
   const names = argv.length > 0 ? argv : Object.keys(suites).filter(wanted);
   const results: NamedResult[] = [];
   // The suites that open an ARM host find it up, and leave it so.
-  const shared = names.every((name) => name === "rust" || name === "node") ? undefined : await openHost({});
+  const shared = names.every((name) => onThisMachine.has(name)) ? undefined : await openHost({});
   for (const name of names) {
     const result = await suites[name]?.(images).catch((error: Error) => {
       console.error(error);
@@ -56,6 +61,23 @@ await main(async (argv) => {
   return results.every(({ failed }) => failed === 0) ? 0 : 1;
 });
 
+/** @param tests Those alone; all if none are named. */
+function vmmSuite(
+  rig: string,
+  name: string,
+  env: Record<string, string>,
+  tests: readonly string[] = [],
+): Promise<NamedResult> {
+  const firnVmm = [
+    "--package",
+    "firn-vmm",
+    "--target",
+    armTarget,
+    ...tests.flatMap((test) => ["--test", test]),
+  ];
+  return onHost(rig, () => cargoSuite(name, firnVmm, { ...env, FIRN_RIG: rig }));
+}
+
 async function onHost<T>(name: string, work: (host: ArmHost) => Promise<T>): Promise<T> {
   await using host = await openHost({ name });
   return await work(host);
@@ -63,7 +85,13 @@ async function onHost<T>(name: string, work: (host: ArmHost) => Promise<T>): Pro
 
 async function bindingSuite(host: ArmHost, images: Record<string, string>): Promise<NamedResult> {
   const binary = join(repository, "packages", "vmm", "npm", "linux-arm64-gnu", "bin", "firn-vmm");
-  const files = Object.entries({ ...images, FIRN_VMM_BINARY: binary });
+  const [tarball, platformTarball] = await packVmm();
+  const files = Object.entries({
+    ...images,
+    FIRN_VMM_BINARY: binary,
+    FIRN_VMM_TARBALL: tarball,
+    FIRN_VMM_PLATFORM_TARBALL: platformTarball,
+  });
   const copies = await localCopies(
     host,
     files.map(([, path]) => path),
@@ -72,6 +100,8 @@ async function bindingSuite(host: ArmHost, images: Record<string, string>): Prom
   const name = "binding on ARM";
   const args = [
     "--conditions=firn-source",
+    // Node.js has no handler for SIGSEGV then, and the kernel tells where it crashed.
+    "--disable-wasm-trap-handler",
     "--test",
     "--test-timeout=600000",
     "--test-reporter=tap",
@@ -85,5 +115,11 @@ async function bindingSuite(host: ArmHost, images: Record<string, string>): Prom
     timeoutMs,
   });
   console.log(stdout + stderr);
-  return tapSuite(name, status, stdout);
+  const result = tapSuite(name, status, stdout);
+  if (result.failed > 0) {
+    // Node.js says nothing of its own crash; the kernel does.
+    const log = await host.exec("dmesg", [], { timeoutMs: 60_000 });
+    console.log(`The end of the ARM host's kernel log:\n${tail(log.stdout)}`);
+  }
+  return result;
 }

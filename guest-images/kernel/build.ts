@@ -9,7 +9,6 @@ import { ignoredOptions } from "./options.ts";
 
 const series = "6.12";
 const sourcePackage = `linux-source-${series}`;
-const configFile = join(import.meta.dirname, "firn.config");
 const makeArguments = [
   "ARCH=arm64",
   `CROSS_COMPILE=${toolPrefix}`,
@@ -19,23 +18,31 @@ const makeArguments = [
   "KBUILD_BUILD_HOST=firn",
 ];
 
-/** Builds Firn's guest kernel from Debian's kernel source. The artefact holds `Image` and `config`. */
-export async function buildFirnKernel(): Promise<Artefact> {
+/** Builds Firn's guest kernel. The artefact holds `Image` and `config`. */
+export function buildFirnKernel(): Promise<Artefact> {
+  return buildKernel("kernel", join(import.meta.dirname, "firn.config"));
+}
+
+/**
+ * Builds a kernel for arm64 from Debian's kernel source, with the options of a file on top of `allnoconfig`. The artefact holds
+ * `Image` and `config`.
+ */
+export async function buildKernel(kind: string, configFile: string): Promise<Artefact> {
   const config = await readFile(configFile);
   const compiler = await run(`${toolPrefix}gcc`, ["-dumpfullversion"]);
   return artefact({
-    kind: "kernel",
+    kind,
     inputs: {
       config,
       source: await installedVersion(sourcePackage),
       compiler: compiler.stdout.trim(),
       make: makeArguments.join(" "),
     },
-    build: (directory) => compile(directory, config.toString("utf8")),
+    build: (directory) => compile(directory, configFile, config.toString("utf8")),
   });
 }
 
-async function compile(directory: string, wanted: string): Promise<void> {
+async function compile(directory: string, configFile: string, wanted: string): Promise<void> {
   const source = join(directory, "source");
   const output = join(directory, "output");
   await mkdir(source);

@@ -7,5 +7,7 @@ export default defineConfig({
     include: ["src/**/*.test.ts", "test/host/**/*.test.ts"],
     globalSetup: ["test/build-host-addon.ts"],
     pool: "forks",
+    // Processes and threads are started, on machines that are busy.
+    testTimeout: 60_000,
   },
 });

@@ -22,6 +22,7 @@ export interface RunningServer {
 // An emulated host that shares its cores with others makes its first base snapshot in minutes.
 const readyDeadlineMs = 10 * 60_000;
 const stopDeadlineMs = 15_000;
+const idleDeadlineMs = 120_000;
 const pollMs = 250;
 
 /**
@@ -95,6 +96,7 @@ interface Health {
   status: string;
   kvm?: unknown;
   base?: { state: string; code?: string; message?: string };
+  prepared?: { waiting: number; wanted: number; heldBack: string | null };
 }
 
 async function waitUntilReady(
@@ -126,6 +128,26 @@ async function waitUntilReady(
       );
     }
     if (Date.now() > deadline) throw await failure(`was not ready within ${readyDeadlineMs / 1000} s`);
+    await sleep(pollMs, undefined, { signal });
+  }
+}
+
+/**
+ * Waits until the server has nothing to do in the background: the processes that cold starts take wait, or something is in the way
+ * of more.
+ *
+ * @throws {SetupError} SERVER_NOT_READY if that takes more than two minutes.
+ */
+export async function untilIdle(url: string, signal: AbortSignal): Promise<void> {
+  const deadline = Date.now() + idleDeadlineMs;
+  for (;;) {
+    signal.throwIfAborted();
+    const prepared = (await askHealth(url, signal))?.prepared;
+    if (prepared !== undefined && (prepared.waiting >= prepared.wanted || prepared.heldBack !== null)) return;
+    if (Date.now() > deadline) {
+      const state = JSON.stringify(prepared);
+      throw new SetupError("SERVER_NOT_READY", `The invoke server prepares processes for too long: ${state}`);
+    }
     await sleep(pollMs, undefined, { signal });
   }
 }

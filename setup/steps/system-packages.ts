@@ -4,8 +4,19 @@ import { isArm } from "../machine.ts";
 
 const everywhere = [
   ...["cargo-web", "rustc-web", "rust-web-clippy", "rustfmt-web", "libstd-rust-web-dev"],
-  ...["gcc", "libc6-dev", "make", "bc", "bison", "flex", "libssl-dev", "libelf-dev", "linux-source-6.12"],
-  ...["dpkg-dev", "e2fsprogs", "erofs-utils", "openssh-client", "tar", "xz-utils"],
+  ...[
+    "gcc",
+    "g++",
+    "libc6-dev",
+    "make",
+    "bc",
+    "bison",
+    "flex",
+    "libssl-dev",
+    "libelf-dev",
+    "linux-source-6.12",
+  ],
+  ...["dpkg-dev", "e2fsprogs", "erofs-utils", "fakeroot", "openssh-client", "tar", "xz-utils"],
 ];
 
 // What builds for ARM on another machine, and what emulates an ARM host there.

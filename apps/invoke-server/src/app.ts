@@ -12,7 +12,7 @@ import { answerOf, ServiceError } from "./service-error.ts";
  *
  * @example
  * ```ts
- * const app = createInvokeApp({ host, pool, invoker, readiness, log });
+ * const app = createInvokeApp({ host, pool, invoker, readiness, jail, log });
  * serve({ fetch: app.fetch, port: 8080 });
  * ```
  */

@@ -41,6 +41,22 @@ const schema = z.object({
       error: `expected 0 or one of ${MEMORY_CLASSES_MIB.join(", ")}`,
     })
     .default(256),
+  /** VMM processes that wait for cold starts, for each base; 0 for none. */
+  poolSize: z.coerce.number().int().min(0).max(1000).default(2),
+  /** Private memory that they may have together. */
+  poolMemoryMib: z.coerce.number().int().min(1).max(1_048_576).default(64),
+  /** None is prepared while more than this share of time, in percent, is lost to a lack of memory. */
+  poolMaxPressure: z.coerce.number().min(0).max(100).default(10),
+  /** Jail of the VMM processes; `auto` is the best that the host can give, any other one that it cannot is an error. */
+  jail: z.enum(["auto", "root", "user-namespaces", "minimal"]).default("auto"),
+  /** First of the 65,536 user ids that VMM processes have when root runs the server. */
+  jailFirstId: z.coerce.number().int().min(1).max(4_294_901_758).default(2_000_000_000),
+  /** Directory of the cgroup below which each VMM process gets its own; by default the server's. */
+  jailCgroup: z.string().startsWith("/").optional(),
+  /** Most memory of a VMM process, the guest's included. */
+  jailMemoryMib: z.coerce.number().int().min(1).max(1_048_576).optional(),
+  /** Most CPUs that a VMM process may keep busy. */
+  jailCpus: z.coerce.number().min(0.01).max(1000).optional(),
   /** Keeps each instance's console, to show its end in errors. Slower. */
   guestConsole: z.stringbool().default(false),
   /** Multiplies the deadlines of boots, restores and snapshots: 1 fits hardware, an emulated host wants more. */

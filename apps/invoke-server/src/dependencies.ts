@@ -2,6 +2,7 @@ import type { FunctionHost } from "@firn/snapshots";
 import type { Logger } from "pino";
 import type { InstancePool } from "./instance-pool.ts";
 import type { Invoker } from "./invoker.ts";
+import type { JailStatus } from "./jail-status.ts";
 import type { Readiness } from "./readiness.ts";
 
 /** What the routes work with. */
@@ -10,5 +11,6 @@ export interface Dependencies {
   readonly pool: InstancePool;
   readonly invoker: Invoker;
   readonly readiness: Readiness;
+  readonly jail: JailStatus;
   readonly log: Logger;
 }

@@ -178,6 +178,10 @@ describe("on a machine without KVM", () => {
     expect(health.status).toBe(200);
     expect(health.json).toMatchObject({ status: "degraded", kvm: { available: false }, functions: 1 });
     expect(health.json.kvm.reason).toMatch(/arm64|kvm/);
+    const { available, level, code } = health.json.jail;
+    if (available) expect(level).toMatch(/^(root|user-namespaces|minimal)$/);
+    else expect(code).toMatch(/^FIRN_(PLATFORM_UNSUPPORTED|VMM_BINARY_MISSING)$/);
+    expect(health.json.prepared).toMatchObject({ waiting: 0, hits: 0, lastFailure: null });
     expect((await call("/health/ready")).status).toBe(503);
     expect((await call("/health/live")).status).toBe(200);
   });

@@ -8,6 +8,7 @@ import type { Config } from "./config.ts";
 import { errorFields } from "./error-fields.ts";
 import { InstancePool } from "./instance-pool.ts";
 import { Invoker } from "./invoker.ts";
+import { findJail, jailOptions } from "./jail-status.ts";
 import { probeKvm } from "./kvm-probe.ts";
 import { Readiness } from "./readiness.ts";
 
@@ -22,6 +23,7 @@ export interface RunningServer {
  * Opens the store and listens. Without KVM it listens too: deploys and invocations then say what is missing.
  *
  * @throws {SnapshotError} FIRN_STORE_IN_USE or FIRN_STORE_FORMAT.
+ * @throws {FirnVmmError} FIRN_JAIL_UNAVAILABLE if the host cannot give the jail that is asked for.
  */
 export async function startServer(
   config: Config,
@@ -32,17 +34,30 @@ export async function startServer(
     rootDiskPath: config.rootfs,
     vcpus: config.vcpus,
     deadlines: scaleDeadlines(DEFAULT_DEADLINES, config.deadlineFactor),
+    pool: {
+      size: config.poolSize,
+      memoryBudgetBytes: config.poolMemoryMib * 1024 * 1024,
+      maxMemoryPressure: config.poolMaxPressure,
+    },
+    jail: jailOptions(config),
     onLog: (line: { stream: string; text: string }) => log.debug({ stream: line.stream }, line.text),
   };
   const host = await FunctionHost.open(config.store, machine, {
     onDeployLog: (name, { stream, text }) => log.info({ function: name, stream, deploy: true }, text),
     onSnapshotTrouble: (name, error, remedy) =>
       log.warn({ ...errorFields(error), function: name, remedy }, "the snapshot cannot be used"),
+    onPoolFailure: (error) => log.warn(errorFields(error), "no process can be prepared for cold starts"),
   });
+  const jail = await findJail(host).catch(async (error: unknown) => {
+    await host.close();
+    throw error;
+  });
+  if (jail.available) log.info({ jail }, `VMM processes are jailed at the level ${jail.level}`);
+  else log.warn({ code: jail.code }, `no VMM process can be started: ${jail.message}`);
   const pool = new InstancePool({ maxInstances: config.maxInstances, idleMs: config.idleSeconds * 1000 });
   const invoker = new Invoker({ host, pool, log, guestConsole: config.guestConsole });
   const readiness = new Readiness(probeKvm);
-  const app = createInvokeApp({ host, pool, invoker, readiness, log });
+  const app = createInvokeApp({ host, pool, invoker, readiness, jail, log });
   const server = await listen(app.fetch, config).catch(async (error: unknown) => {
     await host.close();
     throw error;

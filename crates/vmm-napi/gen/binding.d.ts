@@ -8,13 +8,25 @@
  */
 export declare class VmmProcess {
   /** Starts the process, without waiting for it: if that fails, every request is rejected, and the exit event tells. */
-  constructor(binaryPath: string, onEvent: (event: VmmEvent) => void)
+  constructor(binaryPath: string, jail: JailOptions, onEvent: (event: VmmEvent) => void)
+  /** The jail; resolves when the process is in it. */
+  jailed(id: number): Promise<JailReport>
   /** Boots a kernel; resolves when the vCPUs run. */
   boot(id: number, options: BootOptions): Promise<Started>
+  /** Does everything that restores on top of these layers have in common; resolves when the process waits for its restore. */
+  prepare(id: number, options: PrepareOptions): Promise<Prepared>
+  /** Whether the process runs at this moment. It may have ended a little before the exit event tells. */
+  isRunning(): boolean
   /** Restores a snapshot; resolves when the vCPUs run, or could. */
   restore(id: number, options: RestoreOptions): Promise<Started>
+  /** Node's end of the agent stream of a microVM that has started. The descriptor is the caller's; it can be taken once. */
+  takeStream(): number
+  /** The read end of the console's pipe, if there is one. The descriptor is the caller's; it can be taken once. */
+  takeConsole(): number | null
   /** Writes a snapshot into two new files, which are removed again if it fails or is cancelled. */
   snapshot(id: number, options: SnapshotOptions): Promise<SnapshotReport>
+  /** Writes down which memory the microVM has written, into a new file, which is removed again if that fails or is cancelled. */
+  recordWorkingSet(id: number, options: WorkingSetOptions): Promise<WorkingSetReport>
   /** Lets the vCPUs run again. */
   resume(id: number): Promise<void>
   /** Stops the vCPUs. */
@@ -61,6 +73,76 @@ export interface BootOptions {
   console: boolean
   /** Whether writes are recorded. */
   trackWrites: boolean
+  /** Image of the scratch disk. */
+  scratchDiskPath?: string
+  /** Whether there is a random number generator. */
+  rng: boolean
+  /** The network card. */
+  net?: NetOptions
+  /** How fast devices may be. */
+  limits?: DeviceLimits
+}
+
+/** The limits that a cgroup sets. */
+export interface CgroupReport {
+  /** memory.max. */
+  memory: boolean
+  /** pids.max. */
+  pids: boolean
+  /** cpu.max. */
+  cpu: boolean
+}
+
+/** The limits of all devices; without one, none, but for random bytes. */
+export interface DeviceLimits {
+  /** The root disk. */
+  rootDisk?: RateLimit
+  /** The app disk. */
+  appDisk?: RateLimit
+  /** The scratch disk. */
+  scratchDisk?: RateLimit
+  /** Frames to the guest. */
+  netReceive?: RateLimit
+  /** Frames of the guest. */
+  netTransmit?: RateLimit
+  /** Random bytes. */
+  rng?: RateLimit
+}
+
+/** The jail of a process. */
+export interface JailOptions {
+  /** The level. */
+  level: 'auto' | 'root' | 'user-namespaces' | 'minimal'
+  /** First of the user and group ids that processes started by root are given. */
+  firstId: number
+  /** How many there are. */
+  idCount: number
+  /** The directory of the cgroup below which it gets its own; without, this process's. */
+  cgroupParent?: string
+  /** Its memory.max. */
+  memoryMaxBytes?: number
+  /** Its pids.max. */
+  pidsMax?: number
+  /** Its cpu.max, in thousandths of a CPU. */
+  cpuMaxThousandths?: number
+}
+
+/** The jail that a process is in. */
+export interface JailReport {
+  /** Its level. */
+  level: 'root' | 'user-namespaces' | 'minimal'
+  /** The user that the host knows the process as. */
+  uid: number
+  /** The group that the host knows the process as. */
+  gid: number
+  /** The version of Landlock that is in force, or 0. */
+  landlock: number
+  /** The limits of its cgroup, if it has one. */
+  cgroup?: CgroupReport
+  /** What this host lacks, a sentence each. */
+  missing: Array<string>
+  /** How long it took to enter the jail, in microseconds. */
+  microseconds: number
 }
 
 /** A memory layer in the store. */
@@ -71,12 +153,24 @@ export interface Layer {
   digest: Uint8Array
 }
 
+/** What the network card is plugged into: one of the two, or nothing. */
+export interface NetOptions {
+  /** A Unix stream socket to connect to, as passt listens on. */
+  socketPath?: string
+  /** A tap interface to open. */
+  tapName?: string
+  /** Of a boot: the MAC address, 6 bytes. */
+  mac?: Uint8Array
+}
+
 /** Where the time of a boot or restore went, in microseconds. */
 export interface Phases {
   /** Creating the VM. */
   createVm: number
   /** Mapping and copying memory layers. */
   loadMemory: number
+  /** Making the working set private. */
+  populate: number
   /** Reading the state file. */
   readState: number
   /** Writing vCPU registers. */
@@ -89,9 +183,39 @@ export interface Phases {
   total: number
 }
 
+/** A process is prepared. */
+export interface Prepared {
+  /** Process number. */
+  pid: number
+  /** Anonymous + Swap of the process. */
+  privateBytes: number
+  /** Pages that were entered into the VM's translation tables, as the working set says. */
+  touchedPages: number
+  /** Where the time of the preparation went. */
+  phases: Phases
+}
+
+/** What a process is prepared for. */
+export interface PrepareOptions {
+  /** Base first: all layers below the one that is restored on top later. */
+  layers: Array<Layer>
+  /** State file of the topmost of them. */
+  statePath: string
+  /** Working sets of snapshots on top of them. */
+  workingSetPaths: Array<string>
+}
+
+/** Most that a device may do. */
+export interface RateLimit {
+  /** Bytes moved. */
+  bytes?: TokenBucket
+  /** Requests or frames. */
+  operations?: TokenBucket
+}
+
 /** A restore. */
 export interface RestoreOptions {
-  /** Base first. */
+  /** Base first; in a prepared process only those on top of what it was prepared with. */
   layers: Array<Layer>
   /** State file of the topmost layer. */
   statePath: string
@@ -101,6 +225,8 @@ export interface RestoreOptions {
   appDiskPath?: string
   /** SHA-256 of the app image, 32 bytes. */
   appImageDigest?: Uint8Array
+  /** Working set of the snapshot. */
+  workingSetPath?: string
   /** What the agent finds in its receive queue. */
   initialBytes?: Uint8Array
   /** Whether the microVM only serves. */
@@ -111,6 +237,14 @@ export interface RestoreOptions {
   console: boolean
   /** Whether writes are recorded. */
   trackWrites: boolean
+  /** Whether reads are recorded. */
+  recordReads: boolean
+  /** Image of the scratch disk, if the snapshot's microVM had one. */
+  scratchDiskPath?: string
+  /** What the network card is plugged into, if the snapshot's microVM had one. */
+  net?: NetOptions
+  /** How fast devices may be. */
+  limits?: DeviceLimits
 }
 
 /** A snapshot. */
@@ -141,19 +275,15 @@ export interface SnapshotReport {
   microseconds: number
 }
 
-/** A microVM runs. The descriptors belong to the receiver. */
+/** A microVM runs. */
 export interface Started {
   /** Process number. */
   pid: number
-  /** Node's end of the agent stream. */
-  streamFd: number
-  /** Read end of the console's pipe. */
-  consoleFd?: number
   /** How many of the initial bytes were written before the start; the rest is the receiver's to write. */
   initialBytesWritten: number
 }
 
-/** Counters since the process started. */
+/** Counters since the process started, or since its restore if it was prepared before. */
 export interface Statistics {
   /** Returns of KVM_RUN. */
   kvmExits: number
@@ -165,11 +295,13 @@ export interface Statistics {
   bytesCopied: number
   /** Bytes of memory layers mapped. */
   bytesMapped: number
-  /** mmap and pread calls for that. */
+  /** Bytes of memory made private before the start. */
+  bytesPopulated: number
+  /** mmap, pread and madvise calls for that. */
   loadCalls: number
   /** Bytes read from the disks by the guest. */
   diskBytesRead: number
-  /** Private_Clean + Private_Dirty of the process. */
+  /** Anonymous + Swap of the process. */
   privateBytes: number
   /** Minor page faults. */
   minorFaults: number
@@ -177,6 +309,26 @@ export interface Statistics {
   majorFaults: number
   /** Where the time of the start went. */
   phases: Phases
+  /** Bytes written to the scratch disk by the guest. */
+  diskBytesWritten: number
+  /** Ethernet frames that the guest got. */
+  netFramesReceived: number
+  /** Ethernet frames that the guest sent. */
+  netFramesSent: number
+  /** Ethernet frames that were lost between guest and link. */
+  netFramesDropped: number
+  /** Random bytes that the guest got. */
+  randomBytes: number
+  /** Bytes of the console's output that were lost. */
+  consoleBytesDropped: number
+}
+
+/** A token bucket; both at least 1. */
+export interface TokenBucket {
+  /** Tokens a second. */
+  perSecond: number
+  /** Tokens that can be used at once. */
+  burst: number
 }
 
 /** An event of a microVM. */
@@ -193,4 +345,22 @@ export interface VmmEvent {
   error?: string
   /** Of an exit: doorbells that found the queue full and were lost. */
   droppedEvents?: number
+}
+
+/** Writing down a working set. */
+export interface WorkingSetOptions {
+  /** Where to create the file. */
+  path: string
+  /** A working set of another clone of the same snapshot. */
+  previousPath?: string
+}
+
+/** What a working set consists of. */
+export interface WorkingSetReport {
+  /** Memory that was written, in bytes. */
+  writtenBytes: number
+  /** Memory that was only read, in bytes; 0 unless reads were recorded. */
+  readBytes: number
+  /** Runs of both. */
+  ranges: number
 }

@@ -25,9 +25,10 @@ function buildAddon(target: string, profile: readonly string[], outputDirectory:
   const types = relative(outputDirectory, join(crate, "gen", "binding.d.ts"));
   const napi = join(repository, "node_modules", ".bin", "napi");
   const args = ["build", "--platform", "--no-js", "--target", target, ...profile];
+  // By this Node.js: the path begins with the compiler's directory, where an older one may be.
   run(
-    napi,
-    [...args, "--output-dir", outputDirectory, "--dts", types],
+    process.execPath,
+    [napi, ...args, "--output-dir", outputDirectory, "--dts", types],
     cargoEnvironment(findToolchain(target), target, false),
   );
 }

@@ -5,6 +5,9 @@ use std::process::ExitStatus;
 
 use crate::failure::Failure;
 
+/// The signal by which the kernel ends a process for a system call that its filter forbids.
+const SIGSYS: i32 = rustix::process::Signal::SYS.as_raw();
+
 /// Why a process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -25,6 +28,11 @@ impl Ending {
     pub fn crashed(pid: u32, status: ExitStatus, last_words: &str) -> Self {
         let how = match (status.code(), status.signal()) {
             (Some(code), _) => format!("with exit status {code}"),
+            (None, Some(SIGSYS)) => {
+                format!(
+                    "by signal {SIGSYS}, SIGSYS: it made a system call that its jail forbids, so that it is either broken or taken over; the kernel's log has a line of type=1326 with the number of the call"
+                )
+            }
             (None, Some(signal)) => format!("by signal {signal}"),
             (None, None) => "for an unknown reason".to_owned(),
         };
@@ -82,5 +90,11 @@ mod tests {
         );
         let ending = Ending::crashed(17, ExitStatus::from_raw(9), "");
         assert!(ending.failure().unwrap().to_string().contains("by signal 9"));
+        let ending = Ending::crashed(17, ExitStatus::from_raw(31), "");
+        let text = ending.failure().unwrap().to_string();
+        assert!(
+            text.starts_with("FIRN_VMM_CRASHED: firn-vmm (process 17) ended by signal 31, SIGSYS: "),
+            "{text}"
+        );
     }
 }

@@ -14,6 +14,19 @@ pub fn open_input(role: &str, path: &str) -> Result<OwnedFd, Failure> {
     File::open(path).map(OwnedFd::from).map_err(Failure::io(format_args!("open the {role} {path}")))
 }
 
+/// Opens a file that a microVM writes to, close-on-exec.
+///
+/// # Errors
+/// FIRN_IO, naming what the file is for.
+pub fn open_writable(role: &str, path: &str) -> Result<OwnedFd, Failure> {
+    File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map(OwnedFd::from)
+        .map_err(Failure::io(format_args!("open the {role} {path} for writing")))
+}
+
 /// Files that were created for a snapshot, removed again unless they are kept.
 #[derive(Debug, Default)]
 pub struct Outputs {
@@ -82,6 +95,11 @@ mod tests {
     #[test]
     fn a_missing_input_is_named() {
         let error = open_input("kernel", "/no/such/Image").unwrap_err().to_string();
+        let writable = open_writable("scratch disk", "/no/such/image").unwrap_err().to_string();
+        assert!(
+            writable.starts_with("FIRN_IO: open the scratch disk /no/such/image for writing: "),
+            "{writable}"
+        );
         assert!(error.starts_with("FIRN_IO: open the kernel /no/such/Image: No such file"), "{error}");
     }
 }

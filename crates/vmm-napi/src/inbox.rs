@@ -3,11 +3,11 @@
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use crate::failure::Failure;
 use crate::packet::Work;
-use crate::pending::Answer;
+use crate::pending::{Answer, Connections};
 
 /// Something to do.
 pub enum Command {
@@ -18,6 +18,13 @@ pub enum Command {
         /// What is wanted.
         work: Work,
         /// Settled by the response.
+        answer: Answer,
+    },
+    /// Tell which jail the process is in, when it is.
+    Jailed {
+        /// Chosen as a request's.
+        id: u32,
+        /// Settled when the process is in its jail.
         answer: Answer,
     },
     /// Reject a request; its response, if it comes, is ignored.
@@ -42,6 +49,11 @@ pub struct Inbox {
 struct State {
     commands: Vec<Command>,
     receiver: Receiver,
+    /// The process, once it was spawned and until it was reaped.
+    process: Option<Arc<OwnedFd>>,
+    /// For JavaScript to take. Closed with this object if its thread ends before.
+    stream: Option<OwnedFd>,
+    console: Option<OwnedFd>,
 }
 
 /// The supervisor, as the JavaScript thread sees it. The JavaScript object may live long after its process.
@@ -59,7 +71,13 @@ impl Inbox {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(Failure::io("create an eventfd"))?;
         let wake = Arc::new(wake);
-        let state = State { commands: Vec::new(), receiver: Receiver::Listens(Arc::clone(&wake)) };
+        let state = State {
+            commands: Vec::new(),
+            receiver: Receiver::Listens(Arc::clone(&wake)),
+            process: None,
+            stream: None,
+            console: None,
+        };
         Ok((Self { state: Mutex::new(state) }, wake))
     }
 
@@ -90,10 +108,41 @@ impl Inbox {
         std::mem::take(&mut state.commands)
     }
 
+    /// Leaves Node's ends of what a microVM is connected to.
+    pub fn deposit(&self, connections: Connections) {
+        let mut state = self.lock();
+        state.stream = Some(connections.stream);
+        state.console = connections.console;
+    }
+
+    /// Takes Node's end of the agent stream, once.
+    pub fn take_stream(&self) -> Option<OwnedFd> {
+        self.lock().stream.take()
+    }
+
+    /// Takes the read end of the console's pipe, once, if there is one.
+    pub fn take_console(&self) -> Option<OwnedFd> {
+        self.lock().console.take()
+    }
+
+    /// Makes the process known by its pidfd, and again when another one has taken its place.
+    pub fn spawned(&self, pidfd: Arc<OwnedFd>) {
+        self.lock().process = Some(pidfd);
+    }
+
+    /// Whether the process runs now; asks the kernel.
+    pub fn is_running(&self) -> bool {
+        let Some(pidfd) = self.lock().process.clone() else { return false };
+        let mut fds = [PollFd::new(&*pidfd, PollFlags::IN)];
+        // A pidfd is readable when its process has ended.
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready == 0)
+    }
+
     /// Settles all commands that wait and all that will come.
     pub fn end(&self, failure: &Failure) {
         let mut state = self.lock();
         state.receiver = Receiver::Ended(failure.clone());
+        state.process = None;
         let commands = std::mem::take(&mut state.commands);
         drop(state);
         for command in commands {
@@ -109,7 +158,7 @@ impl Inbox {
 impl Command {
     fn settle(self, failure: &Failure) {
         match self {
-            Self::Request { answer, .. } => answer.settle(Err(failure.clone())),
+            Self::Request { answer, .. } | Self::Jailed { answer, .. } => answer.settle(Err(failure.clone())),
             Self::Close { answer: Some(answer) } => answer.settle(Ok(crate::reply::Reply::Done)),
             Self::Cancel { .. } | Self::Close { answer: None } => {}
         }

@@ -3,6 +3,28 @@
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
+use crate::device_options::{DeviceLimits, NetOptions};
+
+/// The jail of a process.
+#[napi(object, object_to_js = false)]
+pub struct JailOptions {
+    /// The level.
+    #[napi(ts_type = "'auto' | 'root' | 'user-namespaces' | 'minimal'")]
+    pub level: String,
+    /// First of the user and group ids that processes started by root are given.
+    pub first_id: u32,
+    /// How many there are.
+    pub id_count: u32,
+    /// The directory of the cgroup below which it gets its own; without, this process's.
+    pub cgroup_parent: Option<String>,
+    /// Its memory.max.
+    pub memory_max_bytes: Option<i64>,
+    /// Its pids.max.
+    pub pids_max: Option<u32>,
+    /// Its cpu.max, in thousandths of a CPU.
+    pub cpu_max_thousandths: Option<u32>,
+}
+
 /// A regular boot.
 #[napi(object, object_to_js = false)]
 pub struct BootOptions {
@@ -26,6 +48,14 @@ pub struct BootOptions {
     pub console: bool,
     /// Whether writes are recorded.
     pub track_writes: bool,
+    /// Image of the scratch disk.
+    pub scratch_disk_path: Option<String>,
+    /// Whether there is a random number generator.
+    pub rng: bool,
+    /// The network card.
+    pub net: Option<NetOptions>,
+    /// How fast devices may be.
+    pub limits: Option<DeviceLimits>,
 }
 
 /// A memory layer in the store.
@@ -40,7 +70,7 @@ pub struct Layer {
 /// A restore.
 #[napi(object, object_to_js = false)]
 pub struct RestoreOptions {
-    /// Base first.
+    /// Base first; in a prepared process only those on top of what it was prepared with.
     pub layers: Vec<Layer>,
     /// State file of the topmost layer.
     pub state_path: String,
@@ -50,6 +80,8 @@ pub struct RestoreOptions {
     pub app_disk_path: Option<String>,
     /// SHA-256 of the app image, 32 bytes.
     pub app_image_digest: Option<Uint8Array>,
+    /// Working set of the snapshot.
+    pub working_set_path: Option<String>,
     /// What the agent finds in its receive queue.
     pub initial_bytes: Option<Uint8Array>,
     /// Whether the microVM only serves.
@@ -60,6 +92,25 @@ pub struct RestoreOptions {
     pub console: bool,
     /// Whether writes are recorded.
     pub track_writes: bool,
+    /// Whether reads are recorded.
+    pub record_reads: bool,
+    /// Image of the scratch disk, if the snapshot's microVM had one.
+    pub scratch_disk_path: Option<String>,
+    /// What the network card is plugged into, if the snapshot's microVM had one.
+    pub net: Option<NetOptions>,
+    /// How fast devices may be.
+    pub limits: Option<DeviceLimits>,
+}
+
+/// What a process is prepared for.
+#[napi(object, object_to_js = false)]
+pub struct PrepareOptions {
+    /// Base first: all layers below the one that is restored on top later.
+    pub layers: Vec<Layer>,
+    /// State file of the topmost of them.
+    pub state_path: String,
+    /// Working sets of snapshots on top of them.
+    pub working_set_paths: Vec<String>,
 }
 
 /// A snapshot.
@@ -71,4 +122,13 @@ pub struct SnapshotOptions {
     pub state_path: String,
     /// SHA-256 of the app image that the function was loaded from, 32 bytes.
     pub app_image_digest: Option<Uint8Array>,
+}
+
+/// Writing down a working set.
+#[napi(object, object_to_js = false)]
+pub struct WorkingSetOptions {
+    /// Where to create the file.
+    pub path: String,
+    /// A working set of another clone of the same snapshot.
+    pub previous_path: Option<String>,
 }

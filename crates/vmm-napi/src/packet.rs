@@ -6,25 +6,32 @@ use firn_vmm::control::{
     BootRequest, CONTROL_VERSION, Descriptor, GicVersion, LayerIdentity, Request, RequestFrame,
     RestoreRequest, SnapshotRequest,
 };
+use firn_vmm::devices;
 use napi::bindgen_prelude::Uint8Array;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::agent_stream::{AgentStream, SEND_BUFFER_BYTES};
+use crate::device_options::{DeviceLimits, NetOptions};
 use crate::failure::Failure;
-use crate::files::open_input;
-use crate::options::{BootOptions, RestoreOptions, SnapshotOptions};
+use crate::files::{open_input, open_writable};
+use crate::link::Link;
+use crate::options::{
+    BootOptions, Layer, PrepareOptions, RestoreOptions, SnapshotOptions, WorkingSetOptions,
+};
 use crate::pending::{Connections, Kept};
 
-/// A file to open: what it is, what an error calls it, where it is.
-type Input = (Descriptor, &'static str, String);
+/// A file to open or create: what it is, what an error calls it, where it is.
+type NamedFile = (Descriptor, &'static str, String);
 
 /// A request, detached from JavaScript's memory, with paths that are not open yet.
 #[derive(Debug)]
 pub struct Work {
-    request: Request,
-    inputs: Vec<Input>,
-    outputs: Option<(String, String)>,
+    request: Box<Request>,
+    inputs: Vec<NamedFile>,
+    outputs: Vec<NamedFile>,
+    scratch_disk: Option<String>,
+    link: Option<Link>,
     connect: Option<Connect>,
 }
 
@@ -48,8 +55,15 @@ pub struct Packet {
 
 impl Work {
     /// A request that needs no files.
-    pub const fn plain(request: Request) -> Self {
-        Self { request, inputs: Vec::new(), outputs: None, connect: None }
+    pub fn plain(request: Request) -> Self {
+        Self {
+            request: Box::new(request),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            scratch_disk: None,
+            link: None,
+            connect: None,
+        }
     }
 
     /// A boot.
@@ -72,6 +86,10 @@ impl Work {
             command_line: options.command_line,
             gic,
             track_writes: options.track_writes,
+            rng: options.rng,
+            net: options.net.is_some(),
+            mac: options.net.as_ref().map(NetOptions::mac).transpose()?.flatten(),
+            limits: DeviceLimits::to_vmm(options.limits.as_ref())?,
         });
         let mut inputs = vec![
             (Descriptor::Kernel, "kernel", options.kernel_path),
@@ -80,7 +98,13 @@ impl Work {
         inputs.extend(options.initrd_path.map(|path| (Descriptor::Initrd, "initrd", path)));
         inputs.extend(options.app_disk_path.map(|path| (Descriptor::AppDisk, "app disk", path)));
         let connect = Connect { initial_bytes: Vec::new(), console: options.console };
-        Ok(Self { request, inputs, outputs: None, connect: Some(connect) })
+        Ok(Self {
+            inputs,
+            scratch_disk: options.scratch_disk_path,
+            link: link(options.net)?,
+            connect: Some(connect),
+            ..Self::plain(request)
+        })
     }
 
     /// A restore.
@@ -88,26 +112,49 @@ impl Work {
     /// # Errors
     /// FIRN_VMM_OPTIONS for a digest that is not 32 bytes long.
     pub fn restore(options: RestoreOptions) -> Result<Self, Failure> {
-        let mut layers = Vec::with_capacity(options.layers.len());
-        let mut inputs: Vec<Input> = Vec::with_capacity(options.layers.len());
-        for layer in options.layers {
-            layers.push(LayerIdentity { digest: digest(&layer.digest)? });
-            inputs.push((Descriptor::Layer, "memory layer", layer.path));
-        }
-        inputs.push((Descriptor::State, "snapshot state", options.state_path));
+        let (layers, mut inputs) = snapshot_inputs(options.layers, options.state_path)?;
         inputs.push((Descriptor::RootDisk, "root disk", options.root_disk_path));
         inputs.extend(options.app_disk_path.map(|path| (Descriptor::AppDisk, "app disk", path)));
+        inputs.extend(options.working_set_path.map(|path| (Descriptor::WorkingSet, "working set", path)));
         let request = Request::Restore(RestoreRequest {
             layers,
             app_image: options.app_image_digest.as_ref().map(digest).transpose()?,
             leaf: options.leaf,
             paused: options.paused,
             track_writes: options.track_writes,
+            record_reads: options.record_reads,
+            limits: DeviceLimits::to_vmm(options.limits.as_ref())?,
         });
         let initial = options.initial_bytes.as_deref().unwrap_or_default();
         let initial_bytes = initial.get(..SEND_BUFFER_BYTES).unwrap_or(initial).to_vec();
         let connect = Connect { initial_bytes, console: options.console };
-        Ok(Self { request, inputs, outputs: None, connect: Some(connect) })
+        Ok(Self {
+            inputs,
+            scratch_disk: options.scratch_disk_path,
+            link: link(options.net)?,
+            connect: Some(connect),
+            ..Self::plain(request)
+        })
+    }
+
+    /// A preparation.
+    ///
+    /// # Errors
+    /// FIRN_VMM_OPTIONS for a digest that is not 32 bytes long.
+    pub fn prepare(options: PrepareOptions) -> Result<Self, Failure> {
+        let (layers, mut inputs) = snapshot_inputs(options.layers, options.state_path)?;
+        let sets = options.working_set_paths.into_iter();
+        inputs.extend(sets.map(|path| (Descriptor::WorkingSet, "working set", path)));
+        let request = RestoreRequest {
+            layers,
+            app_image: None,
+            leaf: false,
+            paused: false,
+            track_writes: false,
+            record_reads: false,
+            limits: devices::DeviceLimits::default(),
+        };
+        Ok(Self { inputs, ..Self::plain(Request::Prepare(request)) })
     }
 
     /// A snapshot.
@@ -117,9 +164,22 @@ impl Work {
     pub fn snapshot(options: SnapshotOptions) -> Result<Self, Failure> {
         let app_image = options.app_image_digest.as_ref().map(digest).transpose()?;
         Ok(Self {
-            outputs: Some((options.layer_path, options.state_path)),
+            outputs: vec![
+                (Descriptor::LayerOutput, "memory layer", options.layer_path),
+                (Descriptor::StateOutput, "snapshot state", options.state_path),
+            ],
             ..Self::plain(Request::Snapshot(SnapshotRequest { app_image }))
         })
+    }
+
+    /// Writing down a working set.
+    pub fn record_working_set(options: WorkingSetOptions) -> Self {
+        let previous = options.previous_path.map(|path| (Descriptor::WorkingSet, "working set", path));
+        Self {
+            inputs: previous.into_iter().collect(),
+            outputs: vec![(Descriptor::WorkingSetOutput, "working set", options.path)],
+            ..Self::plain(Request::RecordWorkingSet)
+        }
     }
 
     /// Opens, creates and connects everything that the request needs.
@@ -132,15 +192,20 @@ impl Work {
         for (descriptor, role, path) in &self.inputs {
             descriptors.push((*descriptor, open_input(role, path)?));
         }
-        if let Some((layer_path, state_path)) = &self.outputs {
-            descriptors.push((Descriptor::LayerOutput, kept.outputs.create("memory layer", layer_path)?));
-            descriptors.push((Descriptor::StateOutput, kept.outputs.create("snapshot state", state_path)?));
+        for (descriptor, role, path) in &self.outputs {
+            descriptors.push((*descriptor, kept.outputs.create(role, path)?));
+        }
+        if let Some(path) = &self.scratch_disk {
+            descriptors.push((Descriptor::ScratchDisk, open_writable("scratch disk", path)?));
+        }
+        if let Some(link) = &self.link {
+            descriptors.push((Descriptor::Net, link.open()?));
         }
         if let Some(connect) = &self.connect {
             kept.connections = Some(connect.open(&mut descriptors)?);
         }
         let (descriptors, files) = descriptors.into_iter().unzip();
-        let frame = RequestFrame { version: CONTROL_VERSION, id, descriptors, request: self.request };
+        let frame = RequestFrame { version: CONTROL_VERSION, id, descriptors, request: *self.request };
         Ok(Packet { frame, descriptors: files, kept })
     }
 }
@@ -161,6 +226,25 @@ impl Connect {
         };
         Ok(Connections { stream: stream.node_end, console, initial_bytes_written: stream.bytes_written })
     }
+}
+
+/// The layers of a snapshot as the VMM is told of them, and the files to open.
+fn snapshot_inputs(
+    layers: Vec<Layer>,
+    state_path: String,
+) -> Result<(Vec<LayerIdentity>, Vec<NamedFile>), Failure> {
+    let mut identities = Vec::with_capacity(layers.len());
+    let mut inputs: Vec<NamedFile> = Vec::with_capacity(layers.len() + 1);
+    for layer in layers {
+        identities.push(LayerIdentity { digest: digest(&layer.digest)? });
+        inputs.push((Descriptor::Layer, "memory layer", layer.path));
+    }
+    inputs.push((Descriptor::State, "snapshot state", state_path));
+    Ok((identities, inputs))
+}
+
+fn link(net: Option<NetOptions>) -> Result<Option<Link>, Failure> {
+    net.map_or(Ok(None), |net| Link::choose(net.socket_path, net.tap_name))
 }
 
 fn digest(bytes: &Uint8Array) -> Result<[u8; 32], Failure> {

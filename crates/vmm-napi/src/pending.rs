@@ -1,13 +1,14 @@
 //! Requests that wait for their response.
 
 use std::collections::HashMap;
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use napi::{Env, JsDeferred};
 
 use crate::failure::Failure;
 use crate::files::Outputs;
-use crate::reply::{Reply, Started};
+use crate::inbox::Inbox;
+use crate::reply::{Prepared, Reply, Started};
 
 /// How a reply is made on the JavaScript thread.
 pub type Resolver = Box<dyn FnOnce(Env) -> napi::Result<Reply> + Send>;
@@ -48,23 +49,28 @@ pub struct Connections {
 pub struct Kept {
     /// Of a boot or restore.
     pub connections: Option<Connections>,
-    /// Of a snapshot.
+    /// Of a snapshot or a working set.
     pub outputs: Outputs,
 }
 
 impl Kept {
     /// The reply of a request that the VMM answered with `reply`.
-    fn complete(self, pid: u32, reply: Reply) -> Reply {
+    fn complete(self, pid: u32, reply: Reply, inbox: &Inbox) -> Reply {
         self.outputs.keep();
-        let Some(connections) = self.connections else {
-            return reply;
-        };
-        Reply::Started(Started {
-            pid,
-            stream_fd: connections.stream.into_raw_fd(),
-            console_fd: connections.console.map(IntoRawFd::into_raw_fd),
-            initial_bytes_written: u32::try_from(connections.initial_bytes_written).unwrap_or(u32::MAX),
-        })
+        if let Reply::Prepared(prepared) = reply {
+            return Reply::Prepared(Prepared { pid, ..prepared });
+        }
+        match self.connections {
+            Some(connections) => {
+                let written = connections.initial_bytes_written;
+                inbox.deposit(connections);
+                Reply::Started(Started {
+                    pid,
+                    initial_bytes_written: u32::try_from(written).unwrap_or(u32::MAX),
+                })
+            }
+            None => reply,
+        }
     }
 }
 
@@ -82,10 +88,10 @@ impl Pending {
         }
     }
 
-    /// Settles request `id`; without effect if it was cancelled before.
-    pub fn settle(&mut self, id: u32, pid: u32, result: Result<Reply, Failure>) {
+    /// Settles request `id`; without effect if it was cancelled before. What a microVM is connected to is left in the inbox.
+    pub fn settle(&mut self, id: u32, pid: u32, result: Result<Reply, Failure>, inbox: &Inbox) {
         if let Some((answer, kept)) = self.waiting.remove(&id) {
-            answer.settle(result.map(|reply| kept.complete(pid, reply)));
+            answer.settle(result.map(|reply| kept.complete(pid, reply, inbox)));
         }
     }
 

@@ -1,21 +1,63 @@
 //! What a request's promise resolves with.
 
-use firn_vmm::control;
+use firn_vmm::{control, jail};
 use napi::bindgen_prelude::ToNapiValue;
 use napi::sys;
 use napi_derive::napi;
 
-/// A microVM runs. The descriptors belong to the receiver.
+/// The limits that a cgroup sets.
+#[napi(object, object_from_js = false)]
+#[derive(Debug, Clone)]
+pub struct CgroupReport {
+    /// memory.max.
+    pub memory: bool,
+    /// pids.max.
+    pub pids: bool,
+    /// cpu.max.
+    pub cpu: bool,
+}
+
+/// The jail that a process is in.
+#[napi(object, object_from_js = false)]
+#[derive(Debug, Clone)]
+pub struct JailReport {
+    /// Its level.
+    #[napi(ts_type = "'root' | 'user-namespaces' | 'minimal'")]
+    pub level: String,
+    /// The user that the host knows the process as.
+    pub uid: u32,
+    /// The group that the host knows the process as.
+    pub gid: u32,
+    /// The version of Landlock that is in force, or 0.
+    pub landlock: u8,
+    /// The limits of its cgroup, if it has one.
+    pub cgroup: Option<CgroupReport>,
+    /// What this host lacks, a sentence each.
+    pub missing: Vec<String>,
+    /// How long it took to enter the jail, in microseconds.
+    pub microseconds: i64,
+}
+
+/// A microVM runs.
 #[napi(object, object_from_js = false)]
 pub struct Started {
     /// Process number.
     pub pid: u32,
-    /// Node's end of the agent stream.
-    pub stream_fd: i32,
-    /// Read end of the console's pipe.
-    pub console_fd: Option<i32>,
     /// How many of the initial bytes were written before the start; the rest is the receiver's to write.
     pub initial_bytes_written: u32,
+}
+
+/// A process is prepared.
+#[napi(object, object_from_js = false)]
+pub struct Prepared {
+    /// Process number.
+    pub pid: u32,
+    /// Anonymous + Swap of the process.
+    pub private_bytes: i64,
+    /// Pages that were entered into the VM's translation tables, as the working set says.
+    pub touched_pages: i64,
+    /// Where the time of the preparation went.
+    pub phases: Phases,
 }
 
 /// What a snapshot consists of, in bytes.
@@ -37,7 +79,18 @@ pub struct SnapshotReport {
     pub microseconds: i64,
 }
 
-/// Counters since the process started.
+/// What a working set consists of.
+#[napi(object, object_from_js = false)]
+pub struct WorkingSetReport {
+    /// Memory that was written, in bytes.
+    pub written_bytes: i64,
+    /// Memory that was only read, in bytes; 0 unless reads were recorded.
+    pub read_bytes: i64,
+    /// Runs of both.
+    pub ranges: i64,
+}
+
+/// Counters since the process started, or since its restore if it was prepared before.
 #[napi(object, object_from_js = false)]
 pub struct Statistics {
     /// Returns of KVM_RUN.
@@ -50,11 +103,13 @@ pub struct Statistics {
     pub bytes_copied: i64,
     /// Bytes of memory layers mapped.
     pub bytes_mapped: i64,
-    /// mmap and pread calls for that.
+    /// Bytes of memory made private before the start.
+    pub bytes_populated: i64,
+    /// mmap, pread and madvise calls for that.
     pub load_calls: i64,
     /// Bytes read from the disks by the guest.
     pub disk_bytes_read: i64,
-    /// Private_Clean + Private_Dirty of the process.
+    /// Anonymous + Swap of the process.
     pub private_bytes: i64,
     /// Minor page faults.
     pub minor_faults: i64,
@@ -62,6 +117,18 @@ pub struct Statistics {
     pub major_faults: i64,
     /// Where the time of the start went.
     pub phases: Phases,
+    /// Bytes written to the scratch disk by the guest.
+    pub disk_bytes_written: i64,
+    /// Ethernet frames that the guest got.
+    pub net_frames_received: i64,
+    /// Ethernet frames that the guest sent.
+    pub net_frames_sent: i64,
+    /// Ethernet frames that were lost between guest and link.
+    pub net_frames_dropped: i64,
+    /// Random bytes that the guest got.
+    pub random_bytes: i64,
+    /// Bytes of the console's output that were lost.
+    pub console_bytes_dropped: i64,
 }
 
 /// Where the time of a boot or restore went, in microseconds.
@@ -71,6 +138,8 @@ pub struct Phases {
     pub create_vm: i64,
     /// Mapping and copying memory layers.
     pub load_memory: i64,
+    /// Making the working set private.
+    pub populate: i64,
     /// Reading the state file.
     pub read_state: i64,
     /// Writing vCPU registers.
@@ -96,8 +165,12 @@ pub struct AddressRange {
 pub enum Reply {
     /// `undefined`.
     Done,
+    /// The jail.
+    Jail(JailReport),
     /// The answer to a boot or restore.
     Started(Started),
+    /// The answer to a preparation.
+    Prepared(Prepared),
     /// The answer to a snapshot.
     Snapshot(SnapshotReport),
     /// The answer to statistics.
@@ -106,6 +179,8 @@ pub enum Reply {
     MemoryChecksum(String),
     /// The answer to written ranges.
     WrittenRanges(Vec<AddressRange>),
+    /// The answer to the recording of a working set.
+    WorkingSet(WorkingSetReport),
 }
 
 impl ToNapiValue for Reply {
@@ -114,11 +189,14 @@ impl ToNapiValue for Reply {
         unsafe {
             match reply {
                 Self::Done => <()>::to_napi_value(env, ()),
+                Self::Jail(report) => JailReport::to_napi_value(env, report),
                 Self::Started(started) => Started::to_napi_value(env, started),
+                Self::Prepared(prepared) => Prepared::to_napi_value(env, prepared),
                 Self::Snapshot(report) => SnapshotReport::to_napi_value(env, report),
                 Self::Statistics(statistics) => Statistics::to_napi_value(env, *statistics),
                 Self::MemoryChecksum(checksum) => String::to_napi_value(env, checksum),
                 Self::WrittenRanges(ranges) => Vec::to_napi_value(env, ranges),
+                Self::WorkingSet(report) => WorkingSetReport::to_napi_value(env, report),
             }
         }
     }
@@ -127,6 +205,21 @@ impl ToNapiValue for Reply {
 /// JavaScript's numbers are exact up to 2^53; nothing counted here comes near.
 fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+impl From<jail::JailReport> for JailReport {
+    fn from(report: jail::JailReport) -> Self {
+        let cgroup = report.cgroup;
+        Self {
+            level: report.level.to_string(),
+            uid: report.uid,
+            gid: report.gid,
+            landlock: report.landlock,
+            cgroup: cgroup.map(|jail::CgroupReport { memory, pids, cpu }| CgroupReport { memory, pids, cpu }),
+            missing: report.missing,
+            microseconds: number(report.microseconds),
+        }
+    }
 }
 
 impl From<control::SnapshotReport> for SnapshotReport {
@@ -151,12 +244,19 @@ impl From<control::Statistics> for Statistics {
             interrupts: number(statistics.interrupts),
             bytes_copied: number(statistics.bytes_copied),
             bytes_mapped: number(statistics.bytes_mapped),
+            bytes_populated: number(statistics.bytes_populated),
             load_calls: number(statistics.load_calls),
             disk_bytes_read: number(statistics.disk_bytes_read),
             private_bytes: number(statistics.private_bytes),
             minor_faults: number(statistics.minor_faults),
             major_faults: number(statistics.major_faults),
             phases: statistics.phases.into(),
+            disk_bytes_written: number(statistics.disk_bytes_written),
+            net_frames_received: number(statistics.net_frames_received),
+            net_frames_sent: number(statistics.net_frames_sent),
+            net_frames_dropped: number(statistics.net_frames_dropped),
+            random_bytes: number(statistics.random_bytes),
+            console_bytes_dropped: number(statistics.console_bytes_dropped),
         }
     }
 }
@@ -166,6 +266,7 @@ impl From<control::Phases> for Phases {
         Self {
             create_vm: number(phases.create_vm),
             load_memory: number(phases.load_memory),
+            populate: number(phases.populate),
             read_state: number(phases.read_state),
             load_vcpus: number(phases.load_vcpus),
             load_gic: number(phases.load_gic),
@@ -179,9 +280,20 @@ impl From<control::Response> for Reply {
     fn from(response: control::Response) -> Self {
         match response {
             control::Response::Done => Self::Done,
+            control::Response::Prepared(report) => Self::Prepared(Prepared {
+                pid: 0,
+                private_bytes: number(report.private_bytes),
+                touched_pages: number(report.touched_pages),
+                phases: report.phases.into(),
+            }),
             control::Response::Snapshot(report) => Self::Snapshot(report.into()),
             control::Response::Statistics(statistics) => Self::Statistics(Box::new((*statistics).into())),
             control::Response::MemoryChecksum(checksum) => Self::MemoryChecksum(format!("{checksum:016x}")),
+            control::Response::WorkingSet(report) => Self::WorkingSet(WorkingSetReport {
+                written_bytes: number(report.written_bytes),
+                read_bytes: number(report.read_bytes),
+                ranges: number(report.ranges),
+            }),
             control::Response::WrittenRanges(ranges) => Self::WrittenRanges(
                 ranges
                     .into_iter()

@@ -2,20 +2,21 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firn_vmm::control::{Event, Message};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
-use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::ending::Ending;
 use crate::event::EventSink;
 use crate::failure::Failure;
 use crate::inbox::{Command, Inbox};
+use crate::jail::JailWish;
 use crate::packet::{Packet, Work};
-use crate::pending::{Answer, Pending};
-use crate::reply::Reply;
+use crate::pending::{Answer, Kept, Pending};
+use crate::reply::{JailReport, Reply};
 use crate::spawn::{Spawned, spawn};
 
 /// A process that has said that it ends, or has closed its control socket, is killed after this time.
@@ -23,14 +24,15 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Spawns `binary` and serves the inbox until the process is gone. At the end every promise is settled, the process is reaped,
 /// and the exit event is sent.
-pub fn supervise(binary: &str, inbox: &Inbox, wake: &OwnedFd, mut events: EventSink) {
-    let (ending, closers) = match spawn(binary) {
+pub fn supervise(binary: &str, jail: &JailWish, inbox: &Inbox, wake: &OwnedFd, mut events: EventSink) {
+    let (ending, closers) = match spawn(binary, jail) {
         Err(failure) => (Ending::Crashed(failure), Vec::new()),
         Ok(spawned) => {
-            let pid = spawned.child.id();
+            inbox.spawned(Arc::clone(spawned.process.pidfd()));
             let mut supervisor = Supervisor {
                 spawned,
-                pid,
+                jail: None,
+                ask_jail: Vec::new(),
                 inbox,
                 wake,
                 events: &mut events,
@@ -59,7 +61,10 @@ pub fn supervise(binary: &str, inbox: &Inbox, wake: &OwnedFd, mut events: EventS
 
 struct Supervisor<'a> {
     spawned: Spawned,
-    pid: u32,
+    /// Set when the process has said that it is in its jail.
+    jail: Option<JailReport>,
+    /// Who wants to be told then.
+    ask_jail: Vec<u32>,
     inbox: &'a Inbox,
     /// Readable while something may be in the inbox.
     wake: &'a OwnedFd,
@@ -97,7 +102,7 @@ impl Supervisor<'_> {
             if ready.control {
                 self.receive();
             }
-            if ready.exited {
+            if ready.exited && self.has_ended() {
                 return;
             }
             if self.kill_at.is_some_and(|at| at <= Instant::now()) {
@@ -107,9 +112,19 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Whether the process has ended, and no other one has taken its place.
+    fn has_ended(&mut self) -> bool {
+        while self.control_open && self.wait(Some(Duration::ZERO)).control {
+            self.receive();
+        }
+        self.spawned.process.has_ended()
+    }
+
     fn wait(&self, timeout: Option<Duration>) -> Ready {
-        let mut fds =
-            vec![PollFd::new(&self.spawned.pidfd, PollFlags::IN), PollFd::new(self.wake, PollFlags::IN)];
+        let mut fds = vec![
+            PollFd::new(self.spawned.process.pidfd(), PollFlags::IN),
+            PollFd::new(self.wake, PollFlags::IN),
+        ];
         let control = self.control_open.then(|| self.spawned.control.as_fd());
         let stderr = self.spawned.stderr.readable();
         fds.extend(control.iter().chain(&stderr).map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)));
@@ -129,13 +144,32 @@ impl Supervisor<'_> {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Request { id, work, answer } => self.request(id, work, answer),
-            Command::Cancel { id, failure } => self.pending.settle(id, self.pid, Err(failure)),
+            Command::Jailed { id, answer } => self.jailed(id, answer),
+            Command::Cancel { id, failure } => self.settle(id, Err(failure)),
             Command::Close { answer } => {
                 self.closing = true;
                 self.closers.extend(answer);
-                self.kill();
+                if self.jail.is_some() {
+                    self.kill();
+                } else {
+                    // Another process may be about to take the place of this one, and must not be left unknown. Both end when
+                    // they find the control socket closed.
+                    self.expect_exit();
+                }
             }
         }
+    }
+
+    fn jailed(&mut self, id: u32, answer: Answer) {
+        self.pending.insert(id, answer, Kept::default());
+        match &self.jail {
+            Some(report) => self.settle(id, Ok(Reply::Jail(report.clone()))),
+            None => self.ask_jail.push(id),
+        }
+    }
+
+    fn settle(&mut self, id: u32, result: Result<Reply, Failure>) {
+        self.pending.settle(id, self.spawned.process.pid(), result, self.inbox);
     }
 
     fn request(&mut self, id: u32, work: Work, answer: Answer) {
@@ -152,7 +186,7 @@ impl Supervisor<'_> {
                     Ok(()) => {}
                     // The process is going down: its exit says more than a broken socket does.
                     Err(_) if !self.control_open || self.has_hung_up() => {}
-                    Err(error) => self.pending.settle(id, self.pid, Err(error.into())),
+                    Err(error) => self.settle(id, Err(error.into())),
                 }
             }
         }
@@ -167,23 +201,45 @@ impl Supervisor<'_> {
     /// Takes one message; the control socket must be readable.
     fn receive(&mut self) {
         match self.spawned.control.receive::<Message>() {
-            Ok(Some(received)) => self.hear(received.message),
+            Ok(Some(received)) => self.hear(received.message, received.descriptors),
             Ok(None) => {
                 self.control_open = false;
                 self.expect_exit();
             }
             Err(error) => {
                 self.control_open = false;
-                self.said.get_or_insert(Ending::Failed(error.into()));
-                self.kill();
+                self.break_off(error.into());
             }
         }
     }
 
-    fn hear(&mut self, message: Message) {
+    fn hear(&mut self, message: Message, mut descriptors: Vec<OwnedFd>) {
         match message {
+            // What comes out of a jail is not believed this.
+            Message::Successor { pid } if self.jail.is_none() => {
+                let succeeded = descriptors.pop().map(|pidfd| self.spawned.process.succeed(pid, pidfd));
+                if matches!(succeeded, Some(Ok(()))) {
+                    self.inbox.spawned(Arc::clone(self.spawned.process.pidfd()));
+                } else {
+                    self.break_off(Failure::new("FIRN_PROTOCOL", "firn-vmm named no successor that it has"));
+                }
+            }
+            Message::Jailed(mut report) if self.jail.is_none() => {
+                report.missing.append(&mut self.spawned.granted.missing);
+                let report = JailReport::from(report);
+                for id in std::mem::take(&mut self.ask_jail) {
+                    self.settle(id, Ok(Reply::Jail(report.clone())));
+                }
+                self.jail = Some(report);
+                if self.closing {
+                    self.kill();
+                }
+            }
+            Message::Successor { .. } | Message::Jailed(_) => {
+                self.break_off(Failure::new("FIRN_PROTOCOL", "firn-vmm says that it enters its jail twice"));
+            }
             Message::Response { id, result } => {
-                self.pending.settle(id, self.pid, result.map(Reply::from).map_err(Failure::from));
+                self.settle(id, result.map(Reply::from).map_err(Failure::from));
             }
             Message::Event(Event::Doorbell { event, detail }) => self.events.doorbell(event, detail),
             Message::Event(Event::Stopped { reset }) => {
@@ -204,14 +260,18 @@ impl Supervisor<'_> {
         self.kill_at.get_or_insert(Instant::now() + GRACE);
     }
 
+    fn break_off(&mut self, failure: Failure) {
+        self.said.get_or_insert(Ending::Failed(failure));
+        self.kill();
+    }
+
     fn kill(&self) {
-        // Fails only when the process has ended already.
-        let _ = pidfd_send_signal(&self.spawned.pidfd, Signal::KILL);
+        self.spawned.process.kill();
     }
 
     /// Reaps the process, hears what it said last, and rejects what it left unanswered.
     fn finish(mut self) -> (Ending, Vec<Answer>) {
-        let status = self.spawned.child.wait();
+        let status = self.spawned.process.wait();
         let at_once = Some(Duration::ZERO);
         while self.control_open && self.wait(at_once).control {
             self.receive();
@@ -220,7 +280,9 @@ impl Supervisor<'_> {
         let ending = match (self.said.take(), status) {
             (Some(said), _) => said,
             (None, _) if self.closing => Ending::Closed,
-            (None, Ok(status)) => Ending::crashed(self.pid, status, &self.spawned.stderr.text()),
+            (None, Ok(status)) => {
+                Ending::crashed(self.spawned.process.pid(), status, &self.spawned.stderr.text())
+            }
             (None, Err(error)) => Ending::Failed(Failure::io("wait for firn-vmm")(error)),
         };
         self.pending.reject_all(&ending.for_requests());

@@ -1,5 +1,6 @@
 //! The class that JavaScript sees.
 
+use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 
 use firn_vmm::control::Request;
@@ -10,7 +11,10 @@ use napi_derive::napi;
 use crate::event::{EventFunction, EventSink};
 use crate::failure::Failure;
 use crate::inbox::{Command, Inbox};
-use crate::options::{BootOptions, RestoreOptions, SnapshotOptions};
+use crate::jail::JailWish;
+use crate::options::{
+    BootOptions, JailOptions, PrepareOptions, RestoreOptions, SnapshotOptions, WorkingSetOptions,
+};
 use crate::packet::Work;
 use crate::pending::{Answer, Resolver};
 use crate::reply::Reply;
@@ -33,17 +37,27 @@ impl VmmProcess {
     #[napi(constructor, catch_unwind)]
     pub fn new(
         binary_path: String,
+        jail: JailOptions,
         #[napi(ts_arg_type = "(event: VmmEvent) => void")] on_event: EventFunction,
     ) -> Result<Self> {
+        let jail = JailWish::try_from(jail)?;
         let (inbox, wake) = Inbox::new()?;
         let inbox = Arc::new(inbox);
         let shared = Arc::clone(&inbox);
         std::thread::Builder::new()
             .name("firn-supervisor".to_owned())
             .stack_size(SUPERVISOR_STACK_BYTES)
-            .spawn(move || supervise(&binary_path, &shared, &wake, EventSink::new(on_event)))
+            .spawn(move || supervise(&binary_path, &jail, &shared, &wake, EventSink::new(on_event)))
             .map_err(Failure::io("start the thread of a microVM"))?;
         Ok(Self { inbox })
+    }
+
+    /// The jail; resolves when the process is in it.
+    #[napi(ts_return_type = "Promise<JailReport>", catch_unwind)]
+    pub fn jailed<'env>(&self, env: &'env Env, id: u32) -> Result<Object<'env>> {
+        let (answer, promise) = promise(env)?;
+        self.inbox.push(Command::Jailed { id, answer });
+        Ok(promise)
     }
 
     /// Boots a kernel; resolves when the vCPUs run.
@@ -52,16 +66,53 @@ impl VmmProcess {
         self.request(env, id, Work::boot(options)?)
     }
 
+    /// Does everything that restores on top of these layers have in common; resolves when the process waits for its restore.
+    #[napi(ts_return_type = "Promise<Prepared>", catch_unwind)]
+    pub fn prepare<'env>(&self, env: &'env Env, id: u32, options: PrepareOptions) -> Result<Object<'env>> {
+        self.request(env, id, Work::prepare(options)?)
+    }
+
+    /// Whether the process runs at this moment. It may have ended a little before the exit event tells.
+    #[napi(catch_unwind)]
+    pub fn is_running(&self) -> bool {
+        self.inbox.is_running()
+    }
+
     /// Restores a snapshot; resolves when the vCPUs run, or could.
     #[napi(ts_return_type = "Promise<Started>", catch_unwind)]
     pub fn restore<'env>(&self, env: &'env Env, id: u32, options: RestoreOptions) -> Result<Object<'env>> {
         self.request(env, id, Work::restore(options)?)
     }
 
+    /// Node's end of the agent stream of a microVM that has started. The descriptor is the caller's; it can be taken once.
+    #[napi(catch_unwind)]
+    pub fn take_stream(&self) -> Result<i32> {
+        let stream =
+            self.inbox.take_stream().ok_or_else(|| Failure::internal("there is no stream to take"))?;
+        Ok(stream.into_raw_fd())
+    }
+
+    /// The read end of the console's pipe, if there is one. The descriptor is the caller's; it can be taken once.
+    #[napi(catch_unwind)]
+    pub fn take_console(&self) -> Option<i32> {
+        self.inbox.take_console().map(IntoRawFd::into_raw_fd)
+    }
+
     /// Writes a snapshot into two new files, which are removed again if it fails or is cancelled.
     #[napi(ts_return_type = "Promise<SnapshotReport>", catch_unwind)]
     pub fn snapshot<'env>(&self, env: &'env Env, id: u32, options: SnapshotOptions) -> Result<Object<'env>> {
         self.request(env, id, Work::snapshot(options)?)
+    }
+
+    /// Writes down which memory the microVM has written, into a new file, which is removed again if that fails or is cancelled.
+    #[napi(ts_return_type = "Promise<WorkingSetReport>", catch_unwind)]
+    pub fn record_working_set<'env>(
+        &self,
+        env: &'env Env,
+        id: u32,
+        options: WorkingSetOptions,
+    ) -> Result<Object<'env>> {
+        self.request(env, id, Work::record_working_set(options))
     }
 
     /// Lets the vCPUs run again.

@@ -31,6 +31,8 @@ pub enum ErrorCode {
     Protocol,
     /// The guest did something that ends its microVM.
     Guest,
+    /// The jail that was asked for cannot be had on this host.
+    JailUnavailable,
 }
 
 impl ErrorCode {
@@ -49,6 +51,7 @@ impl ErrorCode {
             Self::Io => "FIRN_IO",
             Self::Protocol => "FIRN_PROTOCOL",
             Self::Guest => "FIRN_GUEST",
+            Self::JailUnavailable => "FIRN_JAIL_UNAVAILABLE",
         }
     }
 }

@@ -31,6 +31,13 @@ pub const RAM_BASE: u64 = MEMORY_BASE + SYSTEM_AREA_SIZE;
 /// Size of the area at the end of guest memory into which the device tree is put.
 pub const DEVICE_TREE_AREA_SIZE: u64 = 0x20_0000;
 
+/// Where the program is that touches memory before there is a guest; taken away before one runs.
+pub const TOUCH_PROGRAM: u64 = 0x4000_0000;
+/// Most memory of that program, in bytes.
+pub const TOUCH_PROGRAM_MAX: usize = 32 << 20;
+/// Where that program writes to when it is done: nothing is there.
+pub const TOUCH_DONE: u64 = 0x3fff_0000;
+
 /// Smallest guest memory, 128 MiB.
 pub const MEMORY_MIN: u64 = 128 << 20;
 /// Largest guest memory, 8 GiB.
@@ -68,11 +75,11 @@ pub enum Slot {
     AppDisk = 5,
     /// virtio-vsock.
     Vsock = 6,
-    /// Spare: scratch disk.
+    /// virtio-blk: the scratch disk, which can be written; spare in a microVM without.
     Scratch = 7,
-    /// Spare: virtio-net.
+    /// virtio-net; spare in a microVM without.
     Net = 8,
-    /// Spare: virtio-rng.
+    /// virtio-rng; spare in a microVM without.
     Rng = 9,
     /// Spare: virtio-balloon.
     Balloon = 10,

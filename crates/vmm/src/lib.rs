@@ -7,16 +7,20 @@
 //! | [`layer`] | the file format of memory layers; finding and writing the difference to a parent |
 //! | [`devices`] | everything behind MMIO, and the device tree |
 //! | [`snapshot`] | the state file: registers, interrupt controller, devices |
+//! | [`working_set`] | the file that says which memory the clones of a snapshot write |
 //! | `kvm` | the ioctls: VM, vCPU, registers, interrupt controller (aarch64 only) |
 //! | `machine` | boot, run, pause, snapshot, restore (aarch64 only) |
-//! | `process` | what a VMM process gives up before it starts |
+//! | `jail` | what a VMM process gives up before it looks at anything from outside |
 //! | [`control`] | the protocol between a microVM's process and its controller |
 //!
-//! Everything but `kvm`, `machine` and the server half of `control` is host-neutral.
+//! Everything but `kvm`, `machine` and the server half of `control` is host-neutral. `machine` begins with an example.
 
 pub mod control;
 pub mod devices;
 pub mod error;
+mod file_length;
+#[cfg(target_os = "linux")]
+pub mod jail;
 #[cfg(target_arch = "aarch64")]
 pub mod kvm;
 pub mod layer;
@@ -24,8 +28,8 @@ pub mod layout;
 #[cfg(target_arch = "aarch64")]
 pub mod machine;
 pub mod memory;
-#[cfg(target_os = "linux")]
-pub mod process;
 pub mod snapshot;
+mod tripwires;
+pub mod working_set;
 
 pub use error::{ErrorCode, VmmError};

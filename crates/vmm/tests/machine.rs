@@ -14,17 +14,7 @@ use std::fs::File;
 
 use firn_vmm::ErrorCode;
 use firn_vmm::control::{BootRequest, Descriptor, Event, Request};
-use harness::{MEMORY, Vmm, file_with, guest};
-
-fn boot_request() -> BootRequest {
-    BootRequest {
-        vcpus: 1,
-        memory_bytes: MEMORY,
-        command_line: String::new(),
-        gic: None,
-        track_writes: false,
-    }
-}
+use harness::{MEMORY, Vmm, boot_request, file_with, guest};
 
 fn refusal(request: BootRequest, kernel: &File) -> ErrorCode {
     let disk = file_with(&[0; 512]);
@@ -37,7 +27,7 @@ fn configurations_out_of_range_are_refused() {
     let kernel = file_with(&guest::counter());
     assert_eq!(refusal(BootRequest { vcpus: 0, ..boot_request() }, &kernel), ErrorCode::Config);
     assert_eq!(refusal(BootRequest { vcpus: 9, ..boot_request() }, &kernel), ErrorCode::Config);
-    for memory_bytes in [0, MEMORY - (2 << 20), MEMORY + 4096, 8 << 40] {
+    for memory_bytes in [0, MEMORY - (2 << 20), MEMORY + 4096, (8 << 30) + (2 << 20), 8 << 40] {
         assert_eq!(refusal(BootRequest { memory_bytes, ..boot_request() }, &kernel), ErrorCode::Config);
     }
 }

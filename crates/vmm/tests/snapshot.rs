@@ -125,20 +125,6 @@ fn fifty_restores_in_a_row_all_answer() {
 }
 
 #[test]
-fn a_prepared_process_restores_the_layer_on_top() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut source = Vmm::boot(&guest::counter(), false);
-    source.doorbell();
-    let base = source.snapshot(None, directory.path(), "base");
-    source.resume();
-    source.doorbell();
-    let mut clone = Vmm::restore(&base, false, false).unwrap();
-    clone.doorbell();
-    let diff = clone.snapshot(Some(&base), directory.path(), "diff");
-    assert_eq!(Vmm::restore_prepared(&base, &diff).unwrap().doorbell(), (2, 3));
-}
-
-#[test]
 fn a_leaf_ignores_the_doorbell_and_cannot_be_snapshotted() {
     let directory = tempfile::tempdir().unwrap();
     let mut source = Vmm::boot(&guest::counter(), false);

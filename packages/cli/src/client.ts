@@ -67,16 +67,17 @@ export class Client {
     contentType: string,
     settings: DeploySettings,
   ): Promise<RemoteFunction> {
-    const { environment, ...query } = settings;
+    const { environment, ...others } = settings;
     const parameters = new URLSearchParams();
-    for (const [key, value] of Object.entries(query)) {
+    for (const [key, value] of Object.entries(others)) {
       if (value !== undefined) parameters.set(key, String(value));
     }
     const headers: Record<string, string> = { "Content-Type": contentType };
     if (Object.keys(environment).length > 0) {
       headers["X-Firn-Environment"] = Buffer.from(JSON.stringify(environment)).toString("base64");
     }
-    const path = `/functions/${encodeURIComponent(name)}?${parameters}`;
+    const query = parameters.size > 0 ? `?${parameters}` : "";
+    const path = `/functions/${encodeURIComponent(name)}${query}`;
     const response = await this.#request(path, {
       method: "PUT",
       headers,

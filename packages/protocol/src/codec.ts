@@ -1,5 +1,6 @@
 import { firn } from "#gen";
 import { ProtocolError } from "./errors.ts";
+import { assertFewFields } from "./field-limit.ts";
 import { assertEncodable, plainFields } from "./fields.ts";
 import type { GuestMessage, HostMessage, RuntimeCommand, RuntimeReport, RuntimeResume } from "./messages.ts";
 
@@ -108,6 +109,7 @@ function encode(envelope: Envelope, message: { readonly type: string }): Uint8Ar
 }
 
 function decode(envelope: Envelope, bytes: Uint8Array, what: string): { type: string } {
+  assertFewFields(bytes);
   let decoded: { message?: string };
   try {
     decoded = envelope.decode(bytes);

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ProtocolError } from "./errors.ts";
@@ -12,6 +14,13 @@ function concatenate(parts: readonly Uint8Array[]): Uint8Array {
 function cut(bytes: Uint8Array, fractions: readonly number[]): Uint8Array[] {
   const positions = fractions.map((fraction) => Math.floor(fraction * bytes.length)).sort((a, b) => a - b);
   return [0, ...positions].map((start, index) => bytes.slice(start, positions[index] ?? bytes.length));
+}
+
+/** Bytes of objects that are reachable. */
+function heapInUse(): number {
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+  return process.memoryUsage().heapUsed;
 }
 
 const fraction = fc.double({ min: 0, max: 1, noNaN: true });
@@ -63,6 +72,20 @@ describe("FrameDecoder", () => {
     }
     expect(decoded).toHaveLength(1);
     expect(Buffer.compare(decoded[0] as Uint8Array, message)).toBe(0);
+  });
+
+  it("push() keeps little more than what has arrived when that comes byte by byte", () => {
+    const framed = frame(new Uint8Array(1 << 18).fill(7));
+    const decoder = new FrameDecoder();
+    const before = heapInUse();
+    const decoded: Uint8Array[] = [];
+    for (const byte of framed.subarray(0, -1)) decoded.push(...decoder.push(Uint8Array.of(byte)));
+    // An object for each byte takes two hundred times as much.
+    expect(heapInUse() - before).toBeLessThan(16 << 20);
+    expect(decoder.pendingBytes).toBe(framed.length - 1);
+    decoded.push(...decoder.push(framed.subarray(-1)));
+    expect(decoded.map((message) => message.length)).toEqual([1 << 18]);
+    expect(decoded[0]?.every((byte) => byte === 7)).toBe(true);
   });
 
   it("end() throws FIRN_PROTOCOL when the stream ends inside a frame", () => {

@@ -1,9 +1,12 @@
 import { ProtocolError } from "./errors.ts";
 import { FRAME_PREFIX_BYTES, MAX_MESSAGE_BYTES } from "./frame.ts";
 
+/** Chunks from this size on are kept as they came. */
+const LARGE_CHUNK_BYTES = 32 * 1024;
+
 /**
  * Cuts a byte stream into messages, whatever the sizes of the chunks it arrives in. Memory in use is bounded by what has
- * arrived: a forged length reserves nothing.
+ * arrived, byte by byte or at once: a forged length reserves nothing.
  *
  * @example
  * ```ts
@@ -25,7 +28,7 @@ export class FrameDecoder {
   }
 
   /**
-   * Takes the next bytes of the stream. The decoder keeps a reference to `chunk` until the frames in it are complete.
+   * Takes the next bytes of the stream. The decoder may keep a reference to `chunk` until the frames in it are complete.
    *
    * @returns The messages that are now complete, without their length prefix, in order.
    * @throws {ProtocolError} FIRN_PROTOCOL if a frame announces more than 16 MiB. The decoder refuses everything after that.
@@ -33,7 +36,7 @@ export class FrameDecoder {
   push(chunk: Uint8Array): Uint8Array[] {
     if (this.#failed)
       throw new ProtocolError("The stream was given up after an invalid frame. Close the connection.");
-    if (chunk.length > 0) this.#chunks.push(chunk);
+    if (chunk.length > 0) this.#append(chunk);
     this.#buffered += chunk.length;
     const messages: Uint8Array[] = [];
     while (this.#buffered >= FRAME_PREFIX_BYTES) {
@@ -63,6 +66,25 @@ export class FrameDecoder {
         `The stream ended ${this.#buffered} bytes into a frame: the peer died or was cut off.`,
       );
     }
+  }
+
+  /**
+   * A peer that sends byte by byte would have a chunk kept for each. Small ones are joined, always two of about the same size, so
+   * that few are left and no byte is copied more often than there are doublings.
+   */
+  #append(chunk: Uint8Array): void {
+    let last = chunk;
+    for (;;) {
+      const before = this.#chunks.at(-1);
+      const isSmall = before !== undefined && before.length <= last.length && last.length < LARGE_CHUNK_BYTES;
+      if (!isSmall) break;
+      this.#chunks.pop();
+      const joined = new Uint8Array(before.length + last.length);
+      joined.set(before);
+      joined.set(last, before.length);
+      last = joined;
+    }
+    this.#chunks.push(last);
   }
 
   #peekLength(): number {

@@ -6,6 +6,7 @@ import { AppFolder, type AppLimits, checkFolder, DEFAULT_APP_LIMITS } from "./ap
 import { SnapshotError } from "./errors.ts";
 import type { Descriptor } from "./manifest.ts";
 import { MEDIA_TYPE } from "./media-types.ts";
+import { readSamples, type Sample } from "./sample.ts";
 import type { Store } from "./store.ts";
 import { unpackTar } from "./unpack-tar.ts";
 import { unpackZip } from "./unpack-zip.ts";
@@ -26,6 +27,8 @@ export interface AppImage {
   readonly blob: Descriptor;
   /** Path of the module to import, relative to the image's root. */
   readonly entry: string;
+  /** What package.json gives as samples of the function's requests. */
+  readonly samples: readonly Sample[];
 }
 
 /**
@@ -53,10 +56,12 @@ export async function createAppImage(
       await mkdir(root, { mode: 0o755 });
       await unpack(source.archive, new AppFolder(root, limits));
     }
-    const entry = await findEntry(root, options.entry);
+    const packageJson = await readPackageJson(root);
+    const entry = await findEntry(root, options.entry ?? packageMain(packageJson));
+    const samples = readSamples(packageJson);
     await makeImage(root, image, options.signal);
     const blob = await store.blobs.adopt(image, MEDIA_TYPE.app, { signal: options.signal });
-    return { blob, entry };
+    return { blob, entry, samples };
   } finally {
     await rm(unpacked, { recursive: true, force: true });
     await rm(image, { force: true });
@@ -80,7 +85,7 @@ async function firstBytes(path: string): Promise<string> {
 }
 
 async function findEntry(root: string, wanted: string | undefined): Promise<string> {
-  const base = wanted ?? (await packageMain(root)) ?? "index";
+  const base = wanted ?? "index";
   if (base.startsWith("/") || base.split("/").includes("..")) {
     throw new SnapshotError(
       "FIRN_APP_INVALID",
@@ -98,15 +103,19 @@ async function findEntry(root: string, wanted: string | undefined): Promise<stri
   );
 }
 
-async function packageMain(root: string): Promise<string | undefined> {
+async function readPackageJson(root: string): Promise<unknown> {
   const text = await readFile(join(root, "package.json"), "utf8").catch(() => undefined);
   if (text === undefined) return undefined;
   try {
-    const main: unknown = JSON.parse(text)?.main;
-    return typeof main === "string" && main !== "" ? main : undefined;
+    return JSON.parse(text);
   } catch (cause) {
     throw new SnapshotError("FIRN_APP_INVALID", "The app's package.json is no JSON.", { cause });
   }
+}
+
+function packageMain(packageJson: unknown): string | undefined {
+  const main = (packageJson as { main?: unknown } | null | undefined)?.main;
+  return typeof main === "string" && main !== "" ? main : undefined;
 }
 
 async function makeImage(root: string, image: string, signal: AbortSignal | undefined): Promise<void> {

@@ -1,5 +1,7 @@
 import { stat } from "node:fs/promises";
+import type { JailOptions } from "@firn/vmm";
 import type { GuestLogLine } from "./agent-connection.ts";
+import type { BasePool, PoolSettings } from "./base-pool.ts";
 import type { Catalog } from "./catalog.ts";
 import { createBase, type DigestedFile } from "./create-base.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -17,6 +19,10 @@ export interface MachineOptions {
   readonly vcpus: number;
   readonly deadlines: Deadlines;
   readonly onLog?: (line: GuestLogLine) => void;
+  /** Processes that wait for cold starts; by default two a base. */
+  readonly pool?: PoolSettings;
+  /** The jail of every VMM process; by default the best that this host can give. */
+  readonly jail?: JailOptions | undefined;
 }
 
 /** Finds the base snapshot for a memory size, and makes it when it is first wanted. */
@@ -25,10 +31,22 @@ export class BaseProvider {
   readonly #catalog: Catalog;
   readonly #machine: MachineOptions;
   readonly #signal: AbortSignal;
+  readonly #pool: BasePool;
   readonly #wanted = new Map<number, Promise<SnapshotManifest>>();
 
-  /** @param signal Aborts when the program ends: what is being made is shared by all who wait for it. */
-  constructor(store: Store, catalog: Catalog, machine: MachineOptions, signal: AbortSignal) {
+  /**
+   * @param parts.pool Has processes for the bases that are in use, and no others.
+   * @param parts.signal Aborts when the program ends: what is being made is shared by all who wait for it.
+   */
+  constructor(parts: {
+    store: Store;
+    catalog: Catalog;
+    machine: MachineOptions;
+    pool: BasePool;
+    signal: AbortSignal;
+  }) {
+    const { store, catalog, machine, pool, signal } = parts;
+    this.#pool = pool;
     this.#store = store;
     this.#catalog = catalog;
     this.#machine = machine;
@@ -43,15 +61,21 @@ export class BaseProvider {
   async base(memoryBytes: number): Promise<SnapshotManifest> {
     const known = await this.#wanted.get(memoryBytes);
     if (known !== undefined && (await this.isCurrent(known))) return known;
-    if (known !== undefined) this.#wanted.delete(memoryBytes);
+    if (known !== undefined) {
+      this.#wanted.delete(memoryBytes);
+      await this.#pool.remove(known);
+    }
     // Whoever waited beside this call may have been first.
     const begun = this.#wanted.get(memoryBytes);
     if (begun !== undefined) return begun;
     const made = this.#findOrMake(memoryBytes);
     this.#wanted.set(memoryBytes, made);
-    made.catch(() => {
-      if (this.#wanted.get(memoryBytes) === made) this.#wanted.delete(memoryBytes);
-    });
+    made.then(
+      (base) => this.#pool.add(base),
+      () => {
+        if (this.#wanted.get(memoryBytes) === made) this.#wanted.delete(memoryBytes);
+      },
+    );
     return made;
   }
 
@@ -64,6 +88,7 @@ export class BaseProvider {
   /** Takes a base out of use, so that the next who wants one makes it. */
   async discard(base: SnapshotManifest): Promise<void> {
     this.#wanted.delete(base.config.memoryBytes);
+    await this.#pool.remove(base);
     await this.#store.remove(base.digest);
   }
 
@@ -97,7 +122,7 @@ export class BaseProvider {
 
   async #findOrMake(memoryBytes: number): Promise<SnapshotManifest> {
     const { kernel, rootDisk } = await this.files();
-    const { vcpus, deadlines, onLog } = this.#machine;
+    const { vcpus, jail, deadlines, onLog } = this.#machine;
     for (const manifest of await this.#store.list()) {
       const { config } = manifest;
       if (config.kind !== "base" || config.memoryBytes !== memoryBytes || config.vcpus !== vcpus) continue;
@@ -113,6 +138,7 @@ export class BaseProvider {
       rootDisk,
       memoryBytes,
       vcpus,
+      jail,
       deadlines,
       signal: this.#signal,
     });

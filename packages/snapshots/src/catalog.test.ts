@@ -19,6 +19,7 @@ const record: FunctionRecord = {
   name: "hello",
   app: { mediaType: "application/vnd.firn.app.v1.erofs", digest: digestOfText("app"), size: 3 },
   entry: "index.js",
+  samples: [{ event: { name: "Ada" } }],
   handler: "default",
   environment: { GREETING: "grüezi" },
   memoryMib: 256,

@@ -134,5 +134,6 @@ export class Catalog {
 }
 
 function decode(record: SQLOutputValue | undefined): FunctionRecord {
-  return JSON.parse(String(record)) as FunctionRecord;
+  // Records of functions that were deployed before there were samples have none.
+  return { samples: [], ...JSON.parse(String(record)) } as FunctionRecord;
 }

@@ -1,5 +1,5 @@
 import { PROTOCOL_VERSION } from "@firn/protocol";
-import { bootMicrovm } from "@firn/vmm";
+import { bootMicrovm, type JailOptions } from "@firn/vmm";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
 import { DEFAULT_DEADLINES, type Deadlines } from "./deadlines.ts";
 import type { Digest } from "./digest.ts";
@@ -29,6 +29,7 @@ export interface BaseOptions {
   /** Guest memory in bytes, a multiple of 2 MiB. */
   readonly memoryBytes: number;
   readonly vcpus: number;
+  readonly jail?: JailOptions | undefined;
   readonly deadlines?: Deadlines;
   readonly onLog?: (line: GuestLogLine) => void;
   readonly signal?: AbortSignal;
@@ -41,13 +42,14 @@ export interface BaseOptions {
  * @throws {SnapshotError} FIRN_TIMEOUT, FIRN_ABORTED, FIRN_AGENT_PROTOCOL, FIRN_AGENT_DISCONNECTED.
  */
 export async function createBase(store: Store, options: BaseOptions): Promise<SnapshotManifest> {
-  const { kernel, rootDisk, memoryBytes, vcpus, signal } = options;
+  const { kernel, rootDisk, memoryBytes, vcpus, jail, signal } = options;
   const deadlines = options.deadlines ?? DEFAULT_DEADLINES;
   const vm = await bootMicrovm({
     kernelPath: kernel.path,
     rootDiskPath: rootDisk.path,
     memoryBytes,
     vcpus,
+    jail,
     console: true,
     kernelParameters: SNAPSHOT_PARAMETERS,
     ...(signal === undefined ? {} : { signal }),

@@ -1,5 +1,5 @@
 import { createResumeRecord, type LoadFunction } from "@firn/protocol";
-import { restoreMicrovm } from "@firn/vmm";
+import { type JailOptions, restoreMicrovm } from "@firn/vmm";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
 import { DEFAULT_DEADLINES, type Deadlines } from "./deadlines.ts";
 import type { Digest } from "./digest.ts";
@@ -18,6 +18,7 @@ export interface DiffOptions {
   /** The root disk that the base was made with. */
   readonly rootDiskPath: string;
   readonly load: LoadFunction;
+  readonly jail?: JailOptions | undefined;
   readonly deadlines?: Deadlines;
   readonly onLog?: (line: GuestLogLine) => void;
   readonly signal?: AbortSignal | undefined;
@@ -31,7 +32,7 @@ export interface DiffOptions {
  *   FIRN_AGENT_DISCONNECTED.
  */
 export async function createDiff(store: Store, options: DiffOptions): Promise<SnapshotManifest> {
-  const { app, load, signal } = options;
+  const { app, load, jail, signal } = options;
   const deadlines = options.deadlines ?? DEFAULT_DEADLINES;
   const base = await store.locate(options.base);
   const vm = await restoreMicrovm({
@@ -45,6 +46,7 @@ export async function createDiff(store: Store, options: DiffOptions): Promise<Sn
     ),
     leaf: false,
     console: true,
+    jail,
     ...(signal === undefined ? {} : { signal }),
   });
   const console = new ConsoleTail(vm.console);

@@ -8,6 +8,7 @@ import type { Digest } from "./digest.ts";
 import { errorCode, FunctionFailedError, SnapshotError } from "./errors.ts";
 import { type DeployFailure, type FunctionRecord, loadMessage, memoryClassBytes } from "./function-record.ts";
 import type { Descriptor, SnapshotManifest } from "./manifest.ts";
+import { recordWorkingSet } from "./record-working-set.ts";
 import { mayBeDamaged } from "./snapshot-trouble.ts";
 import type { Store } from "./store.ts";
 
@@ -116,7 +117,7 @@ export class Deployments {
   async #prepare(input: DeployInput): Promise<FunctionRecord> {
     const { store, catalog, signal } = this.#parts;
     const { source, entry: wantedEntry, ...settings } = input;
-    const { blob, entry } = await createAppImage(store, source, { entry: wantedEntry, signal });
+    const { blob, entry, samples } = await createAppImage(store, source, { entry: wantedEntry, signal });
     const existing = catalog.find(input.name);
     if (existing !== undefined && (await this.#isAsWanted(existing, { ...settings, entry }, blob))) {
       return existing;
@@ -124,6 +125,7 @@ export class Deployments {
     const record: FunctionRecord = {
       ...settings,
       entry,
+      samples,
       app: blob,
       state: "Pending",
       failure: null,
@@ -149,7 +151,7 @@ export class Deployments {
     const { store, bases } = this.#parts;
     return store
       .locate(existing.snapshot)
-      .then(({ manifest }) => bases.isCurrent(manifest))
+      .then(({ manifest }) => manifest.workingSet !== undefined && bases.isCurrent(manifest))
       .catch(() => false);
   }
 
@@ -190,17 +192,24 @@ export class Deployments {
     }
   }
 
-  #makeDiffOf(base: SnapshotManifest, record: FunctionRecord): Promise<SnapshotManifest> {
+  async #makeDiffOf(base: SnapshotManifest, record: FunctionRecord): Promise<SnapshotManifest> {
     const { store, machine, onLog, signal } = this.#parts;
-    return createDiff(store, {
-      base: base.digest,
-      app: record.app,
+    const common = {
       rootDiskPath: machine.rootDiskPath,
-      load: loadMessage(record),
+      jail: machine.jail,
       deadlines: machine.deadlines,
-      onLog: (line) => onLog(record.name, line),
+      onLog: (line: GuestLogLine) => onLog(record.name, line),
       signal,
-    });
+    };
+    const load = loadMessage(record);
+    const diff = await createDiff(store, { ...common, base: base.digest, app: record.app, load });
+    try {
+      const { samples, timeoutMs } = record;
+      return await recordWorkingSet(store, diff, { ...common, samples, timeoutMs });
+    } catch (error) {
+      await store.remove(diff.digest);
+      throw error;
+    }
   }
 
   async #removeSnapshot(digest: Digest): Promise<void> {

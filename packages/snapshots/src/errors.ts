@@ -50,7 +50,7 @@ export class SnapshotError extends Error {
 
 /** The function itself failed in the guest: it threw at import or in a hook, exited, or did not get ready. */
 export class FunctionFailedError extends Error {
-  /** FIRN_FUNCTION_IMPORT, FIRN_FUNCTION_NOT_READY, FIRN_FUNCTION_EXITED or FIRN_FUNCTION_HOOK. */
+  /** FIRN_FUNCTION_IMPORT, FIRN_FUNCTION_NOT_READY, FIRN_FUNCTION_EXITED, FIRN_FUNCTION_HOOK or FIRN_FUNCTION_SAMPLE. */
   readonly code: string;
   /** The stack as the guest's runtime gave it; may be empty. */
   readonly guestStack: string;

@@ -57,7 +57,10 @@ async function deployed() {
   await expect(active).rejects.toMatchObject({ code: expect.stringMatching(/^FIRN_/) });
   const base = await publishExample(host.store, "base memory", exampleConfig());
   const config = exampleConfig({ kind: "diff", parent: base.digest, appImage: record.app.digest });
-  const diff = await publishExample(host.store, "diff memory", config, record.app);
+  const unrehearsed = await publishExample(host.store, "diff memory", config, record.app);
+  const workingSet = host.store.temporaryPath("working-set");
+  await writeFile(workingSet, "ranges");
+  const diff = await host.store.addWorkingSet(unrehearsed, workingSet);
   host.catalog.put({ ...record, state: "Active", snapshot: diff.digest });
   return { base, diff, record: host.get("hello") };
 }
@@ -164,6 +167,39 @@ describe("FunctionHost.start()", () => {
       code: "FIRN_FILE_MISSING",
       message: expect.stringContaining(join(root, "kernel")),
     });
+  });
+});
+
+describe("the pool of a FunctionHost", () => {
+  const MIB = 1024 * 1024;
+
+  it("has processes for a base that is found, and none once it is discarded", async () => {
+    const { base } = await deployed();
+    expect(host.poolStatistics()).toMatchObject({ wanted: 0, bases: [] });
+    await host.bases.base(256 * MIB);
+    await expect.poll(() => host.poolStatistics().wanted).toBe(2);
+    expect(host.poolStatistics().bases).toMatchObject([{ layers: [base.memory.digest] }]);
+    // No process runs here: the pool says why, and that it tries again.
+    await expect.poll(() => host.poolStatistics()).toMatchObject({ waiting: 0, heldBack: "failures" });
+    expect(host.poolStatistics().lastFailure?.code).toMatch(/^FIRN_/);
+    await host.bases.discard(base);
+    expect(host.poolStatistics()).toMatchObject({ wanted: 0, bases: [] });
+  });
+
+  it("has none for a base whose kernel has changed", async () => {
+    await deployed();
+    await host.bases.base(256 * MIB);
+    await expect.poll(() => host.poolStatistics().wanted).toBe(2);
+    await writeFile(join(root, "kernel"), "another kernel");
+    await expect(host.bases.base(256 * MIB)).rejects.toThrow();
+    expect(host.poolStatistics()).toMatchObject({ wanted: 0, bases: [] });
+  });
+
+  it("has processes for the base of a diff that is started", async () => {
+    const { base } = await deployed();
+    await expect(host.start("hello", "diff")).rejects.toThrow();
+    expect(host.poolStatistics().bases).toMatchObject([{ layers: [base.memory.digest] }]);
+    expect(host.poolStatistics().misses).toBeGreaterThan(0);
   });
 });
 

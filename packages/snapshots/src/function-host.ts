@@ -1,5 +1,7 @@
 import { join } from "node:path";
+import { type JailReport, type PoolStatistics, probeJail } from "@firn/vmm";
 import type { GuestLogLine } from "./agent-connection.ts";
+import { BasePool } from "./base-pool.ts";
 import { BaseProvider, type MachineOptions } from "./base-provider.ts";
 import { Catalog } from "./catalog.ts";
 import { type DeployInput, Deployments, pendingError } from "./deployments.ts";
@@ -16,6 +18,8 @@ export interface HostEvents {
   readonly onDeployLog?: (name: string, line: GuestLogLine) => void;
   /** A snapshot could not be used: it is made again, or the function is booted regularly. */
   readonly onSnapshotTrouble?: (name: string, error: unknown, remedy: "rebuild" | "regular") => void;
+  /** A process could not be prepared for cold starts, which are slower until one can. */
+  readonly onPoolFailure?: (error: unknown) => void;
 }
 
 /** How to start an instance of a function. */
@@ -40,6 +44,7 @@ export class FunctionHost {
   readonly store: Store;
   readonly catalog: Catalog;
   readonly bases: BaseProvider;
+  readonly #pool: BasePool;
   readonly #deployments: Deployments;
   readonly #machine: MachineOptions;
   readonly #events: HostEvents;
@@ -47,12 +52,14 @@ export class FunctionHost {
 
   private constructor(store: Store, catalog: Catalog, machine: MachineOptions, events: HostEvents) {
     const { signal } = this.#stopped;
-    const bases = new BaseProvider(store, catalog, machine, signal);
+    const pool = new BasePool(store, machine.pool ?? {}, machine.jail, events.onPoolFailure ?? (() => {}));
+    const bases = new BaseProvider({ store, catalog, machine, pool, signal });
     const onLog = events.onDeployLog ?? (() => {});
     this.#deployments = new Deployments({ store, catalog, bases, machine, onLog, signal });
     this.store = store;
     this.catalog = catalog;
     this.bases = bases;
+    this.#pool = pool;
     this.#machine = machine;
     this.#events = events;
   }
@@ -85,8 +92,21 @@ export class FunctionHost {
   }
 
   /** Deploys a function; see {@link Deployments.deploy}. */
-  deploy(input: DeployInput): Promise<{ record: FunctionRecord; active: Promise<FunctionRecord> }> {
-    return this.#deployments.deploy(input);
+  async deploy(input: DeployInput): Promise<{ record: FunctionRecord; active: Promise<FunctionRecord> }> {
+    const deploy = await this.#deployments.deploy(input);
+    deploy.active.then(
+      (record) => this.#keepReady(record),
+      () => {},
+    );
+    return deploy;
+  }
+
+  /** Has processes wait for a function that was deployed. */
+  async #keepReady({ snapshot }: FunctionRecord): Promise<void> {
+    if (snapshot === null) return;
+    // One that cannot be found is made anew by its first start.
+    const located = await this.store.locate(snapshot).catch(() => undefined);
+    if (located !== undefined) this.#pool.for(located);
   }
 
   /** Removes a function and its snapshot. @throws {SnapshotError} FIRN_FUNCTION_NOT_FOUND, FIRN_FUNCTION_PENDING. */
@@ -129,11 +149,22 @@ export class FunctionHost {
     return this.store.chainBytes(base.digest);
   }
 
-  /** Stops what is being made and closes the catalog. Instances are their owner's to close. */
+  /** Finds out which jail VMM processes get. @throws {FirnVmmError} FIRN_JAIL_UNAVAILABLE, FIRN_PLATFORM_UNSUPPORTED and others. */
+  probeJail(): Promise<JailReport> {
+    return probeJail(this.#machine.jail);
+  }
+
+  /** The processes that wait for cold starts, and how they have served. */
+  poolStatistics(): PoolStatistics {
+    return this.#pool.microvms.statistics();
+  }
+
+  /** Stops what is being made, ends the processes that wait for cold starts, and closes the catalog. Instances are their owner's to close. */
   async close(): Promise<void> {
     this.#stopped.abort(new SnapshotError("FIRN_ABORTED", "The program ends."));
     await this.#deployments.settle();
     await this.bases.settle();
+    await this.#pool.microvms.close();
     this.catalog.close();
   }
 
@@ -161,11 +192,19 @@ export class FunctionHost {
     mode: StartMode,
     options: StartFunctionOptions,
   ): Promise<StartedFunction> {
-    const { rootDiskPath, deadlines } = this.#machine;
+    const { rootDiskPath, jail, deadlines } = this.#machine;
     const began = performance.now();
     const plan = await this.#plan(record, mode);
     const locate = { name: "locate", milliseconds: performance.now() - began };
-    const started = await startInstance(plan, { ...options, rootDiskPath, deadlines, phases: [locate] });
+    const pool = plan.mode === "diff" ? { pool: this.#pool.for(plan.snapshot) } : {};
+    const started = await startInstance(plan, {
+      ...options,
+      ...pool,
+      rootDiskPath,
+      jail,
+      deadlines,
+      phases: [locate],
+    });
     return { ...started, record };
   }
 

@@ -2,6 +2,7 @@ import type { LoadFunction } from "@firn/protocol";
 import type { Digest } from "./digest.ts";
 import { SnapshotError } from "./errors.ts";
 import type { Descriptor } from "./manifest.ts";
+import type { Sample } from "./sample.ts";
 
 /** Guest memory sizes in MiB: a base is made for each that is wanted. */
 export const MEMORY_CLASSES_MIB = [128, 256, 512, 1024, 2048] as const;
@@ -19,6 +20,8 @@ export interface FunctionRecord {
   readonly name: string;
   readonly app: Descriptor;
   readonly entry: string;
+  /** Requests that stand for those the function gets, from its package.json. */
+  readonly samples: readonly Sample[];
   readonly handler: string;
   readonly environment: Readonly<Record<string, string>>;
   /** As asked for; the guest has the next class of {@link MEMORY_CLASSES_MIB}. */

@@ -1,6 +1,8 @@
+export type { JailOptions, JailReport } from "@firn/vmm";
 export { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
 export { type AppLimits, DEFAULT_APP_LIMITS } from "./app-folder.ts";
 export { type AppImage, type AppSource, createAppImage } from "./app-image.ts";
+export type { PoolSettings } from "./base-pool.ts";
 export { BaseProvider, type MachineOptions } from "./base-provider.ts";
 export type { BlobStore } from "./blob-store.ts";
 export { Catalog } from "./catalog.ts";

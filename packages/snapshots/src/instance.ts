@@ -1,5 +1,5 @@
 import type { Invoke } from "@firn/protocol";
-import type { Microvm, Statistics } from "@firn/vmm";
+import type { Microvm, Statistics, WorkingSetOptions, WorkingSetReport } from "@firn/vmm";
 import type { AgentConnection } from "./agent-connection.ts";
 import { withDeadline } from "./deadline.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -161,6 +161,17 @@ export class Instance implements AsyncDisposable {
   /** Counters of the VMM process. */
   statistics(): Promise<Statistics> {
     return this.#vm.statistics();
+  }
+
+  /**
+   * Stops the microVM and writes down which memory it has written since it was restored. It is of no more use afterwards.
+   *
+   * @throws {FirnVmmError} as `Microvm.recordWorkingSet`.
+   */
+  async recordWorkingSet(options: WorkingSetOptions): Promise<WorkingSetReport> {
+    this.#usable = false;
+    await this.#vm.pause();
+    return this.#vm.recordWorkingSet(options);
   }
 
   /** Ends the microVM at once. Resolves when its process is gone; may be called more than once. */

@@ -12,6 +12,7 @@ const layer = (mediaType: string, text: string) => ({
 const memory = layer(MEDIA_TYPE.memory, "memory");
 const state = layer(MEDIA_TYPE.state, "state");
 const app = layer(MEDIA_TYPE.app, "app");
+const workingSet = layer(MEDIA_TYPE.workingSet, "working set");
 
 function encode(
   config: SnapshotConfig,
@@ -23,7 +24,8 @@ function encode(
     digest: digestOf(configBytes),
     size: configBytes.length,
   };
-  const manifest = encodeManifest({ config: descriptor, memory, state, app: withApp ? app : undefined });
+  const parts = withApp ? { app, workingSet } : {};
+  const manifest = encodeManifest({ config: descriptor, memory, state, ...parts });
   return { manifest, read: async () => configBytes };
 }
 
@@ -45,8 +47,8 @@ describe("decodeManifest()", () => {
     const config = exampleConfig({ kind: "diff", parent: digestOfText("parent"), appImage: app.digest });
     const { manifest, read } = encode(config);
     const decoded = await decodeManifest(manifest, read);
-    expect(decoded).toMatchObject({ digest: digestOf(manifest), config, memory, state, app });
-    expect(decoded.blobs).toHaveLength(5);
+    expect(decoded).toMatchObject({ digest: digestOf(manifest), config, memory, state, app, workingSet });
+    expect(decoded.blobs).toHaveLength(6);
   });
 
   it("says FIRN_SNAPSHOT_INCOMPATIBLE for a config of a later version", async () => {

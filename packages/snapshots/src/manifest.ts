@@ -60,6 +60,8 @@ export interface SnapshotManifest {
   readonly state: Descriptor;
   /** Image of the function's files; absent in a base. */
   readonly app?: Descriptor;
+  /** What clones of this snapshot write; absent where none was recorded. */
+  readonly workingSet?: Descriptor;
   /** The manifest's own blob, the config's blob and all layers. */
   readonly blobs: readonly Descriptor[];
 }
@@ -75,9 +77,11 @@ export function encodeManifest(parts: {
   memory: Descriptor;
   state: Descriptor;
   app?: Descriptor | undefined;
+  workingSet?: Descriptor | undefined;
 }): Uint8Array {
   const layers = [parts.memory, parts.state];
   if (parts.app !== undefined) layers.push(parts.app);
+  if (parts.workingSet !== undefined) layers.push(parts.workingSet);
   return encodeJson({
     schemaVersion: 2,
     mediaType: MEDIA_TYPE.manifest,
@@ -104,6 +108,7 @@ export async function decodeManifest(
   const memory = find(MEDIA_TYPE.memory);
   const state = find(MEDIA_TYPE.state);
   const app = find(MEDIA_TYPE.app);
+  const workingSet = find(MEDIA_TYPE.workingSet);
   if (memory === undefined || state === undefined) {
     throw corrupt(`Snapshot manifest ${name} has no memory layer or no state.`);
   }
@@ -112,7 +117,15 @@ export async function decodeManifest(
   }
   const self = { mediaType: MEDIA_TYPE.manifest, digest: name, size: manifestBytes.length };
   const blobs = [self, manifest.config, ...manifest.layers];
-  return { digest: name, config, memory, state, blobs, ...(app === undefined ? {} : { app }) };
+  return {
+    digest: name,
+    config,
+    memory,
+    state,
+    blobs,
+    ...(app === undefined ? {} : { app }),
+    ...(workingSet === undefined ? {} : { workingSet }),
+  };
 }
 
 function decodeConfig(configBytes: Uint8Array, name: Digest): SnapshotConfig {

@@ -7,6 +7,8 @@ export const MEDIA_TYPE = {
   memory: "application/vnd.firn.snapshot.memory.v1",
   /** Registers, interrupt controller and devices. */
   state: "application/vnd.firn.snapshot.state.v1",
+  /** Which memory the clones of a snapshot write. */
+  workingSet: "application/vnd.firn.snapshot.working-set.v1",
   /** A read-only erofs image of a function's files. */
   app: "application/vnd.firn.app.v1.erofs",
 } as const;

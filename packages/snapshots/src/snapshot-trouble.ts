@@ -24,6 +24,7 @@ export function mayBeDamaged(error: unknown): boolean {
 /** No start of any kind can succeed on this machine as it is. */
 const MACHINE = new Set([
   "FIRN_KVM_UNAVAILABLE",
+  "FIRN_JAIL_UNAVAILABLE",
   "FIRN_PLATFORM_UNSUPPORTED",
   "FIRN_VMM_BINARY_MISSING",
   "FIRN_FILE_MISSING",

@@ -1,5 +1,5 @@
 import { createResumeRecord, type LoadFunction } from "@firn/protocol";
-import { bootMicrovm, type Microvm, restoreMicrovm } from "@firn/vmm";
+import { bootMicrovm, type JailOptions, type Microvm, type MicrovmPool, restoreMicrovm } from "@firn/vmm";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
 import { DEFAULT_DEADLINES, type Deadlines } from "./deadlines.ts";
 import type { Digest } from "./digest.ts";
@@ -34,12 +34,17 @@ export interface StartOptions {
   readonly rootDiskPath: string;
   /** Sent as early as the mode allows: with a diff it lies in the guest's queue before its first instruction. */
   readonly firstRequest?: InvokeRequest;
+  readonly jail?: JailOptions | undefined;
   readonly deadlines?: Deadlines;
   /** Steps that came before and are part of the start. */
   readonly phases?: readonly Phase[];
   readonly onLog?: (line: GuestLogLine) => void;
   /** Keeps the guest's console for errors, at some cost in time. */
   readonly console?: boolean;
+  /** Where a process for a diff is taken from, if one waits there. */
+  readonly pool?: MicrovmPool;
+  /** Whether the working set of a diff's clone is to tell what it read. */
+  readonly recordReads?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -67,13 +72,14 @@ export async function startInstance(plan: StartPlan, options: StartOptions): Pro
     phases.push({ name, milliseconds: now - since });
     since = now;
   };
-  const vm = await startMicrovm(plan, options);
+  const served = Promise.withResolvers<void>();
+  const vm = await startMicrovm(plan, options, served.promise);
   const console = new ConsoleTail(vm.console);
   const agent = new AgentConnection(vm.stream, options.onLog === undefined ? {} : { onLog: options.onLog });
   // Asked for before anything is read: the answer may come in one piece with the guest's first words.
   const firstResult = agent.result(FIRST_INVOCATION);
   try {
-    finish(plan.mode === "regular" ? "create" : "restore");
+    finish(vm.pooled ? "pooled" : plan.mode === "regular" ? "create" : "restore");
     if (plan.mode === "regular") {
       await agent.expect("hello", { timeoutMs: deadlines.bootMs, signal });
       await agent.expect("runtimeReady", { timeoutMs: deadlines.bootMs, signal });
@@ -91,15 +97,19 @@ export async function startInstance(plan: StartPlan, options: StartOptions): Pro
       finish("load");
     }
     const instance = new Instance({ vm, agent, mode: plan.mode, phases, deadlines, console });
-    if (firstRequest === undefined) return { instance };
+    if (firstRequest === undefined) {
+      served.resolve();
+      return { instance };
+    }
     const invocation = signal === undefined ? {} : { signal };
     const firstResponse =
       plan.mode === "diff"
         ? instance.firstResponse(firstRequest, firstResult, invocation)
         : instance.invoke(firstRequest, invocation);
-    firstResponse.catch(() => {});
+    firstResponse.catch(() => {}).finally(served.resolve);
     return { instance, firstResponse };
   } catch (error) {
+    served.resolve();
     const reason = await explainFailure(error, vm, console);
     agent.close();
     await vm.close().catch(() => {});
@@ -107,10 +117,12 @@ export async function startInstance(plan: StartPlan, options: StartOptions): Pro
   }
 }
 
-function startMicrovm(plan: StartPlan, options: StartOptions): Promise<Microvm> {
+/** @param served Settles when the first answer is there, or none is to come. */
+function startMicrovm(plan: StartPlan, options: StartOptions, served: Promise<void>): Promise<Microvm> {
   const common = {
     rootDiskPath: options.rootDiskPath,
     console: options.console ?? false,
+    jail: options.jail,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   };
   if (plan.mode === "regular") {
@@ -118,7 +130,7 @@ function startMicrovm(plan: StartPlan, options: StartOptions): Promise<Microvm> 
     return bootMicrovm({ ...common, kernelPath, memoryBytes, vcpus, appDiskPath: app.path });
   }
   const resume = { type: "resume", ...createResumeRecord() } as const;
-  const { layers, statePath, appDisk } = plan.snapshot;
+  const { layers, statePath, appDisk, workingSetPath } = plan.snapshot;
   const restore = { ...common, layers: [...layers], statePath, leaf: true };
   if (plan.mode === "base") {
     const initialBytes = AgentConnection.encode(resume, { type: "loadFunction", ...plan.load });
@@ -127,5 +139,9 @@ function startMicrovm(plan: StartPlan, options: StartOptions): Promise<Microvm> 
   const first =
     options.firstRequest === undefined ? [] : [invokeMessage(FIRST_INVOCATION, options.firstRequest)];
   const initialBytes = AgentConnection.encode(resume, ...first);
-  return restoreMicrovm({ ...restore, ...(appDisk === undefined ? {} : { appDisk }), initialBytes });
+  const { recordReads } = options;
+  const diff = { ...restore, appDisk, workingSetPath, initialBytes, recordReads };
+  return options.pool === undefined
+    ? restoreMicrovm(diff)
+    : options.pool.restore(diff, { refillAfter: served });
 }

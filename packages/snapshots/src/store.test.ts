@@ -40,6 +40,23 @@ describe("Store", () => {
     expect((await store.list()).map(({ digest }) => digest)).toEqual([base.digest, diff.digest]);
   });
 
+  it("puts a snapshot with a working set in the place of the one without", async () => {
+    const store = await Store.open(root);
+    const { base, diff, app } = await chainOfTwo(store);
+    const path = store.temporaryPath("working-set");
+    await writeFile(path, "ranges");
+    const complete = await store.addWorkingSet(diff, path);
+    expect(complete).toMatchObject({ config: diff.config, memory: diff.memory, state: diff.state, app });
+    expect((await store.list()).map(({ digest }) => digest)).toEqual([base.digest, complete.digest]);
+    const located = await (await Store.open(root)).locate(complete.digest);
+    expect(await readFile(located.workingSetPath ?? "", "utf8")).toBe("ranges");
+    await store.collectGarbage();
+    await store.verify(complete.digest);
+    await expect(store.locate(diff.digest)).rejects.toMatchObject({ code: "FIRN_SNAPSHOT_MISSING" });
+    await rm(located.workingSetPath ?? "");
+    await expect(store.locate(complete.digest)).rejects.toMatchObject({ code: "FIRN_SNAPSHOT_MISSING" });
+  });
+
   it("is an OCI image layout", async () => {
     const { base } = await chainOfTwo(await Store.open(root));
     expect(JSON.parse(await readFile(join(root, "oci-layout"), "utf8"))).toEqual({

@@ -44,6 +44,7 @@ export interface LocatedSnapshot {
   readonly layers: readonly { path: string; digest: Digest }[];
   readonly statePath: string;
   readonly appDisk?: { path: string; digest: Digest };
+  readonly workingSetPath?: string;
 }
 
 /**
@@ -129,6 +130,31 @@ export class Store {
   }
 
   /**
+   * Publishes a snapshot again together with its working set, in place of what it was: its name changes with its manifest.
+   *
+   * @param path The working set as the VMM wrote it, a file of {@link Store.temporaryPath}.
+   */
+  addWorkingSet(
+    snapshot: SnapshotManifest,
+    path: string,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<SnapshotManifest> {
+    return this.adding(async () => {
+      const workingSet = await this.blobs.adopt(path, MEDIA_TYPE.workingSet, options);
+      const config = await this.blobs.add(encodeConfig(snapshot.config), MEDIA_TYPE.config);
+      const { memory, state, app } = snapshot;
+      const bytes = encodeManifest({ config, memory, state, app, workingSet });
+      const manifest = await this.blobs.add(bytes, MEDIA_TYPE.manifest);
+      await this.#updateIndex((digests) => {
+        digests.set(manifest.digest, manifest.size);
+        digests.delete(snapshot.digest);
+      });
+      this.#manifests.delete(snapshot.digest);
+      return this.read(manifest.digest);
+    });
+  }
+
+  /**
    * Reads a snapshot's manifest and config, and verifies both, once a process.
    *
    * @throws {SnapshotError} FIRN_SNAPSHOT_MISSING, FIRN_SNAPSHOT_CORRUPT or FIRN_SNAPSHOT_INCOMPATIBLE.
@@ -165,20 +191,21 @@ export class Store {
     const manifest = chain.at(-1) as SnapshotManifest;
     const needed = [...chain.map((one) => one.memory), manifest.state];
     if (manifest.app !== undefined) needed.push(manifest.app);
+    if (manifest.workingSet !== undefined) needed.push(manifest.workingSet);
     await Promise.all(needed.map((blob) => this.blobs.check(blob)));
     const layers = chain.map(({ memory }) => ({
       path: this.blobs.pathOf(memory.digest),
       digest: memory.digest,
     }));
     const statePath = this.blobs.pathOf(manifest.state.digest);
-    if (manifest.app === undefined) return { manifest, chain, layers, statePath };
-    const { digest: appDigest } = manifest.app;
+    const { app, workingSet } = manifest;
     return {
       manifest,
       chain,
       layers,
       statePath,
-      appDisk: { path: this.blobs.pathOf(appDigest), digest: appDigest },
+      ...(app === undefined ? {} : { appDisk: { path: this.blobs.pathOf(app.digest), digest: app.digest } }),
+      ...(workingSet === undefined ? {} : { workingSetPath: this.blobs.pathOf(workingSet.digest) }),
     };
   }
 

@@ -8,6 +8,8 @@ it("the addon has the types that this package was written against", () => {
     ConstructorParameters<binding.Binding["VmmProcess"]>
   >();
   expectTypeOf<generated.Statistics>().toEqualTypeOf<Awaited<ReturnType<binding.VmmProcess["statistics"]>>>();
+  expectTypeOf<generated.JailReport>().toEqualTypeOf<Awaited<ReturnType<binding.VmmProcess["jailed"]>>>();
+  expectTypeOf<generated.Prepared>().toEqualTypeOf<binding.Prepared>();
   expectTypeOf<generated.SnapshotReport>().toEqualTypeOf<
     Awaited<ReturnType<binding.VmmProcess["snapshot"]>>
   >();

@@ -1,13 +1,21 @@
 import { createRequire } from "node:module";
 import { FirnVmmError } from "./errors.ts";
+import type { JailLevel, JailReport } from "./jail.ts";
 import { locate } from "./platform-package.ts";
-import type { SnapshotReport, Statistics } from "./reports.ts";
+import type { SnapshotReport, StartPhases, Statistics, WorkingSetReport } from "./reports.ts";
 
 /** The native class behind a microVM. Promises reject with errors whose message is `FIRN_CODE: sentence`. */
 export interface VmmProcess {
+  jailed(id: number): Promise<JailReport>;
   boot(id: number, options: NativeBootOptions): Promise<Started>;
+  prepare(id: number, options: NativePrepareOptions): Promise<Prepared>;
+  isRunning(): boolean;
+  /** Descriptors are the native side's until they are taken, so that a thread that ends in between leaves none. */
+  takeStream(): number;
+  takeConsole(): number | null;
   restore(id: number, options: NativeRestoreOptions): Promise<Started>;
   snapshot(id: number, options: NativeSnapshotOptions): Promise<SnapshotReport>;
+  recordWorkingSet(id: number, options: NativeWorkingSetOptions): Promise<WorkingSetReport>;
   resume(id: number): Promise<void>;
   pause(id: number): Promise<void>;
   statistics(id: number): Promise<Statistics>;
@@ -19,7 +27,21 @@ export interface VmmProcess {
 
 /** What the addon exports. */
 export interface Binding {
-  VmmProcess: new (binaryPath: string, onEvent: (event: VmmEvent) => void) => VmmProcess;
+  VmmProcess: new (
+    binaryPath: string,
+    jail: NativeJailOptions,
+    onEvent: (event: VmmEvent) => void,
+  ) => VmmProcess;
+}
+
+export interface NativeJailOptions {
+  level: "auto" | JailLevel;
+  firstId: number;
+  idCount: number;
+  cgroupParent?: string;
+  memoryMaxBytes?: number;
+  pidsMax?: number;
+  cpuMaxThousandths?: number;
 }
 
 export interface NativeBootOptions {
@@ -33,6 +55,16 @@ export interface NativeBootOptions {
   commandLine: string;
   console: boolean;
   trackWrites: boolean;
+  scratchDiskPath?: string;
+  rng: boolean;
+  net?: NativeNetOptions;
+  limits?: NativeDeviceLimits;
+}
+
+export interface NativePrepareOptions {
+  layers: { path: string; digest: Uint8Array }[];
+  statePath: string;
+  workingSetPaths: string[];
 }
 
 export interface NativeRestoreOptions {
@@ -41,11 +73,36 @@ export interface NativeRestoreOptions {
   rootDiskPath: string;
   appDiskPath?: string;
   appImageDigest?: Uint8Array;
+  workingSetPath?: string;
   initialBytes?: Uint8Array;
   leaf: boolean;
   paused: boolean;
   console: boolean;
   trackWrites: boolean;
+  recordReads: boolean;
+  scratchDiskPath?: string;
+  net?: NativeNetOptions;
+  limits?: NativeDeviceLimits;
+}
+
+export interface NativeNetOptions {
+  socketPath?: string;
+  tapName?: string;
+  mac?: Uint8Array;
+}
+
+export interface NativeRateLimit {
+  bytes?: { perSecond: number; burst: number };
+  operations?: { perSecond: number; burst: number };
+}
+
+export interface NativeDeviceLimits {
+  rootDisk?: NativeRateLimit;
+  appDisk?: NativeRateLimit;
+  scratchDisk?: NativeRateLimit;
+  netReceive?: NativeRateLimit;
+  netTransmit?: NativeRateLimit;
+  rng?: NativeRateLimit;
 }
 
 export interface NativeSnapshotOptions {
@@ -54,12 +111,23 @@ export interface NativeSnapshotOptions {
   appImageDigest?: Uint8Array;
 }
 
-/** A microVM runs; the descriptors are ours to close. */
+export interface NativeWorkingSetOptions {
+  path: string;
+  previousPath?: string;
+}
+
+/** A microVM runs. */
 export interface Started {
   pid: number;
-  streamFd: number;
-  consoleFd?: number;
   initialBytesWritten: number;
+}
+
+/** A process waits for its restore. */
+export interface Prepared {
+  pid: number;
+  privateBytes: number;
+  touchedPages: number;
+  phases: StartPhases;
 }
 
 /** `exit` is the last one. */

@@ -1,6 +1,8 @@
-import { FirnVmmError } from "./errors.ts";
+import { type DeviceLimits, type NetOptions, nativeDeviceOptions } from "./devices.ts";
+import type { JailOptions } from "./jail.ts";
 import type { Microvm } from "./microvm.ts";
 import { startMicrovm } from "./start.ts";
+import { requireWhole } from "./whole-number.ts";
 
 /** What {@link bootMicrovm} takes. */
 export interface BootOptions {
@@ -12,6 +14,20 @@ export interface BootOptions {
   rootDiskPath: string;
   /** App image, /dev/vdb, read-only. */
   appDiskPath?: string | undefined;
+  /**
+   * What the guest may write to, /dev/vdc: an image of a multiple of 512 bytes that no other microVM uses. Snapshots do not hold its
+   * contents: a restore wants an image of the same size with the contents that this one had when the snapshot was taken.
+   */
+  scratchDiskPath?: string | undefined;
+  /** A network card; none by default. It stays without a link if nothing is said of one. */
+  net?: NetOptions | undefined;
+  /**
+   * Whether there is a virtio random number generator; no by default. Linux fetches bytes ahead, which are then in a snapshot and the
+   * same in all its clones: have whoever reads /dev/hwrng in a clone read 1024 bytes first and discard them.
+   */
+  rng?: boolean | undefined;
+  /** How fast devices may be. */
+  limits?: DeviceLimits | undefined;
   /** Guest memory in bytes, 128 MiB to 8 GiB, a multiple of 2 MiB. */
   memoryBytes: number;
   /** Virtual CPUs, 1 to 8; 1 by default. */
@@ -26,6 +42,8 @@ export interface BootOptions {
   console?: boolean | undefined;
   /** Whether writes are recorded for `writtenRanges`; slow, for tests. */
   trackWrites?: boolean | undefined;
+  /** The jail of the process; by default the best that the host can give. */
+  jail?: JailOptions | undefined;
   /** Ends the start, not the microVM. */
   signal?: AbortSignal | undefined;
 }
@@ -35,7 +53,7 @@ export interface BootOptions {
  *
  * @returns the microVM when its vCPUs run.
  * @throws {FirnVmmError} FIRN_PLATFORM_UNSUPPORTED, FIRN_VMM_BINARY_MISSING, FIRN_KVM_UNAVAILABLE, FIRN_IO for a missing file,
- * FIRN_KERNEL, FIRN_CONFIG, FIRN_ABORTED and others.
+ * FIRN_KERNEL, FIRN_CONFIG, FIRN_JAIL_UNAVAILABLE, FIRN_ABORTED and others.
  *
  * @example
  * ```ts
@@ -44,10 +62,10 @@ export interface BootOptions {
  * ```
  */
 export async function bootMicrovm(options: BootOptions): Promise<Microvm> {
-  const { kernelPath, initrdPath, rootDiskPath, appDiskPath, memoryBytes, gic, signal } = options;
-  const { vcpus = 1, console = false, trackWrites = false, kernelParameters = [] } = options;
-  requireWhole("memoryBytes", memoryBytes, Number.MAX_SAFE_INTEGER);
-  requireWhole("vcpus", vcpus, 255);
+  const { kernelPath, initrdPath, rootDiskPath, appDiskPath, memoryBytes, gic, jail, signal } = options;
+  const { vcpus = 1, console = false, trackWrites = false, rng = false, kernelParameters = [] } = options;
+  requireWhole("memoryBytes", memoryBytes, 1);
+  requireWhole("vcpus", vcpus, 1, 255);
   const native = {
     kernelPath,
     rootDiskPath,
@@ -55,6 +73,8 @@ export async function bootMicrovm(options: BootOptions): Promise<Microvm> {
     vcpus,
     console,
     trackWrites,
+    rng,
+    ...nativeDeviceOptions(options),
     commandLine: [options.commandLine ?? defaultCommandLine(console), ...kernelParameters].join(" "),
     ...(initrdPath === undefined ? {} : { initrdPath }),
     ...(appDiskPath === undefined ? {} : { appDiskPath }),
@@ -62,6 +82,7 @@ export async function bootMicrovm(options: BootOptions): Promise<Microvm> {
   };
   return startMicrovm({
     what: "The boot",
+    jail,
     signal,
     initialBytes: undefined,
     send: (vmm, id) => vmm.boot(id, native),
@@ -70,13 +91,4 @@ export async function bootMicrovm(options: BootOptions): Promise<Microvm> {
 
 function defaultCommandLine(console: boolean): string {
   return `${console ? "console=ttyS0 " : ""}quiet panic=-1 root=/dev/vda rootfstype=erofs ro`;
-}
-
-// The native side converts numbers as C does, modulo their width.
-function requireWhole(name: string, value: number, max: number): void {
-  if (Number.isInteger(value) && value > 0 && value <= max) return;
-  throw new FirnVmmError(
-    "FIRN_VMM_OPTIONS",
-    `${name} is ${value}: expected a whole number from 1 to ${max}.`,
-  );
 }

@@ -10,10 +10,12 @@
  * | `FIRN_VMM_CRASHED` | its process ended without saying why |
  * | `FIRN_VMM_CLOSED` | the microVM was closed before |
  * | `FIRN_VMM_STOPPED` | the guest has switched itself off or reset itself |
+ * | `FIRN_POOL_CLOSED` | the pool was closed before |
  * | `FIRN_VMM_INTERNAL` | a defect of this package |
  * | `FIRN_TIMEOUT` | something took longer than its deadline |
  * | `FIRN_ABORTED` | the caller's AbortSignal |
  * | `FIRN_KVM_UNAVAILABLE` | /dev/kvm is missing, not accessible or too old |
+ * | `FIRN_JAIL_UNAVAILABLE` | the host cannot give the jail that was asked for |
  * | `FIRN_KVM` | a KVM call failed |
  * | `FIRN_CONFIG` | the VMM refuses an option |
  * | `FIRN_KERNEL` | kernel, initrd or device tree cannot be loaded |
@@ -35,10 +37,12 @@ const CODES = [
   "FIRN_VMM_CRASHED",
   "FIRN_VMM_CLOSED",
   "FIRN_VMM_STOPPED",
+  "FIRN_POOL_CLOSED",
   "FIRN_VMM_INTERNAL",
   "FIRN_TIMEOUT",
   "FIRN_ABORTED",
   "FIRN_KVM_UNAVAILABLE",
+  "FIRN_JAIL_UNAVAILABLE",
   "FIRN_KVM",
   "FIRN_CONFIG",
   "FIRN_KERNEL",

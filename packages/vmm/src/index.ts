@@ -1,7 +1,13 @@
 export { type BootOptions, bootMicrovm } from "./boot.ts";
+export type { DeviceLimits, NetLink, NetOptions, RateLimit, TokenBucket } from "./devices.ts";
 export type { DoorbellEvent } from "./doorbell.ts";
 export { FirnVmmError, type FirnVmmErrorCode } from "./errors.ts";
 export type { MicrovmExit } from "./exit.ts";
-export { type AddressRange, Microvm, type SnapshotOptions } from "./microvm.ts";
-export type { SnapshotReport, StartPhases, Statistics } from "./reports.ts";
+export type { JailLevel, JailOptions, JailReport } from "./jail.ts";
+export { type AddressRange, Microvm, type SnapshotOptions, type WorkingSetOptions } from "./microvm.ts";
+export { createMicrovmPool, type MicrovmPool, type PoolOptions } from "./pool.ts";
+export type { PoolStatistics } from "./pool-statistics.ts";
+export type { PoolBase } from "./prepared-process.ts";
+export { probeJail } from "./probe-jail.ts";
+export type { SnapshotReport, StartPhases, Statistics, WorkingSetReport } from "./reports.ts";
 export { type LayerReference, type RestoreOptions, restoreMicrovm } from "./restore.ts";

@@ -5,8 +5,9 @@ import { closeProcess } from "./close-process.ts";
 import { parseDigest } from "./digest.ts";
 import type { Doorbell, DoorbellEvent } from "./doorbell.ts";
 import type { MicrovmExit } from "./exit.ts";
+import type { JailReport } from "./jail.ts";
 import type { ProcessEvents } from "./process-events.ts";
-import type { SnapshotReport, Statistics } from "./reports.ts";
+import type { SnapshotReport, Statistics, WorkingSetReport } from "./reports.ts";
 import { request } from "./request.ts";
 import { keepRunning } from "./running.ts";
 import {
@@ -28,10 +29,24 @@ export interface SnapshotOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What {@link Microvm.recordWorkingSet} takes. */
+export interface WorkingSetOptions {
+  /** Where the file is created; nothing may be there yet. */
+  path: string;
+  /** Working set of another clone of the same snapshot: then only what both have used is in the new one. */
+  previousPath?: string | undefined;
+}
+
 /** Guest physical addresses in bytes, `end` exclusive. */
 export interface AddressRange {
   start: number;
   end: number;
+}
+
+/** What is known of a microVM when it starts. */
+interface StartedMicrovm extends Started {
+  jail: JailReport;
+  pooled: boolean;
 }
 
 /**
@@ -43,9 +58,13 @@ export interface AddressRange {
 export class Microvm implements AsyncDisposable {
   /** Number of the VMM process. */
   readonly pid: number;
+  /** The jail that its process is in. */
+  readonly jail: JailReport;
+  /** Whether its process had been prepared by a `MicrovmPool`. */
+  readonly pooled: boolean;
   /** The agent stream. Ends when the microVM does; why is in {@link Microvm.exited}. */
   readonly stream: Duplex;
-  /** Output of the serial console, if it was asked for. What is not read in time is lost. */
+  /** Output of the serial console, if it was asked for. What is not read in time is lost, the oldest first. */
   readonly console: Readable | null;
   /** Resolves when the microVM is gone; never rejects. */
   readonly exited: Promise<MicrovmExit>;
@@ -54,16 +73,16 @@ export class Microvm implements AsyncDisposable {
   #closed: Promise<void> | undefined;
 
   /** @internal */
-  constructor(vmm: VmmProcess, events: ProcessEvents, started: Started) {
+  constructor(vmm: VmmProcess, events: ProcessEvents, started: StartedMicrovm) {
     this.pid = started.pid;
+    this.jail = started.jail;
+    this.pooled = started.pooled;
     this.#vmm = vmm;
     this.#doorbell = events.doorbell;
     this.exited = events.exited;
-    this.stream = new Socket({ fd: started.streamFd, readable: true, writable: true });
-    this.console =
-      started.consoleFd === undefined
-        ? null
-        : new Socket({ fd: started.consoleFd, readable: true, writable: false });
+    this.stream = new Socket({ fd: vmm.takeStream(), readable: true, writable: true });
+    const console = vmm.takeConsole();
+    this.console = console === null ? null : new Socket({ fd: console, readable: true, writable: false });
     // A killed process resets its connections. That is told by `exited`, and must not become an uncaught exception.
     this.stream.on("error", () => {});
     this.console?.on("error", () => {});
@@ -99,6 +118,19 @@ export class Microvm implements AsyncDisposable {
   }
 
   /**
+   * Writes down which memory this microVM, which was restored from a snapshot, has written since, and read, if it was restored with
+   * `recordReads`. It must stand still. The file is for `workingSetPath` of later restores of the same snapshot, and of a pool's base.
+   *
+   * @throws {FirnVmmError} FIRN_IO, FIRN_SNAPSHOT_REFUSED, FIRN_SNAPSHOT_CORRUPT for a working set of another snapshot, FIRN_TIMEOUT,
+   * or why the microVM is gone.
+   */
+  async recordWorkingSet(options: WorkingSetOptions): Promise<WorkingSetReport> {
+    const { path, previousPath } = options;
+    const native = { path, ...(previousPath === undefined ? {} : { previousPath }) };
+    return this.#command("Recording the working set", (id) => this.#vmm.recordWorkingSet(id, native));
+  }
+
+  /**
    * Lets the microVM run again after a doorbell, a snapshot or a pause, with a new generation.
    *
    * @param options.initialBytes Written to the agent stream before the guest runs: a resume record, and what shall follow it.
@@ -113,7 +145,7 @@ export class Microvm implements AsyncDisposable {
     await this.#command("Pausing the microVM", (id) => this.#vmm.pause(id));
   }
 
-  /** Counters since the process started. */
+  /** Counters since the process started, or since its restore if a pool had prepared it. */
   async statistics(): Promise<Statistics> {
     return this.#command("Reading the statistics", (id) => this.#vmm.statistics(id));
   }

@@ -16,7 +16,17 @@ export interface SnapshotReport {
   microseconds: number;
 }
 
-/** Counters since the process started; nothing is estimated. */
+/** What a working set consists of. */
+export interface WorkingSetReport {
+  /** Memory that was written, in bytes. */
+  writtenBytes: number;
+  /** Memory that was only read, in bytes; 0 unless reads were recorded. */
+  readBytes: number;
+  /** Runs of both. */
+  ranges: number;
+}
+
+/** Counters since the process started, or since its restore if a pool had prepared it; nothing is estimated. */
 export interface Statistics {
   /** Returns of KVM_RUN. */
   kvmExits: number;
@@ -28,26 +38,42 @@ export interface Statistics {
   bytesCopied: number;
   /** Bytes of memory layers mapped into guest memory. */
   bytesMapped: number;
-  /** mmap and pread calls for that. */
+  /** Bytes of guest memory made private before the start, as the working set says. */
+  bytesPopulated: number;
+  /** mmap, pread and madvise calls for that. */
   loadCalls: number;
   /** Bytes read from the disks by the guest. */
   diskBytesRead: number;
-  /** Private_Clean + Private_Dirty of the process. */
+  /** Anonymous + Swap of the process. */
   privateBytes: number;
-  /** Minor page faults of the process so far. */
+  /** Minor page faults of the process. */
   minorFaults: number;
-  /** Major page faults of the process so far. */
+  /** Major page faults of the process. */
   majorFaults: number;
   /** Where the time of the start went. */
   phases: StartPhases;
+  /** Bytes written to the scratch disk by the guest. */
+  diskBytesWritten: number;
+  /** Ethernet frames that the guest got. */
+  netFramesReceived: number;
+  /** Ethernet frames that the guest sent. */
+  netFramesSent: number;
+  /** Ethernet frames that were lost between guest and link. */
+  netFramesDropped: number;
+  /** Random bytes that the guest got from its random number generator. */
+  randomBytes: number;
+  /** Bytes of the console's output that were lost because nobody read them in time. */
+  consoleBytesDropped: number;
 }
 
 /** Where the time of a boot or restore went, in microseconds. */
 export interface StartPhases {
-  /** Creating the VM, its vCPUs and interrupt controller. */
+  /** Creating the VM, its vCPUs and interrupt controller; 0 if a pool had prepared the process. */
   createVm: number;
   /** Mapping and copying memory layers. */
   loadMemory: number;
+  /** Making the pages of the working set private. */
+  populate: number;
   /** Reading and checking the state file. */
   readState: number;
   /** Writing vCPU registers. */

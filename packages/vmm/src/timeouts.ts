@@ -3,6 +3,8 @@
 
 /** A boot or restore until the vCPUs run. */
 export const START_TIMEOUT_MS = 60_000;
+/** What a pool has done to a process before it waits. */
+export const PREPARE_TIMEOUT_MS = 60_000;
 /** A ring of the doorbell, unless the caller says otherwise: a runtime that imports much takes its time. */
 export const DOORBELL_TIMEOUT_MS = 120_000;
 /** A snapshot of the largest guest to a slow disk. */

@@ -83,12 +83,23 @@ export async function superviseServer(host: ArmHost, settings: ServerSettings): 
   return { url, stop };
 }
 
+/** Starts a server that is to refuse to, and gives how it ended. */
+export async function refuseServer(host: ArmHost, settings: ServerSettings) {
+  const env = variables(host, settings);
+  return host.exec("sh", ["-c", startScript(settings)], { env, timeoutMs: 60_000 });
+}
+
 /** What `GET /health` says. */
 export interface Health {
   readonly status: string;
   readonly kvm: { readonly available: boolean; readonly reason?: string };
+  readonly jail: { readonly available: boolean; readonly level?: string };
   readonly base: { readonly state: string; readonly message?: string };
   readonly instances: { readonly busy: number; readonly idle: number };
+  /** Processes that wait for cold starts. */
+  readonly prepared: Readonly<
+    Record<"waiting" | "wanted" | "hits" | "misses" | "prepared" | "failures" | "died", number>
+  >;
 }
 
 /** Polls a server's health until it is as wanted. */

@@ -1,7 +1,7 @@
 import { type ArmHost, openArmHost } from "@firn/rig";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { zipOf } from "../../../packages/snapshots/test/archives.ts";
-import { type ServerSettings, superviseServer, untilHealth } from "./arm-server.ts";
+import { refuseServer, type ServerSettings, superviseServer, untilHealth } from "./arm-server.ts";
 import { FOLDER, PORT, RIG_NAME } from "./environment.ts";
 
 /** "nobody", who may not open /dev/kvm. */
@@ -40,6 +40,15 @@ describe("a server stays up and says what is missing", () => {
       },
     });
     expect(health).toMatchObject({ status: "degraded", kvm: { available: false } });
+    expect(health.jail.level).toMatch(/^(user-namespaces|minimal)$/);
+  });
+
+  it("but not outside the jail that it was told to use", async () => {
+    const settings = { port: PORT + 1, store: `${FOLDER}/no-jail`, userId: NOBODY };
+    const variables = { FIRN_JAIL: "root" };
+    const { status, stderr } = await refuseServer(host, { ...settings, variables });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/the jail level root cannot be had: .*\[FIRN_JAIL_UNAVAILABLE\]/);
   });
 
   it("with a kernel that is not there", async () => {

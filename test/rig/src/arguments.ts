@@ -9,7 +9,7 @@ export type RigCommand =
   | { action: "down" | "status"; name: string }
   | { action: "exec"; name: string; command: string; args: string[]; cwd?: string };
 
-export const usage = `Usage: npm run rig -- up [--name NAME] [--gic 2|3] [--memory MIB] [--forward HOSTPORT:GUESTPORT]…
+export const usage = `Usage: npm run rig -- up [--name NAME] [--gic 2|3] [--cpu cortex-a76|max] [--pages 4|16] [--memory MIB] [--forward HOSTPORT:GUESTPORT]…
        npm run rig -- exec [--name NAME] [--cwd DIRECTORY] [--] COMMAND [ARGUMENT…]
        npm run rig -- status [--name NAME]
        npm run rig -- down [--name NAME]`;
@@ -47,19 +47,17 @@ function parseUp(rest: readonly string[]): RigCommand {
   const { values } = parse(rest, {
     name: { type: "string" },
     gic: { type: "string" },
+    cpu: { type: "string" },
+    pages: { type: "string" },
     memory: { type: "string" },
     forward: { type: "string", multiple: true },
   });
   const options: RigOptions & { name: string } = { name: values.name ?? defaultName };
-  if (values.gic !== undefined) {
-    if (values.gic !== "2" && values.gic !== "3") {
-      throw new SetupError(
-        "RIG_BAD_ARGUMENT",
-        `There is no GICv${values.gic} here. Choose --gic 2 or --gic 3.`,
-      );
-    }
-    options.gic = values.gic === "2" ? 2 : 3;
+  if (values.gic !== undefined) options.gic = choose("gic", values.gic, { 2: 2, 3: 3 } as const);
+  if (values.cpu !== undefined) {
+    options.cpu = choose("cpu", values.cpu, { "cortex-a76": "cortex-a76", max: "max" } as const);
   }
+  if (values.pages !== undefined) options.pageKiB = choose("pages", values.pages, { 4: 4, 16: 16 } as const);
   if (values.memory !== undefined) {
     const memoryMiB = Number(values.memory);
     if (!Number.isInteger(memoryMiB) || memoryMiB < 512) {
@@ -71,6 +69,13 @@ function parseUp(rest: readonly string[]): RigCommand {
   const forwards: Forward[] = (values.forward ?? []).map(parseForward);
   if (forwards.length > 0) options.forwards = forwards;
   return { action: "up", options };
+}
+
+function choose<T>(option: string, value: string, choices: Readonly<Record<string, T>>): T {
+  const chosen = Object.hasOwn(choices, value) ? choices[value] : undefined;
+  if (chosen !== undefined) return chosen;
+  const list = Object.keys(choices).join(" or ");
+  throw new SetupError("RIG_BAD_ARGUMENT", `There is no --${option} ${value} here. Choose ${list}.`);
 }
 
 type Options = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>["options"]>;

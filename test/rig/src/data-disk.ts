@@ -10,7 +10,7 @@ export async function ensureDataDisk(file: string): Promise<string> {
   const temporary = `${file}.new`;
   await writeFile(temporary, "");
   await truncate(temporary, sizeMiB * 1024 * 1024);
-  await run("mkfs.ext4", [
+  await run("/sbin/mkfs.ext4", [
     "-q",
     "-F",
     "-E",

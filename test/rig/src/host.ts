@@ -1,6 +1,6 @@
 import type { Readable, Writable } from "node:stream";
 import type { Forward } from "./ports.ts";
-import type { GicVersion } from "./state.ts";
+import type { RigProfile } from "./profile.ts";
 
 /** How to run a command on the ARM host. */
 export interface ExecOptions {
@@ -52,11 +52,9 @@ export interface ArmHost extends AsyncDisposable {
 }
 
 /** Which ARM host is wanted. */
-export interface ArmHostOptions {
-  /** Rigs only: which rig. */
+export interface ArmHostOptions extends Partial<RigProfile> {
+  /** Rigs only, as the profile: which rig. */
   name?: string;
-  /** Rigs only: the version of the interrupt controller, 3 if not said. */
-  gic?: GicVersion;
   /** Rigs only: how much memory it has. */
   memoryMiB?: number;
   /** Rigs only: ports to forward from the start. */

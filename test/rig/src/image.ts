@@ -1,12 +1,15 @@
-import { chmod, copyFile, mkdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { chmod, copyFile, cp, mkdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Artefact, artefact } from "../../../setup/cache.ts";
+import { artefact } from "../../../setup/cache.ts";
 import { run } from "../../../setup/command.ts";
 import { type CpioEntry, modes, packCpio } from "../../../setup/cpio.ts";
 import { resolveForArm, unpackForArm } from "../../../setup/debian.ts";
 import { unpackDebianKernel } from "../../../setup/debian-kernel.ts";
 import { loadModules } from "../../../setup/kernel-modules.ts";
+import { repository } from "../../../setup/machine.ts";
 import { fetchNodeForArm } from "../../../setup/node-for-arm.ts";
+import { build16kKernel } from "./kernel.ts";
+import type { PageKiB } from "./profile.ts";
 
 const wantedPackages = [
   "bash",
@@ -74,11 +77,25 @@ const applets = [
 const sizeMiB = 8192;
 const files = join(import.meta.dirname, "..", "files");
 
-/** The image of the ARM host: `initrd` and `root.ext4`, which nothing ever writes to. */
-export async function buildRigImage(): Promise<Artefact & { kernel: string }> {
+/** What an ARM host starts from. Nothing ever writes to it. */
+export interface RigImage {
+  kernel: string;
+  initrd: string;
+  root: string;
+  cached: boolean;
+}
+
+/** The image of the ARM host, with Debian's kernel or, for pages of 16 KiB, one of its own. */
+export async function buildRigImage(pageKiB: PageKiB = 4): Promise<RigImage> {
+  const image = await buildDebianImage();
+  return pageKiB === 4 ? image : { ...image, ...(await build16kKernel()) };
+}
+
+async function buildDebianImage(): Promise<RigImage> {
   const packages = (await resolveForArm(wantedPackages)).filter(({ name }) => !unneeded.test(name));
   const kernel = await unpackDebianKernel("arm64");
   const node = await fetchNodeForArm();
+  const npm = join(repository, "node_modules", "npm");
   const scripts = await Promise.all(
     ["initrd-init", "inittab", "rc"].map((name) => readFile(join(files, name))),
   );
@@ -88,6 +105,7 @@ export async function buildRigImage(): Promise<Artefact & { kernel: string }> {
       packages: packages.map(({ name, version }) => `${name} ${version}`).join("\n"),
       kernel: kernel.directory,
       node: node.directory,
+      npm: await readFile(join(npm, "package.json")),
       scripts: Buffer.concat(scripts),
       modules: modules.join(" "),
       layout: `2 ${sizeMiB}`,
@@ -97,13 +115,20 @@ export async function buildRigImage(): Promise<Artefact & { kernel: string }> {
       await makeDirectories(root);
       await unpackForArm(packages, root);
       await copyFile(join(node.directory, "node"), join(root, "usr/bin/node"));
+      await cp(npm, join(root, "usr/lib/npm"), { recursive: true });
+      await symlink("../lib/npm/bin/npm-cli.js", join(root, "usr/bin/npm"));
       await configure(root);
       await writeFile(join(directory, "initrd"), await initrd(root, kernel.directory));
       await makeFileSystem(root, join(directory, "root.ext4"));
       await rm(root, { recursive: true });
     },
   });
-  return { ...image, kernel: join(kernel.directory, "Image") };
+  return {
+    kernel: join(kernel.directory, "Image"),
+    initrd: join(image.directory, "initrd"),
+    root: join(image.directory, "root.ext4"),
+    cached: image.cached,
+  };
 }
 
 async function makeDirectories(root: string): Promise<void> {
@@ -168,8 +193,17 @@ async function makeFileSystem(root: string, image: string): Promise<void> {
   await writeFile(image, "");
   await truncate(image, sizeMiB * 1024 * 1024);
   const options = "lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0";
-  const make = ["mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-E", options, "-d", root, image];
-  // In a user namespace of its own an ordinary user's files are root's.
-  const [command, ...args] = process.getuid?.() === 0 ? make : ["unshare", "--map-root-user", ...make];
-  await run(command ?? "", args);
+  // To what fakeroot runs, an ordinary user's files look like root's. Such a user has no /sbin on the path.
+  await run("fakeroot", [
+    "/sbin/mkfs.ext4",
+    "-q",
+    "-F",
+    "-O",
+    "^has_journal",
+    "-E",
+    options,
+    "-d",
+    root,
+    image,
+  ]);
 }

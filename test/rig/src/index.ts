@@ -5,9 +5,9 @@ import { rigHost } from "./remote.ts";
 import { startRig } from "./up.ts";
 
 export type { ArmHost, ArmHostOptions, ArmProcess, ExecOptions, ExecResult } from "./host.ts";
-export { buildRigImage } from "./image.ts";
+export { buildRigImage, type RigImage } from "./image.ts";
 export type { Forward } from "./ports.ts";
-export type { GicVersion } from "./state.ts";
+export { type GicVersion, type PageKiB, type RigCpu, type RigProfile, rigProfile } from "./profile.ts";
 
 /**
  * Opens an ARM host with KVM: this machine where it is one, else the rig, which is built and started where it is not up.

@@ -5,6 +5,7 @@ describe("machineArguments()", () => {
   const args = machineArguments({
     name: "gic2",
     gic: 2,
+    cpu: "max",
     memoryMiB: 2048,
     kernel: "/k",
     initrd: "/i",
@@ -19,8 +20,8 @@ describe("machineArguments()", () => {
   });
   const line = args.join(" ");
 
-  it("gives the machine EL2 and the interrupt controller asked for", () => {
-    expect(line).toContain("virt,virtualization=on,gic-version=2");
+  it("gives the machine EL2, and the interrupt controller and the CPU asked for", () => {
+    expect(line).toContain("virt,virtualization=on,gic-version=2 -cpu max,");
   });
 
   it("never writes to the root image", () => {

@@ -4,14 +4,15 @@ import { join } from "node:path";
 import { cacheDirectory } from "../../../setup/cache.ts";
 import { repository } from "../../../setup/machine.ts";
 import { isAlive, type ProcessIdentity } from "../../../setup/processes.ts";
-
-export type GicVersion = 2 | 3;
+import type { GicVersion, PageKiB, RigCpu } from "./profile.ts";
 
 /** What a running rig leaves on disk for those that use it or end it. */
 export interface RigState {
   format: 1;
   name: string;
   gic: GicVersion;
+  cpu: RigCpu;
+  pageKiB: PageKiB;
   memoryMiB: number;
   /** Directories of the host that the rig sees at the same path. */
   shares: string[];

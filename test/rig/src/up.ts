@@ -15,15 +15,15 @@ import { stopRig } from "./down.ts";
 import { ensureForward } from "./forwards.ts";
 import { buildRigImage } from "./image.ts";
 import { type Forward, freePort } from "./ports.ts";
+import { profileDifference, type RigProfile, rigProfile } from "./profile.ts";
 import { emulator, machineArguments, shareTag } from "./qemu.ts";
 import { chooseShares, type Share } from "./shares.ts";
 import { controlSocket, ensureKey, openMaster, sshHost, writeSshConfig } from "./ssh.ts";
-import { type GicVersion, type RigFiles, type RigState, readRunning, rigFiles, writeState } from "./state.ts";
+import { type RigFiles, type RigState, readRunning, rigFiles, writeState } from "./state.ts";
 
 /** Which rig, and how it is made if it is not up yet. */
-export interface RigOptions {
+export interface RigOptions extends Partial<RigProfile> {
   name?: string;
-  gic?: GicVersion;
   memoryMiB?: number;
   forwards?: readonly Forward[];
   /** Keep /var/lib/firn from one start to the next, on a disk of its own. */
@@ -45,9 +45,6 @@ const lockDeadlineMs = 45 * 60_000;
 /** The name of a rig that nobody named. */
 export const defaultName = "default";
 
-/** The interrupt controller of a rig for which none is asked: the rig `gic2` has the older one. */
-export const defaultGic = (name: string): GicVersion => (name === "gic2" ? 2 : 3);
-
 /** Brings a rig up, with its image where that is missing; returns at once when it is up already. */
 export async function startRig(options: RigOptions = {}): Promise<RunningRig> {
   const name = options.name ?? defaultName;
@@ -63,8 +60,9 @@ export async function startRig(options: RigOptions = {}): Promise<RunningRig> {
       await stopRig(files);
       return { files, state: await boot(files, name, options), started: true };
     }
-    if (options.gic !== undefined && options.gic !== running.gic) {
-      const message = `The rig ${name} is up with GICv${running.gic}. Run \`npm run rig -- down --name ${name}\` first.`;
+    const difference = profileDifference(running, options);
+    if (difference !== undefined) {
+      const message = `The rig ${name} is up with ${difference}. Run \`npm run rig -- down --name ${name}\` first.`;
       throw new SetupError("RIG_CHANGED", message);
     }
     for (const forward of options.forwards ?? []) await ensureForward(files, running, forward);
@@ -73,7 +71,8 @@ export async function startRig(options: RigOptions = {}): Promise<RunningRig> {
 }
 
 async function boot(files: RigFiles, name: string, options: RigOptions): Promise<RigState> {
-  const image = await buildRigImage();
+  const profile = rigProfile(name, options);
+  const image = await buildRigImage(profile.pageKiB);
   const shares = chooseShares();
   const sockets = await mkdtemp(join(tmpdir(), "firn-rig-"));
   const helpers: ProcessIdentity[] = [];
@@ -85,7 +84,7 @@ async function boot(files: RigFiles, name: string, options: RigOptions): Promise
   const state: RigState = {
     format: 1,
     name,
-    gic: options.gic ?? defaultGic(name),
+    ...profile,
     memoryMiB: options.memoryMiB ?? 4096,
     shares: shares.map(({ path }) => path),
     ...(options.keepData === true ? { data: await ensureDataDisk(files.data) } : {}),
@@ -98,15 +97,12 @@ async function boot(files: RigFiles, name: string, options: RigOptions): Promise
   for (const file of [files.console, files.log]) await writeFile(file, "");
   try {
     const ownArchive = await describeRig(files, name, shares);
-    await writeFile(
-      files.initrd,
-      Buffer.concat([await readFile(join(image.directory, "initrd")), ownArchive]),
-    );
+    await writeFile(files.initrd, Buffer.concat([await readFile(image.initrd), ownArchive]));
     const args = machineArguments({
       ...state,
       kernel: image.kernel,
       initrd: files.initrd,
-      root: join(image.directory, "root.ext4"),
+      root: image.root,
       console: files.console,
       monitor: join(sockets, "monitor"),
       shares,

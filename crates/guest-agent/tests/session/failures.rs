@@ -102,9 +102,11 @@ fn the_function_goes_on_when_it_prints_more_than_the_host_reads() {
     let printed = std::env::temp_dir().join(format!("firn-printed-{}", std::process::id()));
     let mut host = Host::load(&format!(
         "import {{ writeFileSync }} from 'node:fs';
-         export default ({{ quiet }}) => {{
+         export default async ({{ quiet }}) => {{
            if (quiet) return 'quiet';
            for (let i = 0; i < 600; i++) console.log('x'.repeat(10_000));
+           // What does not fit into the pipe waits in here, and is not printed yet.
+           await new Promise((printed) => process.stdout.write('', printed));
            writeFileSync({printed:?}, '');
            return 'printed';
          }}"

@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::devices::DeviceLimits;
 use crate::error::VmmError;
+use crate::jail::JailReport;
+use crate::layout::MEMORY_MIN;
 
 /// Version of these messages; both ends must have the same, they are installed together.
-pub const CONTROL_VERSION: u16 = 1;
+pub const CONTROL_VERSION: u16 = 4;
 
 /// What a descriptor that travels with a request is for. Descriptors are in the order of [`RequestFrame::descriptors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,14 @@ pub enum Descriptor {
     LayerOutput,
     /// An empty file for the state of a snapshot.
     StateOutput,
+    /// A working set file of the snapshot, read-only.
+    WorkingSet,
+    /// An empty file for a working set.
+    WorkingSetOutput,
+    /// The image of the scratch disk, open for reading and writing.
+    ScratchDisk,
+    /// The network card's link: a connected stream socket, or a tap.
+    Net,
 }
 
 /// A request with its number and its descriptors' meanings.
@@ -48,13 +59,16 @@ pub struct RequestFrame {
 /// What a controller may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Boot a kernel. Descriptors: Kernel, RootDisk; optionally Initrd, AppDisk, Stream, Console.
+    /// Boot a kernel. Descriptors: Kernel, RootDisk; optionally Initrd, AppDisk, Stream, Console,
+    /// ScratchDisk, Net.
     Boot(BootRequest),
-    /// Do everything that a restore on top of these layers can have done before the function is known: create the VM and
-    /// map the layers. Descriptors: Layer (any number, base first), State (of the last of them).
+    /// Do everything that a restore on top of these layers can have done before the function is known: create the VM, give it
+    /// this state, let its vCPUs enter KVM once, map the layers. Descriptors: Layer (any number, base first), State (of the last
+    /// of them); optionally WorkingSet (any number, of snapshots on top of them), of which it then has what is read.
     Prepare(RestoreRequest),
-    /// Restore a snapshot and run it. Descriptors: Layer (those on top of the prepared ones, or all), State, RootDisk;
-    /// optionally AppDisk, Stream, Console.
+    /// Restore a snapshot and run it. Descriptors: Layer (those on top of the prepared ones, or all), State (may be left out if
+    /// it is the prepared one), RootDisk; optionally AppDisk, Stream, Console, WorkingSet, Net; ScratchDisk if the snapshot's
+    /// microVM had one.
     Restore(RestoreRequest),
     /// Snapshot the microVM, which must be stopped at a doorbell or paused; it stays stopped. Descriptors: LayerOutput,
     /// StateOutput.
@@ -70,6 +84,9 @@ pub enum Request {
     /// The guest address ranges that the KVM dirty log and the VMM's own record say were written since the start of a
     /// microVM with `track_writes`, of a stopped microVM; for tests.
     WrittenRanges,
+    /// Write down which memory this microVM, restored from a snapshot and now stopped, has used since. Descriptors:
+    /// WorkingSetOutput; optionally WorkingSet, one of the same snapshot: then only what is in both is written down.
+    RecordWorkingSet,
 }
 
 /// A regular boot.
@@ -85,6 +102,31 @@ pub struct BootRequest {
     pub gic: Option<GicVersion>,
     /// Whether writes are recorded for [`Request::WrittenRanges`].
     pub track_writes: bool,
+    /// Whether there is a random number generator.
+    pub rng: bool,
+    /// Whether there is a network card. There is one, too, if there is a Net descriptor; without that its link is down.
+    pub net: bool,
+    /// The network card's MAC address, or `None` for a random one that is locally administered.
+    pub mac: Option<[u8; 6]>,
+    /// How fast devices may be.
+    pub limits: DeviceLimits,
+}
+
+impl Default for BootRequest {
+    /// One vCPU and the least memory.
+    fn default() -> Self {
+        Self {
+            vcpus: 1,
+            memory_bytes: MEMORY_MIN,
+            command_line: String::new(),
+            gic: None,
+            track_writes: false,
+            rng: false,
+            net: false,
+            mac: None,
+            limits: DeviceLimits::default(),
+        }
+    }
 }
 
 /// Versions of the Generic Interrupt Controller.
@@ -104,7 +146,7 @@ pub struct LayerIdentity {
 }
 
 /// A restore.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreRequest {
     /// The layers that travel with this request, base first.
     pub layers: Vec<LayerIdentity>,
@@ -116,6 +158,10 @@ pub struct RestoreRequest {
     pub paused: bool,
     /// Whether writes are recorded for [`Request::WrittenRanges`].
     pub track_writes: bool,
+    /// Whether reads are recorded for [`Request::RecordWorkingSet`], which makes the start slow.
+    pub record_reads: bool,
+    /// How fast devices may be; those of the snapshot's microVM are not known any more.
+    pub limits: DeviceLimits,
 }
 
 /// A snapshot.
@@ -137,6 +183,14 @@ pub enum Message {
     },
     /// Something happened in the guest.
     Event(Event),
+    /// Another process takes the place of this one, which ends: that is how a process comes into new namespaces. A descriptor of the
+    /// other process, a pidfd, travels with this. At most once, and never after [`Message::Jailed`].
+    Successor {
+        /// Its number.
+        pid: u32,
+    },
+    /// The process is in its jail and serves requests. The first message but for [`Message::Successor`].
+    Jailed(JailReport),
 }
 
 /// The answer to a request that succeeded.
@@ -152,6 +206,21 @@ pub enum Response {
     MemoryChecksum(u64),
     /// Ranges of guest physical addresses (start, end).
     WrittenRanges(Vec<(u64, u64)>),
+    /// A working set was written.
+    WorkingSet(WorkingSetReport),
+    /// The process waits for its restore.
+    Prepared(PreparedReport),
+}
+
+/// What a prepared process has cost so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreparedReport {
+    /// Anonymous + Swap of the process (/proc/self/smaps_rollup).
+    pub private_bytes: u64,
+    /// Pages that were entered into the VM's translation tables, as the working set says.
+    pub touched_pages: u64,
+    /// Where the time of the preparation went.
+    pub phases: Phases,
 }
 
 /// What happened in the guest, or to it.
@@ -192,7 +261,18 @@ pub struct SnapshotReport {
     pub microseconds: u64,
 }
 
-/// Counters since the process started; nothing is estimated.
+/// What a working set consists of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkingSetReport {
+    /// Memory that was written, bytes.
+    pub written_bytes: u64,
+    /// Memory that was only read, bytes; 0 unless reads were recorded.
+    pub read_bytes: u64,
+    /// Runs of both.
+    pub ranges: u64,
+}
+
+/// Counters since the process started, or since its restore if it was prepared before; nothing is estimated.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
     /// Returns of KVM_RUN.
@@ -205,18 +285,32 @@ pub struct Statistics {
     pub bytes_copied: u64,
     /// Bytes of memory layers mapped into guest memory.
     pub bytes_mapped: u64,
-    /// mmap and pread calls for that.
+    /// Bytes of guest memory made private before the start, as the working set says.
+    pub bytes_populated: u64,
+    /// mmap, pread and madvise calls for that.
     pub load_calls: u64,
     /// Bytes read from the disks by the guest.
     pub disk_bytes_read: u64,
-    /// Private_Clean + Private_Dirty of the process (/proc/self/smaps_rollup).
+    /// Anonymous + Swap of the process (/proc/self/smaps_rollup).
     pub private_bytes: u64,
-    /// Minor page faults of the process so far.
+    /// Minor page faults of the process.
     pub minor_faults: u64,
-    /// Major page faults of the process so far.
+    /// Major page faults of the process.
     pub major_faults: u64,
     /// Where the time of the start went.
     pub phases: Phases,
+    /// Bytes written to the scratch disk by the guest.
+    pub disk_bytes_written: u64,
+    /// Ethernet frames that the guest got.
+    pub net_frames_received: u64,
+    /// Ethernet frames that the guest sent.
+    pub net_frames_sent: u64,
+    /// Ethernet frames that were lost between guest and link.
+    pub net_frames_dropped: u64,
+    /// Random bytes that the guest got from the random number generator.
+    pub random_bytes: u64,
+    /// Bytes of the serial console's output that were lost because nobody read them in time.
+    pub console_bytes_dropped: u64,
 }
 
 /// Where the time of a boot or restore went, in microseconds.
@@ -226,6 +320,8 @@ pub struct Phases {
     pub create_vm: u64,
     /// Mapping and copying memory layers.
     pub load_memory: u64,
+    /// Making the pages of the working set private, or, of a preparation, entering them into the VM's translation tables.
+    pub populate: u64,
     /// Reading and checking the state file.
     pub read_state: u64,
     /// Writing vCPU registers.
@@ -241,7 +337,9 @@ pub struct Phases {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::devices::{RateLimit, TokenBucket};
     use crate::error::ErrorCode;
+    use crate::jail::{CgroupReport, JailLevel};
 
     fn hex<T: Serialize>(message: &T) -> String {
         postcard::to_stdvec(message).unwrap().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -249,7 +347,7 @@ mod tests {
 
     fn frame(request: Request) -> String {
         hex(&RequestFrame {
-            version: 1,
+            version: CONTROL_VERSION,
             id: 300,
             descriptors: vec![Descriptor::Kernel, Descriptor::StateOutput],
             request,
@@ -258,14 +356,24 @@ mod tests {
 
     /// A change of any message changes these bytes, and needs a new [`CONTROL_VERSION`].
     #[test]
-    fn the_encoding_of_messages_is_that_of_version_1() {
-        assert_eq!(CONTROL_VERSION, 1);
+    fn the_encoding_of_messages_is_that_of_version_4() {
+        assert_eq!(CONTROL_VERSION, 4);
+        let bucket = Some(TokenBucket { per_second: 5, burst: 6 });
+        let limits = DeviceLimits {
+            net_receive: RateLimit { bytes: bucket, operations: None },
+            rng: RateLimit { bytes: None, operations: bucket },
+            ..DeviceLimits::default()
+        };
         let boot = BootRequest {
             vcpus: 1,
             memory_bytes: 128 << 20,
             command_line: "quiet".to_owned(),
             gic: Some(GicVersion::V3),
             track_writes: false,
+            rng: true,
+            net: true,
+            mac: Some([2, 0, 0, 0, 0, 7]),
+            limits,
         };
         let restore = RestoreRequest {
             layers: vec![LayerIdentity { digest: [0xab; 32] }],
@@ -273,14 +381,23 @@ mod tests {
             leaf: true,
             paused: false,
             track_writes: false,
+            record_reads: false,
+            limits: DeviceLimits::default(),
         };
         let ab = "ab".repeat(32);
-        assert_eq!(frame(Request::Boot(boot)), "01ac02020009000180808040057175696574010100");
-        assert_eq!(frame(Request::Prepare(restore.clone())), format!("01ac020200090101{ab}00010000"));
-        assert_eq!(frame(Request::Restore(restore)), format!("01ac020200090201{ab}00010000"));
+        let no_limits = "00".repeat(12);
+        assert_eq!(
+            frame(Request::Boot(boot)),
+            "04ac0202000900018080804005717569657401010001010102000000000700000000000001050600000000010506"
+        );
+        assert_eq!(
+            frame(Request::Prepare(restore.clone())),
+            format!("04ac020200090101{ab}0001000000{no_limits}")
+        );
+        assert_eq!(frame(Request::Restore(restore)), format!("04ac020200090201{ab}0001000000{no_limits}"));
         assert_eq!(
             frame(Request::Snapshot(SnapshotRequest { app_image: Some([0xab; 32]) })),
-            format!("01ac020200090301{ab}")
+            format!("04ac020200090301{ab}")
         );
         let rest = [
             Request::Resume,
@@ -288,17 +405,34 @@ mod tests {
             Request::Statistics,
             Request::MemoryChecksum,
             Request::WrittenRanges,
+            Request::RecordWorkingSet,
         ];
         for (number, request) in (4..).zip(rest) {
-            assert_eq!(frame(request), format!("01ac02020009{number:02x}"));
+            assert_eq!(frame(request), format!("04ac02020009{number:02x}"));
         }
         let response = |result| hex(&Message::Response { id: 1, result });
         assert_eq!(response(Ok(Response::Done)), "00010000");
         assert_eq!(response(Ok(Response::MemoryChecksum(5))), "0001000305");
         assert_eq!(response(Ok(Response::WrittenRanges(vec![(1, 2)]))), "00010004010102");
+        assert_eq!(response(Ok(Response::WorkingSet(WorkingSetReport::default()))), "00010005000000");
         assert_eq!(response(Ok(Response::Snapshot(SnapshotReport::default()))), "0001000100000000000000");
+        assert_eq!(
+            response(Ok(Response::Prepared(PreparedReport::default()))),
+            "0001000600000000000000000000"
+        );
         assert_eq!(response(Err(VmmError::new(ErrorCode::Guest, "x"))), "0001010b0178");
         assert_eq!(hex(&Message::Event(Event::Doorbell { event: 2, detail: 3 })), "01000203");
         assert_eq!(hex(&Message::Event(Event::Stopped { reset: true })), "010101");
+        assert_eq!(hex(&Message::Successor { pid: 300 }), "02ac02");
+        let jail = JailReport {
+            level: JailLevel::UserNamespaces,
+            uid: 1,
+            gid: 2,
+            landlock: 6,
+            cgroup: Some(CgroupReport { memory: true, pids: false, cpu: true }),
+            missing: vec!["x".to_owned()],
+            microseconds: 5,
+        };
+        assert_eq!(hex(&Message::Jailed(jail)), "03010102060101000101017805");
     }
 }

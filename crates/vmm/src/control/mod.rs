@@ -5,13 +5,16 @@
 //! end, the process ends.
 
 mod messages;
+#[cfg(test)]
+mod packet_tests;
 #[cfg(target_arch = "aarch64")]
 mod server;
 mod socket;
 
 pub use messages::{
-    BootRequest, CONTROL_VERSION, Descriptor, Event, GicVersion, LayerIdentity, Message, Phases, Request,
-    RequestFrame, Response, RestoreRequest, SnapshotReport, SnapshotRequest, Statistics,
+    BootRequest, CONTROL_VERSION, Descriptor, Event, GicVersion, LayerIdentity, Message, Phases,
+    PreparedReport, Request, RequestFrame, Response, RestoreRequest, SnapshotReport, SnapshotRequest,
+    Statistics, WorkingSetReport,
 };
 #[cfg(target_arch = "aarch64")]
 pub use server::serve;

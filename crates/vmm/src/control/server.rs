@@ -8,41 +8,53 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll;
 
 use super::messages::{
-    CONTROL_VERSION, Descriptor, Event, Message, Request, RequestFrame, Response, RestoreRequest,
+    CONTROL_VERSION, Descriptor, Event, Message, PreparedReport, Request, RequestFrame, Response,
+    RestoreRequest,
 };
 use super::socket::{ControlSocket, Received};
+use crate::devices::Watched;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::file_length::regular_file_length;
+use crate::jail::{Inside, Kept, seccomp};
+use crate::kvm::Kvm;
 use crate::machine::{BootFiles, Machine, Prepared, RestoreFiles, microseconds_since};
-use crate::process::Kept;
 use crate::snapshot::{MachineState, decode};
+use crate::working_set::{FILE_LENGTH_MAX, WorkingSet};
 
 /// Longest state file that is read, in bytes; the decoder has a tighter limit of its own.
 const STATE_FILE_MAX: u64 = 8 << 20;
 /// After the guest has stopped, how long the controller may take to close the socket before the process ends by itself.
 const LINGER: Duration = Duration::from_secs(10);
 
+/// What an event is about: the control socket, the machine's own events, or a descriptor of its devices.
 const CONTROL: u64 = 0;
 const MACHINE: u64 = 1;
-const STREAM: u64 = 2;
+const DEVICES: u64 = 2;
 
-/// Serves until the controller closes the socket or the microVM ends.
+/// Installs the filter of system calls, says which jail this is, and serves until the controller closes the socket or the microVM ends.
+/// A host without KVM is an error of the first request, which can tell the controller.
 ///
 /// # Errors
-/// FIRN_PROTOCOL or FIRN_IO if the socket itself cannot be served.
-pub fn serve(socket: ControlSocket, kept: Kept) -> Result<()> {
+/// FIRN_JAIL_UNAVAILABLE if the kernel has no filters, FIRN_PROTOCOL or FIRN_IO if the socket itself cannot be served.
+pub fn serve(socket: ControlSocket, kvm: Result<Kvm>, inside: Inside) -> Result<()> {
+    let Inside { kept, mut report, started } = inside;
+    seccomp::confine_main_thread()?;
+    report.microseconds = microseconds_since(started);
+    socket.send(&Message::Jailed(report), &[])?;
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)
         .map_err(VmmError::wrap(ErrorCode::Io, "create an epoll"))?;
-    let mut server = Server { socket, kept, poll, machine: None, prepared: None, stream: None };
+    let mut server = Server { socket, kvm, kept, poll, machine: None, prepared: None, stream: None };
     server.watch(CONTROL)?;
     server.run()
 }
 
 struct Server {
     socket: ControlSocket,
+    kvm: Result<Kvm>,
     kept: Kept,
     poll: OwnedFd,
     machine: Option<Machine>,
-    prepared: Option<(Prepared, MachineState)>,
+    prepared: Option<Prepared>,
     /// The stream that is being watched, by its descriptor's number, which only changes when it is replaced.
     stream: Option<RawFd>,
 }
@@ -63,10 +75,14 @@ impl Server {
                             return self.linger();
                         }
                     }
-                    STREAM => self.on_stream()?,
-                    _ => {
+                    CONTROL => {
                         let Some(received) = self.socket.receive::<RequestFrame>()? else { return Ok(()) };
                         self.on_request(received)?;
+                    }
+                    device => {
+                        if self.on_device(device.saturating_sub(DEVICES))? {
+                            return self.linger();
+                        }
                     }
                 }
             }
@@ -109,7 +125,13 @@ impl Server {
                 ),
             ))
         };
-        self.socket.send(&Message::Response { id: frame.id, result }, &[])
+        match self.socket.send(&Message::Response { id: frame.id, result }, &[]) {
+            // How much there is to say can be up to the guest: an answer that does not fit is an error of its request alone.
+            Err(error) if error.code == ErrorCode::Protocol => {
+                self.socket.send(&Message::Response { id: frame.id, result: Err(error) }, &[])
+            }
+            sent => sent,
+        }
     }
 
     fn handle(&mut self, request: Request, mut files: Descriptors, start: Instant) -> Result<Response> {
@@ -121,18 +143,29 @@ impl Server {
                     initrd: files.take_file(Descriptor::Initrd),
                     root_disk: files.need_file(Descriptor::RootDisk)?,
                     app_disk: files.take_file(Descriptor::AppDisk),
+                    scratch_disk: files.take_file(Descriptor::ScratchDisk),
+                    link: files.take(Descriptor::Net),
                     stream: files.take(Descriptor::Stream),
                     console: files.take_file(Descriptor::Console),
                 };
-                let machine = Machine::boot(&request, boot)?;
+                let machine = Machine::boot(self.kvm()?, &request, boot)?;
                 self.adopt(machine)
             }
             Request::Prepare(request) => {
                 self.refuse_second_start()?;
                 let state = read_state(files.need_file(Descriptor::State)?)?;
-                let prepared = Prepared::new(&state, files.take_all_files(Descriptor::Layer), &request)?;
-                self.prepared = Some((prepared, state));
-                Ok(Response::Done)
+                let layers = files.take_all_files(Descriptor::Layer);
+                let mut prepared = Prepared::new(self.kvm()?, state, layers, &request)?;
+                let sets = files.take_all_files(Descriptor::WorkingSet).into_iter().map(read_working_set);
+                let touched_pages = prepared.touch(&sets.collect::<Result<Vec<_>>>()?)?;
+                let mut phases = prepared.count_from_here(&self.kept)?;
+                phases.total = microseconds_since(start);
+                self.prepared = Some(prepared);
+                Ok(Response::Prepared(PreparedReport {
+                    private_bytes: self.kept.private_bytes()?,
+                    touched_pages,
+                    phases,
+                }))
             }
             Request::Restore(request) => self.restore(&request, files, start),
             Request::Snapshot(request) => {
@@ -148,16 +181,22 @@ impl Server {
             Request::Resume => {
                 let stream = files.take(Descriptor::Stream);
                 let machine = self.machine()?;
+                let is_replaced = stream.is_some();
                 if let Some(stream) = stream {
                     machine.devices()?.replace_stream(stream)?;
                 }
                 machine.resume()?;
+                if is_replaced {
+                    // It can have the number of one that the guest has had closed, which is not watched any more.
+                    self.stream = None;
+                }
                 self.watch_stream()?;
                 Ok(Response::Done)
             }
             Request::Pause => self.machine()?.stop().map(|()| Response::Done),
             Request::Statistics => {
-                self.machine()?.statistics().map(|statistics| Response::Statistics(Box::new(statistics)))
+                let machine = self.machine.as_ref().ok_or_else(no_machine)?;
+                machine.statistics(&self.kept).map(|statistics| Response::Statistics(Box::new(statistics)))
             }
             Request::MemoryChecksum => {
                 let machine = self.machine()?;
@@ -168,6 +207,13 @@ impl Server {
                     ));
                 }
                 machine.memory_checksum().map(Response::MemoryChecksum)
+            }
+            Request::RecordWorkingSet => {
+                let mut output = files.need_file(Descriptor::WorkingSetOutput)?;
+                let previous = files.take_file(Descriptor::WorkingSet).map(read_working_set).transpose()?;
+                let pagemap = &self.kept.pagemap;
+                let machine = self.machine.as_ref().ok_or_else(no_machine)?;
+                machine.record_working_set(pagemap, previous.as_ref(), &mut output).map(Response::WorkingSet)
             }
             Request::WrittenRanges => self.machine()?.written_ranges().map(Response::WrittenRanges),
         }
@@ -191,17 +237,18 @@ impl Server {
         let restore_files = RestoreFiles {
             root_disk: files.need_file(Descriptor::RootDisk)?,
             app_disk: files.take_file(Descriptor::AppDisk),
+            scratch_disk: files.take_file(Descriptor::ScratchDisk),
+            link: files.take(Descriptor::Net),
             stream: files.take(Descriptor::Stream),
             console: files.take_file(Descriptor::Console),
+            working_set: files.take_file(Descriptor::WorkingSet).map(read_working_set).transpose()?,
         };
         let mut machine = match (self.prepared.take(), state) {
-            (Some((prepared, own)), state) => {
-                prepared.restore(&state.unwrap_or(own), layers, request, restore_files)?
-            }
+            (Some(prepared), state) => prepared.restore(state.as_ref(), layers, request, restore_files)?,
             (None, Some(state)) => {
                 let nothing_more = RestoreRequest { layers: Vec::new(), ..request.clone() };
-                Prepared::new(&state, layers, request)?.restore(
-                    &state,
+                Prepared::new(self.kvm()?, state, layers, request)?.restore(
+                    None,
                     Vec::new(),
                     &nothing_more,
                     restore_files,
@@ -214,9 +261,11 @@ impl Server {
     }
 
     fn machine(&mut self) -> Result<&mut Machine> {
-        self.machine
-            .as_mut()
-            .ok_or_else(|| VmmError::new(ErrorCode::Protocol, "there is no microVM yet; boot or restore one"))
+        self.machine.as_mut().ok_or_else(no_machine)
+    }
+
+    fn kvm(&self) -> Result<&Kvm> {
+        self.kvm.as_ref().map_err(Clone::clone)
     }
 
     fn refuse_second_start(&self) -> Result<()> {
@@ -233,6 +282,9 @@ impl Server {
         self.machine = Some(machine);
         self.watch(MACHINE)?;
         self.watch_stream()?;
+        for what in Watched::ALL.into_iter().filter(|what| *what != Watched::Stream) {
+            self.watch_device(what)?;
+        }
         Ok(Response::Done)
     }
 
@@ -250,17 +302,21 @@ impl Server {
         Ok(ended)
     }
 
-    fn on_stream(&mut self) -> Result<()> {
-        let Some(machine) = self.machine.as_mut() else { return Ok(()) };
-        // A stopped microVM must stay as it is: what arrives now is moved when it resumes.
-        if machine.is_stopped() {
-            return Ok(());
+    /// A descriptor of the devices, of this place among [`Watched::ALL`], is ready. True if the microVM has ended.
+    fn on_device(&mut self, place: u64) -> Result<bool> {
+        let what = usize::try_from(place).ok().and_then(|place| Watched::ALL.get(place).copied());
+        let (Some(machine), Some(what)) = (self.machine.as_mut(), what) else { return Ok(false) };
+        // A stopped microVM must stay as it is: what arrives now is moved when it resumes. Of the console it sees nothing.
+        if machine.is_stopped() && what != Watched::Console {
+            return Ok(false);
         }
-        let outcome = machine.devices()?.on_stream_ready();
+        let outcome = machine.devices()?.on_ready(what);
         if let Err(error) = outcome {
             self.socket.send(&Message::Event(Event::Failed(error)), &[])?;
+            return Ok(true);
         }
-        self.watch_stream()
+        self.watch_stream()?;
+        Ok(false)
     }
 
     fn watch(&self, what: u64) -> Result<()> {
@@ -273,25 +329,30 @@ impl Server {
 
     fn watch_stream(&mut self) -> Result<()> {
         let Some(machine) = &self.machine else { return Ok(()) };
-        let devices = machine.devices()?;
-        let Some(number) = devices.stream_fd() else { return Ok(()) };
-        if self.stream != Some(number) {
-            // SAFETY: the devices own the descriptor, and they are locked.
-            let stream = unsafe { BorrowedFd::borrow_raw(number) };
-            let flags = epoll::EventFlags::IN
-                | epoll::EventFlags::OUT
-                | epoll::EventFlags::RDHUP
-                | epoll::EventFlags::ET;
-            self.add(stream, STREAM, flags)?;
-            drop(devices);
-            self.stream = Some(number);
+        let number = machine.devices()?.watched_fd(Watched::Stream);
+        if number.is_some() && self.stream != number {
+            self.watch_device(Watched::Stream)?;
+            self.stream = number;
         }
         Ok(())
     }
 
+    fn watch_device(&self, what: Watched) -> Result<()> {
+        let Some(machine) = &self.machine else { return Ok(()) };
+        let devices = machine.devices()?;
+        let Some(number) = devices.watched_fd(what) else { return Ok(()) };
+        // SAFETY: the devices own the descriptor, and they are locked.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        let flags =
+            epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        let place = (0_u64..).zip(Watched::ALL).find(|(_, other)| *other == what).map(|(place, _)| place);
+        self.add(fd, DEVICES + place.unwrap_or_default(), flags)
+    }
+
     fn add(&self, fd: BorrowedFd<'_>, what: u64, flags: epoll::EventFlags) -> Result<()> {
         match epoll::add(&self.poll, fd, epoll::EventData::new_u64(what), flags) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+            // A console that is a regular file takes everything at once, and cannot be waited for.
+            Ok(()) | Err(rustix::io::Errno::EXIST | rustix::io::Errno::PERM) => Ok(()),
             Err(error) => Err(VmmError::wrap(ErrorCode::Io, "watch a descriptor")(error)),
         }
     }
@@ -329,15 +390,28 @@ impl Descriptors {
     }
 }
 
+fn no_machine() -> VmmError {
+    VmmError::new(ErrorCode::Protocol, "there is no microVM yet; boot or restore one")
+}
+
 fn missing(descriptor: Descriptor) -> VmmError {
     VmmError::new(ErrorCode::Protocol, format!("the request came without its {descriptor:?} descriptor"))
 }
 
-fn read_state(mut file: File) -> Result<MachineState> {
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(0)).map_err(VmmError::wrap(ErrorCode::Io, "read the state file"))?;
-    file.take(STATE_FILE_MAX)
-        .read_to_end(&mut bytes)
-        .map_err(VmmError::wrap(ErrorCode::Io, "read the state file"))?;
-    decode(&bytes)
+fn read_state(file: File) -> Result<MachineState> {
+    decode(&read_from_start(file, STATE_FILE_MAX, "the state file")?)
+}
+
+fn read_working_set(file: File) -> Result<WorkingSet> {
+    // One byte more than there may be, so that a longer file is not taken for a shorter one.
+    WorkingSet::decode(&read_from_start(file, FILE_LENGTH_MAX as u64 + 1, "the working set")?)
+}
+
+fn read_from_start(mut file: File, max: u64, what: &str) -> Result<Vec<u8>> {
+    let failed = || VmmError::wrap(ErrorCode::Io, format!("read {what}"));
+    let length = regular_file_length(&file).map_err(failed())?.unwrap_or(0).min(max);
+    // Room for all of it, and one more by which the end is found: then two reads are enough.
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default().saturating_add(1));
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.take(max).read_to_end(&mut bytes)).map_err(failed())?;
+    Ok(bytes)
 }

@@ -19,6 +19,16 @@ pub struct DeviceCounters {
     pub bytes_from_stream: u64,
     /// Bytes read from disk images into guest memory.
     pub disk_bytes_read: u64,
+    /// Bytes written from guest memory to disk images.
+    pub disk_bytes_written: u64,
     /// Bytes of console output that were lost because nobody read them in time.
     pub console_bytes_dropped: u64,
+    /// Ethernet frames that the guest got.
+    pub net_frames_received: u64,
+    /// Ethernet frames of the guest that were taken for the link.
+    pub net_frames_sent: u64,
+    /// Ethernet frames, in either direction, that were none, or that the link was not there for or refused.
+    pub net_frames_dropped: u64,
+    /// Random bytes that the guest got.
+    pub random_bytes_given: u64,
 }

@@ -21,6 +21,12 @@ const VERSION_VALUE: u32 = 1;
 /// Events a guest can ring: 1 booted, 2 base ready, 3 warm, 4 failed.
 const EVENTS: std::ops::RangeInclusive<u32> = 1..=4;
 
+// The agent in a guest is built with these.
+const _: () =
+    assert!(MAGIC == 0x00 && VERSION == 0x04 && GENERATION == 0x08 && DETAIL == 0x0c && EVENT == 0x10);
+const _: () = assert!(MAGIC_VALUE == 0x4e52_4946 && VERSION_VALUE == 1);
+const _: () = assert!(*EVENTS.start() == 1 && *EVENTS.end() == 4);
+
 /// State of the doorbell in a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoorbellState {

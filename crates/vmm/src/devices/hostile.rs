@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use proptest::prelude::*;
 
 use super::testing::{Buffer, Guest, Ring, disk, options, stream};
-use super::{DeviceOptions, Devices};
+use super::{DeviceLimits, DeviceOptions, Devices, RateLimit, TokenBucket, Watched};
 use crate::error::ErrorCode;
 use crate::layout::{MEMORY_BASE, Slot};
 
@@ -65,8 +65,26 @@ enum Action {
         count: u16,
         length: u32,
     },
+    /// A chain of a frame that is sound in itself.
+    Frame(u32),
+    /// Sound buffers for frames, or for random bytes.
+    Room {
+        slot: Slot,
+        count: u16,
+        length: u32,
+    },
+    /// What the other end of the link says: a frame of this length, of which so many bytes come.
+    LinkFrame {
+        length: u32,
+        sent: usize,
+    },
+    LinkRead,
+    LinkShutdown,
+    LinkReady,
+    Timer,
     /// A chain of a request that is sound in itself.
     Request {
+        slot: Slot,
         kind: u32,
         sector: u64,
         length: u32,
@@ -83,9 +101,20 @@ enum Action {
     Snapshot,
 }
 
+/// The virtio devices.
+const DRIVEN: [Slot; 6] = [Slot::RootDisk, Slot::AppDisk, Slot::Vsock, Slot::Scratch, Slot::Net, Slot::Rng];
+
+fn queues(slot: Slot) -> u32 {
+    match slot {
+        Slot::Vsock => 3,
+        Slot::Net => 2,
+        _ => 1,
+    }
+}
+
 fn slots() -> impl Strategy<Value = Slot> {
     prop_oneof![
-        4 => prop::sample::select(vec![Slot::RootDisk, Slot::AppDisk, Slot::Vsock]),
+        4 => prop::sample::select(DRIVEN.to_vec()),
         1 => prop::sample::select(Slot::ALL.to_vec()),
     ]
 }
@@ -128,7 +157,7 @@ fn lengths() -> impl Strategy<Value = u32> {
 fn actions() -> impl Strategy<Value = Action> {
     let widths = || prop::sample::select(vec![1, 2, 3, 4, 4, 4, 4, 8]);
     let operations = prop_oneof![6 => prop::sample::select(vec![1, 5, 5, 5, 6, 7]), 1 => 0u16..9];
-    let kinds = prop_oneof![4 => Just(0), 1 => 0u32..14];
+    let kinds = prop_oneof![4 => 0u32..2, 1 => 0u32..14];
     let ports = prop_oneof![10 => Just(1u32), 1 => 0u32..3];
     let raw = prop_oneof![
         4 => (slots(), offsets(), values(), widths())
@@ -154,9 +183,18 @@ fn actions() -> impl Strategy<Value = Action> {
             }
         ),
         4 => (0u16..20, lengths()).prop_map(|(count, length)| Action::Offer { count, length }),
-        2 => (kinds, prop_oneof![3 => 0u64..70, 1 => any::<u64>()], lengths())
-            .prop_map(|(kind, sector, length)| Action::Request { kind, sector, length }),
+        4 => (
+            prop::sample::select(vec![Slot::RootDisk, Slot::Scratch]),
+            kinds,
+            prop_oneof![3 => 0u64..70, 1 => any::<u64>()],
+            lengths(),
+        )
+            .prop_map(|(slot, kind, sector, length)| Action::Request { slot, kind, sector, length }),
+        4 => lengths().prop_map(Action::Frame),
+        4 => (prop::sample::select(vec![Slot::Net, Slot::Rng]), 0u16..20, lengths())
+            .prop_map(|(slot, count, length)| Action::Room { slot, count, length }),
         12 => prop::sample::select(vec![0usize, 1, 2]).prop_map(Action::Notify),
+        12 => prop::sample::select(vec![4usize, 5, 6, 7]).prop_map(Action::Notify),
         1 => any::<usize>().prop_map(Action::Notify),
     ];
     let outside = prop_oneof![
@@ -166,7 +204,13 @@ fn actions() -> impl Strategy<Value = Action> {
         2 => Just(Action::StreamReplace),
         12 => Just(Action::StreamReady),
         2 => Just(Action::Snapshot),
-        1 => prop::sample::select(vec![Slot::RootDisk, Slot::AppDisk, Slot::Vsock]).prop_map(Action::Start),
+        4 => (prop_oneof![6 => 14u32..1519, 1 => lengths()], prop_oneof![4 => Just(usize::MAX), 1 => 0usize..2000])
+            .prop_map(|(length, sent)| Action::LinkFrame { length, sent }),
+        3 => Just(Action::LinkRead),
+        1 => Just(Action::LinkShutdown),
+        8 => Just(Action::LinkReady),
+        2 => Just(Action::Timer),
+        1 => prop::sample::select(DRIVEN.to_vec()).prop_map(Action::Start),
     ];
     prop_oneof![1 => raw, 6 => sound, 3 => outside]
 }
@@ -175,15 +219,19 @@ struct World {
     guest: Guest,
     rings: Vec<Ring>,
     controller: UnixStream,
+    peer: UnixStream,
 }
 
 impl World {
     fn new() -> Self {
-        let (options, controller) = hostile_options();
+        let (options, controller, peer) = hostile_options();
         let mut guest = Guest::boot(options);
         let mut rings = guest.start(Slot::RootDisk, 1);
-        rings.extend(guest.start(Slot::Vsock, 3));
-        let mut world = Self { guest, rings, controller };
+        for slot in [Slot::Vsock, Slot::Scratch, Slot::Net, Slot::Rng] {
+            rings.extend(guest.start(slot, queues(slot)));
+        }
+        let mut world = Self { guest, rings, controller, peer };
+        world.act(Action::Room { slot: Slot::Net, count: 50, length: 1530 });
         world.act(Action::Offer { count: 100, length: 4096 });
         world.act(Action::Packet {
             operation: 1,
@@ -227,7 +275,7 @@ impl World {
             }
             Action::Start(slot) => {
                 self.rings.retain(|ring| ring.slot != slot);
-                let rings = self.guest.start(slot, if slot == Slot::Vsock { 3 } else { 1 });
+                let rings = self.guest.start(slot, queues(slot));
                 self.rings.extend(rings);
             }
             Action::Describe { ring, index, address, length, flags, next } => {
@@ -266,12 +314,35 @@ impl World {
                     self.offer(Slot::Vsock, 0, &[(POOL + (2 << 20), length, true)]);
                 }
             }
-            Action::Request { kind, sector, length } => {
+            Action::Frame(length) => {
+                let length = usize::try_from(length).unwrap().min(1 << 20);
+                self.offer(Slot::Net, 1, &[(POOL, 12, false), (POOL + 12, length, false)]);
+            }
+            Action::Room { slot, count, length } => {
+                let length = usize::try_from(length).unwrap().min(1 << 20);
+                for _ in 0..count {
+                    self.offer(slot, 0, &[(POOL + (5 << 20), length, true)]);
+                }
+            }
+            Action::LinkFrame { length, sent } => {
+                let wire = usize::try_from(length).unwrap().min(100_000);
+                let bytes = [&length.to_be_bytes()[..], &vec![7; wire]].concat();
+                let _full_or_gone = (&self.peer).write(&bytes[..sent.min(bytes.len())]);
+            }
+            Action::LinkRead => {
+                let _empty_or_gone = (&self.peer).read(&mut [0; 50_000]);
+            }
+            Action::LinkShutdown => {
+                let _gone = self.peer.shutdown(Shutdown::Write);
+            }
+            Action::LinkReady => self.guest.devices.on_ready(Watched::Link).unwrap(),
+            Action::Timer => self.guest.devices.on_ready(Watched::Timer).unwrap(),
+            Action::Request { slot, kind, sector, length } => {
                 let request = POOL + (4 << 20);
                 self.put(request, &[&u64::from(kind).to_le_bytes()[..], &sector.to_le_bytes()].concat());
                 let length = usize::try_from(length).unwrap().min(1 << 20);
-                let buffers = [(request, 16, false), (request + 16, length, true), (request, 1, true)];
-                self.offer(Slot::RootDisk, 0, &buffers);
+                let buffers = [(request, 16, false), (request + 16, length, kind != 1), (request, 1, true)];
+                self.offer(slot, 0, &buffers);
             }
             Action::Bytes { at, bytes } => self.put(at, &bytes),
             Action::StreamWrite(length) => {
@@ -289,7 +360,7 @@ impl World {
                 self.guest.devices.replace_stream(device).unwrap();
                 self.controller = controller;
             }
-            Action::StreamReady => self.guest.devices.on_stream_ready().unwrap(),
+            Action::StreamReady => self.guest.devices.on_ready(Watched::Stream).unwrap(),
             Action::Snapshot => self.snapshot(),
         }
     }
@@ -300,13 +371,14 @@ impl World {
             Ok(state) => state,
             Err(error) => return assert_eq!(error.code, ErrorCode::SnapshotRefused),
         };
-        let (options, controller) = hostile_options();
+        let (options, controller, peer) = hostile_options();
         let memory = self.guest.memory.clone();
         let mut restored = Devices::restore(memory, self.guest.interrupts.clone(), options, &state).unwrap();
         assert_eq!(restored.save().unwrap(), state);
         restored.resume([4; 16]).unwrap();
         self.guest.devices = restored;
         self.controller = controller;
+        self.peer = peer;
     }
 
     /// The disk still answers as it should, once reset.
@@ -322,10 +394,23 @@ impl World {
     }
 }
 
-fn hostile_options() -> (DeviceOptions, UnixStream) {
+/// Options with every device, and the other ends of the agent stream and of the network card's link.
+fn hostile_options() -> (DeviceOptions, UnixStream, UnixStream) {
     let (device, controller) = stream();
-    let app_disk = Some(disk(&[0xa9; SECTORS * 512]));
-    (DeviceOptions { stream: Some(device), app_disk, ..options(&[0xd1; SECTORS * 512]) }, controller)
+    let (link, peer) = stream();
+    let mut options = DeviceOptions {
+        stream: Some(device),
+        app_disk: Some(disk(&[0xa9; SECTORS * 512])),
+        scratch_disk: Some(disk(&[0x5c; SECTORS * 512])),
+        link: Some(link),
+        rng: true,
+        ..options(&[0xd1; SECTORS * 512])
+    };
+    let operations = Some(TokenBucket { per_second: 1000, burst: 20 });
+    let limit = RateLimit { bytes: None, operations };
+    options.limits =
+        DeviceLimits { scratch_disk: limit, net_receive: limit, net_transmit: limit, ..options.limits };
+    (options, controller, peer)
 }
 
 proptest! {
@@ -350,12 +435,13 @@ proptest! {
             *to = from;
         }
         if let Ok(state) = postcard::from_bytes(&forged) {
-            let (options, _controller) = hostile_options();
+            let (options, _controller, _peer) = hostile_options();
             let memory = world.guest.memory.clone();
             if let Ok(devices) = Devices::restore(memory, world.guest.interrupts.clone(), options, &state) {
                 world.guest.devices = devices;
                 world.guest.devices.resume([1; 16]).unwrap();
-                world.guest.devices.on_stream_ready().unwrap();
+                world.guest.devices.on_ready(Watched::Stream).unwrap();
+                world.guest.devices.on_ready(Watched::Link).unwrap();
                 let _refused = world.guest.devices.save();
                 world.assert_sane();
             }

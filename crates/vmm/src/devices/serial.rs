@@ -1,5 +1,6 @@
 //! The 16550A serial console: output only.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -113,7 +114,17 @@ impl Serial {
 
     /// Passes on the part of a line that the console still holds.
     pub(super) fn flush(&mut self) {
-        self.0.writer_mut().flush_line();
+        self.0.writer_mut().pass_on();
+    }
+
+    /// The descriptor that the console's output goes to.
+    pub(super) fn console_fd(&self) -> Option<RawFd> {
+        self.0.writer().fd()
+    }
+
+    /// It takes bytes again.
+    pub(super) fn on_console_writable(&mut self) {
+        self.0.writer_mut().on_writable();
     }
 
     /// Bytes of output that were lost.
@@ -144,8 +155,7 @@ mod tests {
     #[test]
     fn passes_lines_on_to_the_console() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
-        theirs.set_nonblocking(true).unwrap();
-        let (mut serial, _) = serial(Console::new(Some(OwnedFd::from(theirs).into())));
+        let (mut serial, _) = serial(Console::new(Some(OwnedFd::from(theirs).into())).unwrap());
         for byte in b"hello\n" {
             serial.write(DATA, &[*byte]).unwrap();
         }
@@ -159,13 +169,13 @@ mod tests {
 
     #[test]
     fn a_restore_keeps_the_registers_and_raises_nothing() {
-        let (mut serial, recorded) = serial(Console::new(None));
+        let (mut serial, recorded) = serial(Console::new(None).unwrap());
         serial.write(INTERRUPT_ENABLE, &[2]).unwrap();
         assert_eq!(recorded.taken(), [Slot::Serial.spi()]);
         let state = serial.state();
 
         let interrupts = Interrupts::new(recorded.clone());
-        let mut restored = Serial::new(&state, &interrupts, Console::new(None)).unwrap();
+        let mut restored = Serial::new(&state, &interrupts, Console::new(None).unwrap()).unwrap();
         assert!(recorded.taken().is_empty());
         assert_eq!(restored.state(), state);
         let mut identification = [0];
@@ -178,13 +188,13 @@ mod tests {
     fn a_state_with_too_long_a_fifo_is_refused() {
         let state = SerialState { receive_fifo: vec![0; 65], ..Default::default() };
         let interrupts = Interrupts::new(Arc::new(RecordedInterrupts::default()));
-        let error = Serial::new(&state, &interrupts, Console::new(None)).err().unwrap();
+        let error = Serial::new(&state, &interrupts, Console::new(None).unwrap()).err().unwrap();
         assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
     }
 
     #[test]
     fn wide_accesses_are_ignored() {
-        let (mut serial, _) = serial(Console::new(None));
+        let (mut serial, _) = serial(Console::new(None).unwrap());
         serial.write(DATA, &[1, 2, 3, 4]).unwrap();
         let mut data = [0xff; 4];
         serial.read(LINE_STATUS, &mut data);

@@ -12,7 +12,7 @@ use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{Bytes, GuestAddress, GuestRegionMmap};
 
 use super::interrupt::InterruptLine;
-use super::{DeviceOptions, Devices, DevicesState, MmioOutcome};
+use super::{DeviceOptions, Devices, DevicesState, MmioOutcome, Watched};
 use crate::error::Result;
 use crate::layout::{MEMORY_BASE, RAM_BASE, Slot};
 use crate::memory::GuestMemory;
@@ -63,7 +63,7 @@ pub(crate) fn stream() -> (OwnedFd, UnixStream) {
 }
 
 pub(crate) fn options(root_disk: &[u8]) -> DeviceOptions {
-    DeviceOptions { root_disk: disk(root_disk), app_disk: None, console: None, stream: None, leaf: false }
+    DeviceOptions::new(disk(root_disk))
 }
 
 pub(crate) struct Guest {
@@ -75,10 +75,14 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn boot(options: DeviceOptions) -> Self {
+        Self::try_boot(options).unwrap()
+    }
+
+    pub(crate) fn try_boot(options: DeviceOptions) -> Result<Self> {
         let memory = memory();
         let interrupts = Arc::new(RecordedInterrupts::default());
-        let devices = Devices::new(memory.clone(), interrupts.clone(), options).unwrap();
-        Self { devices, memory, interrupts, free: RAM_BASE }
+        let devices = Devices::new(memory.clone(), interrupts.clone(), options)?;
+        Ok(Self { devices, memory, interrupts, free: RAM_BASE })
     }
 
     /// A guest in a copy of this one's memory, with devices of the state.
@@ -90,6 +94,20 @@ impl Guest {
         let interrupts = Arc::new(RecordedInterrupts::default());
         let devices = Devices::restore(memory.clone(), interrupts.clone(), options, state)?;
         Ok(Self { devices, memory, interrupts, free: self.free })
+    }
+
+    /// A guest in this one's memory, with other devices.
+    pub(crate) fn with_devices(&self, devices: Devices) -> Self {
+        Self { devices, memory: self.memory.clone(), interrupts: self.interrupts.clone(), free: self.free }
+    }
+
+    /// Waits until this descriptor of the devices is readable, and has them do what is to be done then.
+    pub(crate) fn wait_for(&mut self, what: Watched) {
+        let fd = self.devices.watched_fd(what).unwrap();
+        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd of ours.
+        assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 10_000) }, 1, "nothing of {what:?} in 10 s");
+        self.devices.on_ready(what).unwrap();
     }
 
     /// Unused guest memory.
@@ -140,6 +158,12 @@ impl Guest {
     pub(crate) fn start_queue(&mut self, slot: Slot, index: u32) -> Ring {
         self.write(slot, 0x30, index);
         let size = u16::try_from(self.read(slot, 0x34)).unwrap();
+        self.start_queue_of(slot, index, size)
+    }
+
+    /// Sets a queue up.
+    pub(crate) fn start_queue_of(&mut self, slot: Slot, index: u32, size: u16) -> Ring {
+        self.write(slot, 0x30, index);
         let table = self.allocate(16 * usize::from(size));
         let available = self.allocate(6 + 2 * usize::from(size));
         let used = self.allocate(6 + 8 * usize::from(size));

@@ -100,21 +100,36 @@ impl Gic {
         Ok(GicState { version: self.version, registers: values, active_priorities: active })
     }
 
-    /// Writes every register of a new interrupt controller.
+    /// Writes the configuration of interrupts into a new interrupt controller. Nothing is let through.
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_CORRUPT if the state does not have the registers that it must have.
-    pub fn restore(&self, state: &GicState, mpidrs: &[u64]) -> Result<()> {
-        let corrupt = |what: &str| {
-            VmmError::new(ErrorCode::SnapshotCorrupt, format!("interrupt controller state: {what}"))
-        };
-        let affinities = affinities(mpidrs);
-        let registers = registers(self.version, &affinities);
-        if state.version != self.version || state.registers.len() != registers.len() {
-            return Err(corrupt("version or number of registers is wrong"));
-        }
+    pub fn prepare(&self, state: &GicState, mpidrs: &[u64]) -> Result<()> {
+        let registers = self.registers_of(state, &affinities(mpidrs))?;
         for (register, &value) in registers.into_iter().zip(&state.registers) {
-            self.write(register, value)?;
+            if !register.live {
+                self.write_new(register, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes every register of an interrupt controller that was prepared with `held`, those apart that are as in it.
+    ///
+    /// # Errors
+    /// FIRN_SNAPSHOT_CORRUPT if the state does not have the registers that it must have.
+    pub fn restore(&self, state: &GicState, held: &GicState, mpidrs: &[u64]) -> Result<()> {
+        let affinities = affinities(mpidrs);
+        let registers = self.registers_of(state, &affinities)?;
+        let values = state.registers.iter().copied().zip(held.registers.iter().copied());
+        let (setting, others): (Vec<_>, Vec<_>) =
+            registers.into_iter().zip(values).partition(|(register, _)| register.sets_interrupts);
+        for (register, (value, held)) in others {
+            if register.live {
+                self.write_new(register, value)?;
+            } else if value != held {
+                self.write(register, value)?;
+            }
         }
         if self.version == GicVersion::V3 {
             if state.active_priorities.len() != affinities.len() {
@@ -127,11 +142,23 @@ impl Gic {
                     return Err(corrupt("number of active-priority registers is wrong"));
                 }
                 for (register, &value) in registers.into_iter().zip(values) {
-                    self.write(register, value)?;
+                    self.write_new(register, value)?;
                 }
             }
         }
+        for (register, (value, _)) in setting {
+            self.write_new(register, value & !u64::from(register.ignored))?;
+        }
         Ok(())
+    }
+
+    /// The registers whose values are in `state`, in its order.
+    fn registers_of(&self, state: &GicState, affinities: &[u32]) -> Result<Vec<GicRegister>> {
+        let registers = registers(self.version, affinities);
+        if state.version != self.version || state.registers.len() != registers.len() {
+            return Err(corrupt("version or number of registers is wrong"));
+        }
+        Ok(registers)
     }
 
     fn read(&self, register: GicRegister) -> Result<u64> {
@@ -142,19 +169,36 @@ impl Gic {
         }
     }
 
+    /// Writes a register that was not written before.
+    fn write_new(&self, register: GicRegister, value: u64) -> Result<()> {
+        if register.reset_to_zero && value == 0 { Ok(()) } else { self.write(register, value) }
+    }
+
     fn write(&self, register: GicRegister, value: u64) -> Result<()> {
-        if register.reset_to_zero && value == 0 {
-            return Ok(());
-        }
         if register.wide {
-            return register.attribute.set_u64(&self.device, value);
+            return register.attribute.set_u64(&self.device, value).map_err(refused);
         }
         let value = u32::try_from(value).map_err(VmmError::wrap(
             ErrorCode::SnapshotCorrupt,
             "interrupt controller state: a 32-bit register",
         ))?;
-        register.attribute.set_u32(&self.device, value)
+        register.attribute.set_u32(&self.device, value).map_err(refused)
     }
+}
+
+/// KVM does not take a value: it is of another host, or nobody's.
+fn refused(error: VmmError) -> VmmError {
+    match error.code {
+        ErrorCode::Kvm => VmmError::new(
+            ErrorCode::SnapshotIncompatible,
+            format!("the snapshot's interrupt controller cannot be had here: {}", error.message),
+        ),
+        _ => error,
+    }
+}
+
+fn corrupt(what: &str) -> VmmError {
+    VmmError::new(ErrorCode::SnapshotCorrupt, format!("interrupt controller state: {what}"))
 }
 
 /// Aff3.Aff2.Aff1.Aff0 of each MPIDR, packed as the device attributes want it.

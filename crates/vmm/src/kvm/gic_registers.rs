@@ -1,4 +1,4 @@
-//! Which registers of the interrupt controller are saved, in the order in which they are written back.
+//! Which registers of the interrupt controller are saved. Their order is that of the values in a state file.
 //!
 //! Sources: Documentation/virt/kvm/devices/arm-vgic.rst and arm-vgic-v3.rst of Linux; offsets from the GIC architecture
 //! specifications (IHI 0048B for v2, IHI 0069 for v3).
@@ -20,6 +20,14 @@ pub(super) struct GicRegister {
     pub wide: bool,
     /// Whether it is zero in a new interrupt controller, so that a zero need not be written.
     pub reset_to_zero: bool,
+    /// Whether it lets interrupts through or holds their state, and not how they are configured: a write can add bits and not take
+    /// any away, so it is written once, behind the configuration.
+    pub live: bool,
+    /// Whether it makes interrupts pending or active. These are written behind all others: what becomes pending while the
+    /// distributor or the interrupt is disabled is never delivered.
+    pub sets_interrupts: bool,
+    /// Bits that are not written back.
+    pub ignored: u32,
 }
 
 /// A run of 32-bit words in the distributor or redistributor.
@@ -27,20 +35,41 @@ struct Words {
     offset: u64,
     count: u64,
     reset_to_zero: bool,
+    live: bool,
+    sets_interrupts: bool,
+    ignored: u32,
 }
 
 const fn words(offset: u64, count: u64) -> Words {
-    Words { offset, count, reset_to_zero: false }
+    Words { offset, count, reset_to_zero: false, live: false, sets_interrupts: false, ignored: 0 }
 }
 
 const fn zeroed(offset: u64, count: u64) -> Words {
-    Words { offset, count, reset_to_zero: true }
+    Words { reset_to_zero: true, ..words(offset, count) }
 }
+
+impl Words {
+    const fn live(self) -> Self {
+        Self { live: true, ..self }
+    }
+
+    const fn without(self, ignored: u32) -> Self {
+        Self { ignored, ..self }
+    }
+}
+
+/// A run that makes interrupts pending or active.
+const fn setting(offset: u64, count: u64) -> Words {
+    Words { sets_interrupts: true, ..zeroed(offset, count).live() }
+}
+
+/// The SGIs in a register with a bit for each interrupt.
+const SGIS: u32 = 0xffff;
 
 /// Shared interrupts.
 const SPIS: u64 = (GIC_INTERRUPTS - 32) as u64;
 
-/// GICv3 distributor: CTLR comes last so that nothing is forwarded before its configuration is in place.
+/// GICv3 distributor.
 const V3_DISTRIBUTOR: &[Words] = &[
     words(0x0008, 1),                  // IIDR: the revision, which decides how the others are read
     zeroed(0x0010, 1),                 // STATUSR
@@ -48,23 +77,23 @@ const V3_DISTRIBUTOR: &[Words] = &[
     zeroed(0x6000 + 32 * 8, SPIS * 2), // IROUTER
     zeroed(0x0c00 + 8, SPIS / 16),     // ICFGR
     zeroed(0x0400 + 32, SPIS / 4),     // IPRIORITYR
-    zeroed(0x0100 + 4, SPIS / 32),     // ISENABLER
-    zeroed(0x0200 + 4, SPIS / 32),     // ISPENDR
-    zeroed(0x0300 + 4, SPIS / 32),     // ISACTIVER
-    words(0x0000, 1),                  // CTLR
+    zeroed(0x0100 + 4, SPIS / 32).live(), // ISENABLER
+    setting(0x0200 + 4, SPIS / 32),    // ISPENDR
+    setting(0x0300 + 4, SPIS / 32),    // ISACTIVER
+    words(0x0000, 1).live(),           // CTLR
 ];
 
 /// GICv3 redistributor; its second frame, for the private interrupts, begins at 0x1_0000.
 const V3_REDISTRIBUTOR: &[Words] = &[
-    zeroed(0x0010, 1),   // STATUSR
-    words(0x0014, 1),    // WAKER
-    words(0x1_0080, 1),  // IGROUPR0
-    words(0x1_0c00, 2),  // ICFGR0, ICFGR1
-    zeroed(0x1_0400, 8), // IPRIORITYR
-    words(0x1_0100, 1),  // ISENABLER0
-    zeroed(0x1_0200, 1), // ISPENDR0
-    zeroed(0x1_0300, 1), // ISACTIVER0
-    words(0x0000, 1),    // CTLR
+    zeroed(0x0010, 1),         // STATUSR
+    words(0x0014, 1),          // WAKER
+    words(0x1_0080, 1),        // IGROUPR0
+    words(0x1_0c00, 2),        // ICFGR0, ICFGR1
+    zeroed(0x1_0400, 8),       // IPRIORITYR
+    words(0x1_0100, 1).live(), // ISENABLER0
+    setting(0x1_0200, 1),      // ISPENDR0
+    setting(0x1_0300, 1),      // ISACTIVER0
+    words(0x0000, 1).live(),   // CTLR
 ];
 
 const fn system_register(crn: u64, crm: u64, op2: u64) -> u64 {
@@ -87,37 +116,38 @@ const V3_ICC_CTLR: u64 = system_register(12, 12, 4);
 
 /// GICv2 distributor: per vCPU, because KVM banks interrupts 0 to 31.
 const V2_DISTRIBUTOR_BANKED: &[Words] = &[
-    words(0x0080, 1),  // IGROUPR
-    words(0x0c04, 1),  // ICFGR of the PPIs; that of the SGIs is read-only
-    zeroed(0x0400, 8), // IPRIORITYR
-    words(0x0100, 1),  // ISENABLER
-    zeroed(0x0f20, 4), // SPENDSGIR: which vCPU sent which SGI
-    zeroed(0x0200, 1), // ISPENDR
-    zeroed(0x0300, 1), // ISACTIVER
+    words(0x0080, 1),        // IGROUPR
+    words(0x0c04, 1),        // ICFGR of the PPIs; that of the SGIs is read-only
+    zeroed(0x0400, 8),       // IPRIORITYR
+    words(0x0100, 1).live(), // ISENABLER
+    setting(0x0f20, 4),      // SPENDSGIR: which vCPU sent which SGI
+    // ISPENDR. A written SGI would come once more, from the vCPU itself.
+    setting(0x0200, 1).without(SGIS),
+    setting(0x0300, 1), // ISACTIVER
 ];
 
 /// GICv2 distributor: shared interrupts.
 const V2_DISTRIBUTOR: &[Words] = &[
-    words(0x0008, 1),              // IIDR: unlocks the writes of IGROUPR
-    words(0x0080 + 4, SPIS / 32),  // IGROUPR
-    words(0x0800 + 32, SPIS / 4),  // ITARGETSR
-    zeroed(0x0c00 + 8, SPIS / 16), // ICFGR
-    zeroed(0x0400 + 32, SPIS / 4), // IPRIORITYR
-    zeroed(0x0100 + 4, SPIS / 32), // ISENABLER
-    zeroed(0x0200 + 4, SPIS / 32), // ISPENDR
-    zeroed(0x0300 + 4, SPIS / 32), // ISACTIVER
+    words(0x0008, 1),                     // IIDR: unlocks the writes of IGROUPR
+    words(0x0080 + 4, SPIS / 32),         // IGROUPR
+    words(0x0800 + 32, SPIS / 4),         // ITARGETSR
+    zeroed(0x0c00 + 8, SPIS / 16),        // ICFGR
+    zeroed(0x0400 + 32, SPIS / 4),        // IPRIORITYR
+    zeroed(0x0100 + 4, SPIS / 32).live(), // ISENABLER
+    setting(0x0200 + 4, SPIS / 32),       // ISPENDR
+    setting(0x0300 + 4, SPIS / 32),       // ISACTIVER
 ];
 
-/// GICv2 distributor CTLR, behind everything that it lets through.
-const V2_DISTRIBUTOR_CONTROL: &[Words] = &[words(0x0000, 1)];
+/// GICv2 distributor CTLR.
+const V2_DISTRIBUTOR_CONTROL: &[Words] = &[words(0x0000, 1).live()];
 
 /// GICv2 CPU interface. KVM shows GICC_PMR as five bits, in both directions.
 const V2_CPU_INTERFACE: &[Words] = &[
-    words(0x0004, 1),  // PMR
-    words(0x0008, 1),  // BPR
-    words(0x001c, 1),  // ABPR
-    zeroed(0x00d0, 1), // APR
-    words(0x0000, 1),  // CTLR
+    words(0x0004, 1),         // PMR
+    words(0x0008, 1),         // BPR
+    words(0x001c, 1),         // ABPR
+    zeroed(0x00d0, 1).live(), // APR
+    words(0x0000, 1).live(),  // CTLR
 ];
 
 fn expand(group: u32, cpu: u64, table: &'static [Words]) -> impl Iterator<Item = GicRegister> {
@@ -126,6 +156,9 @@ fn expand(group: u32, cpu: u64, table: &'static [Words]) -> impl Iterator<Item =
             attribute: Attribute { group, number: cpu << 32 | (run.offset + index * 4) },
             wide: false,
             reset_to_zero: run.reset_to_zero,
+            live: run.live,
+            sets_interrupts: run.sets_interrupts,
+            ignored: run.ignored,
         })
     })
 }
@@ -168,7 +201,7 @@ pub(super) fn active_priorities(affinity: u32, control: u64) -> Vec<GicRegister>
     };
     (0..count)
         .flat_map(|index| [system_register(12, 8, 4 | index), system_register(12, 9, index)])
-        .map(|register| GicRegister { reset_to_zero: true, ..wide(affinity, register) })
+        .map(|register| GicRegister { reset_to_zero: true, live: true, ..wide(affinity, register) })
         .collect()
 }
 
@@ -180,5 +213,42 @@ fn wide(affinity: u32, register: u64) -> GicRegister {
         },
         wide: true,
         reset_to_zero: false,
+        live: false,
+        sets_interrupts: false,
+        ignored: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::format::crc64;
+
+    /// State files hold values in this order.
+    #[test]
+    fn the_registers_and_their_order_are_those_of_snapshots() {
+        let identity = |version| {
+            let registers = registers(version, &[0, 1]);
+            let bytes: Vec<u8> = registers
+                .iter()
+                .flat_map(|GicRegister { attribute, .. }| {
+                    [attribute.group.to_le_bytes().as_slice(), &attribute.number.to_le_bytes()].concat()
+                })
+                .collect();
+            (registers.len(), crc64(&bytes))
+        };
+        assert_eq!(identity(GicVersion::V2), (68, 3_468_857_026_530_527_422));
+        assert_eq!(identity(GicVersion::V3), (129, 4_698_957_700_166_362_940));
+    }
+
+    #[test]
+    fn what_sets_interrupts_is_told_from_what_configures_them() {
+        let numbers = |version| -> Vec<u64> {
+            let registers = registers(version, &[0]);
+            let setting = registers.iter().filter(|register| register.sets_interrupts);
+            setting.map(|register| register.attribute.number & 0xf_ffff).collect()
+        };
+        assert_eq!(numbers(GicVersion::V2), [0x204, 0x304, 0xf20, 0xf24, 0xf28, 0xf2c, 0x200, 0x300]);
+        assert_eq!(numbers(GicVersion::V3), [0x204, 0x304, 0x1_0200, 0x1_0300]);
     }
 }

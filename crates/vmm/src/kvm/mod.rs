@@ -1,6 +1,7 @@
 //! The ioctls of /dev/kvm on aarch64: VM, vCPUs, registers, interrupt controller.
 
 mod attribute;
+mod features;
 pub mod gic;
 mod gic_registers;
 pub mod registers;
@@ -8,6 +9,7 @@ pub mod system;
 pub mod vcpu;
 pub mod vm;
 
+pub use features::Features;
 pub use gic::Gic;
 pub use system::Kvm;
 pub use vcpu::Vcpu;

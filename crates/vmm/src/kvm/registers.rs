@@ -5,6 +5,9 @@ use kvm_bindings::{
     KVM_REG_SIZE_U512,
 };
 
+use crate::snapshot::register_id::system_register;
+pub use crate::snapshot::register_id::{MIDR_EL1, MPIDR_EL1, SVE_VECTOR_LENGTHS, register_width as width};
+
 const CORE_U64: u64 = KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE as u64;
 
 /// X0. Core registers are numbered by their offset in `struct kvm_regs`, in units of 4 bytes.
@@ -14,13 +17,23 @@ pub const PC: u64 = CORE_U64 | (32 * 8 / 4);
 /// The processor state.
 pub const PSTATE: u64 = CORE_U64 | (33 * 8 / 4);
 
+/// The register X`number`, of 0 to 30.
+pub const fn general(number: u64) -> u64 {
+    X0 + number * 2
+}
+
+/// VBAR_EL1, the base of the exception vectors.
+pub const VBAR_EL1: u64 = system_register(3, 0, 12, 0, 0);
+/// SCTLR_EL1, whether addresses are translated and caches used.
+pub const SCTLR_EL1: u64 = system_register(3, 0, 1, 0, 0);
+/// Translation, caches and alignment checks off; the bits that are one in every implementation are.
+pub const SCTLR_OFF: u64 = 0x30d0_0800;
+
+/// In a processor state: every instruction causes an exception (PSTATE.IL).
+pub const PSTATE_ILLEGAL: u64 = 1 << 20;
+
 /// EL1h with interrupts, SError and debug exceptions masked: what arm64 Linux is entered with.
 pub const PSTATE_BOOT: u64 = 0x3c5;
-
-/// MPIDR_EL1, a vCPU's affinity.
-pub const MPIDR_EL1: u64 = system_register(3, 0, 0, 0, 5);
-/// MIDR_EL1, the implementation of the CPU.
-pub const MIDR_EL1: u64 = system_register(3, 0, 0, 0, 0);
 
 /// The guest's virtual counter. The uAPI has the encodings of CNT and CVAL swapped, for ever: this is the id that is named
 /// KVM_REG_ARM_TIMER_CNT.
@@ -28,21 +41,31 @@ pub const TIMER_COUNT: u64 = system_register(3, 3, 14, 3, 2);
 /// The guest's physical counter (KVM_REG_ARM_PTIMER_CNT), in the list from Linux 6.4.
 pub const PHYSICAL_TIMER_COUNT: u64 = system_register(3, 3, 14, 0, 1);
 
-/// The SVE vector lengths of a vCPU: written before KVM_ARM_VCPU_FINALIZE, never after.
-pub const SVE_VECTOR_LENGTHS: u64 = KVM_REG_ARM64 | KVM_REG_ARM64_SVE as u64 | KVM_REG_SIZE_U512 | 0xffff;
+/// Control and compare registers of the guest's virtual and physical timer. That a timer has expired is seen when they are loaded,
+/// so they are written together with the counter, just before the guest runs.
+pub const TIMERS: [u64; 4] = [
+    system_register(3, 3, 14, 3, 1),
+    system_register(3, 3, 14, 0, 2),
+    system_register(3, 3, 14, 2, 1),
+    system_register(3, 3, 14, 2, 2),
+];
 
-const fn system_register(op0: u64, op1: u64, crn: u64, crm: u64, op2: u64) -> u64 {
-    KVM_REG_ARM64
-        | KVM_REG_SIZE_U64
-        | KVM_REG_ARM64_SYSREG as u64
-        | op0 << 14
-        | op1 << 11
-        | crn << 7
-        | crm << 3
-        | op2
-}
+/// Control registers of the virtual and the physical timer.
+pub const TIMER_CONTROLS: [u64; 2] = [system_register(3, 3, 14, 3, 1), system_register(3, 3, 14, 2, 1)];
+/// ISTATUS in [`TIMER_CONTROLS`]: that a timer has expired. It follows from the compare register and the counter at the moment of the
+/// read, and writes ignore it.
+pub const TIMER_EXPIRED: u8 = 1 << 2;
 
-pub use crate::snapshot::register_width as width;
+// The kernel's uAPI, and what state files hold.
+const _: () = assert!(PC == 0x6030_0000_0010_0040);
+const _: () = assert!(PSTATE == 0x6030_0000_0010_0042);
+const _: () = assert!(TIMER_COUNT == 0x6030_0000_0013_df1a);
+const _: () = assert!(PHYSICAL_TIMER_COUNT == 0x6030_0000_0013_df01);
+const _: () = assert!(
+    MIDR_EL1 == KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM64_SYSREG as u64 | 0b1100_0000_0000_0000
+);
+const _: () =
+    assert!(SVE_VECTOR_LENGTHS == KVM_REG_ARM64 | KVM_REG_ARM64_SVE as u64 | KVM_REG_SIZE_U512 | 0xffff);
 
 /// CNTFRQ_EL0, the frequency in Hz at which the counters of host and guest tick.
 pub fn counter_frequency() -> u64 {
@@ -52,19 +75,4 @@ pub fn counter_frequency() -> u64 {
         std::arch::asm!("mrs {}, cntfrq_el0", out(reg) frequency, options(nomem, nostack, preserves_flags))
     };
     frequency
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_those_of_the_kernel() {
-        assert_eq!(PC, 0x6030_0000_0010_0040);
-        assert_eq!(PSTATE, 0x6030_0000_0010_0042);
-        assert_eq!(TIMER_COUNT, 0x6030_0000_0013_df1a);
-        assert_eq!(PHYSICAL_TIMER_COUNT, 0x6030_0000_0013_df01);
-        assert_eq!(width(PC), 8);
-        assert_eq!(width(SVE_VECTOR_LENGTHS), 64);
-    }
 }

@@ -2,26 +2,23 @@
 
 use std::sync::atomic::AtomicU8;
 
-use kvm_bindings::{
-    KVM_ARM_VCPU_POWER_OFF, KVM_ARM_VCPU_PSCI_0_2, KVM_ARM_VCPU_PTRAUTH_ADDRESS,
-    KVM_ARM_VCPU_PTRAUTH_GENERIC, KVM_ARM_VCPU_SVE, RegList, kvm_mp_state, kvm_vcpu_init,
-};
+use kvm_bindings::{KVM_ARM_VCPU_SVE, RegList, kvm_mp_state, kvm_vcpu_init};
 use kvm_ioctls::{VcpuExit, VcpuFd};
 
+use super::features::Features;
 use super::registers::{self, width};
 use super::vm::Vm;
 use crate::error::{ErrorCode, Result, VmmError};
-use crate::snapshot::VcpuState;
-
-/// Room for a register list, the most that kvm-bindings allows. CPUs have 250 to 400 registers, with SVE included.
-const REGISTER_LIST_SIZE: usize = 500;
+use crate::snapshot::register_id::name;
+use crate::snapshot::{REGISTERS_MAX, VcpuState, VectorLengths};
 
 /// One vCPU.
 #[derive(Debug)]
 pub struct Vcpu {
     fd: VcpuFd,
     index: u8,
-    init: kvm_vcpu_init,
+    target: u32,
+    features: Features,
 }
 
 /// The guest's two counters at one moment, in ticks of CNTFRQ.
@@ -52,7 +49,7 @@ impl ImmediateExit {
 
 impl Vcpu {
     /// Creates and initialises vCPU `index`. All but the first start switched off, to be switched on by PSCI.
-    pub fn new(vm: &Vm, index: u8) -> Result<Self> {
+    pub fn new(vm: &Vm, index: u8, features: Features) -> Result<Self> {
         let fd = vm
             .fd
             .create_vcpu(u64::from(index))
@@ -61,24 +58,14 @@ impl Vcpu {
         vm.fd
             .get_preferred_target(&mut init)
             .map_err(VmmError::wrap(ErrorCode::Kvm, "find the CPU type to emulate"))?;
-        let mut features = 1 << KVM_ARM_VCPU_PSCI_0_2;
-        if vm.sve {
-            features |= 1 << KVM_ARM_VCPU_SVE;
-        }
-        if vm.pointer_authentication {
-            features |= 1 << KVM_ARM_VCPU_PTRAUTH_ADDRESS | 1 << KVM_ARM_VCPU_PTRAUTH_GENERIC;
-        }
-        if index > 0 {
-            features |= 1 << KVM_ARM_VCPU_POWER_OFF;
-        }
-        init.features[0] = features;
+        init.features[0] = features.bits(index > 0);
         fd.vcpu_init(&init).map_err(VmmError::wrap(ErrorCode::Kvm, format!("initialise vCPU {index}")))?;
-        Ok(Self { fd, index, init })
+        Ok(Self { fd, index, target: init.target, features })
     }
 
     /// Makes the features final. After this the register list is complete.
     pub fn finalize(&self) -> Result<()> {
-        if self.init.features[0] & 1 << KVM_ARM_VCPU_SVE == 0 {
+        if !self.features.has_sve() {
             return Ok(());
         }
         let feature = i32::try_from(KVM_ARM_VCPU_SVE).unwrap_or_default();
@@ -95,6 +82,30 @@ impl Vcpu {
         Ok(())
     }
 
+    /// Points the vCPU at a program with its exception vectors, which touches what is in the list of addresses from `list` to `end`
+    /// and then writes to `done`.
+    pub fn set_touch_registers(&self, vectors: u64, entry: u64, [list, end, done]: [u64; 3]) -> Result<()> {
+        let illegal = registers::PSTATE_BOOT | registers::PSTATE_ILLEGAL;
+        for (id, value) in [
+            (registers::SCTLR_EL1, registers::SCTLR_OFF),
+            (registers::VBAR_EL1, vectors),
+            (registers::PSTATE, registers::PSTATE_BOOT),
+            (registers::PC, entry),
+            (registers::X0, list),
+            (registers::general(1), end),
+            (registers::general(3), illegal),
+            (registers::general(4), done),
+        ] {
+            self.write(id, value)?;
+        }
+        Ok(())
+    }
+
+    /// How far a program of [`Vcpu::set_touch_registers`] is in its list.
+    pub fn touched(&self) -> Result<u64> {
+        self.read(registers::X0)
+    }
+
     /// This vCPU's MPIDR_EL1.
     pub fn mpidr(&self) -> Result<u64> {
         self.read(registers::MPIDR_EL1)
@@ -103,10 +114,16 @@ impl Vcpu {
     /// Reads a 64-bit register.
     pub fn read(&self, id: u64) -> Result<u64> {
         let mut bytes = [0_u8; 8];
-        self.fd
-            .get_one_reg(id, &mut bytes)
-            .map_err(VmmError::wrap(ErrorCode::Kvm, format!("read register {id:#x}")))?;
+        self.read_bytes(id, &mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Reads a register into as many bytes as it is wide.
+    pub fn read_bytes(&self, id: u64, bytes: &mut [u8]) -> Result<()> {
+        self.fd
+            .get_one_reg(id, bytes)
+            .map(|_| ())
+            .map_err(VmmError::wrap(ErrorCode::Kvm, format!("read {} of vCPU {}", name(id), self.index)))
     }
 
     fn write(&self, id: u64, value: u64) -> Result<()> {
@@ -118,7 +135,8 @@ impl Vcpu {
             VmmError::new(
                 ErrorCode::SnapshotIncompatible,
                 format!(
-                    "register {id:#x} of vCPU {} does not take the value {bytes:02x?}: {error}; rebuild the snapshot on this host",
+                    "{} of vCPU {} does not take the value {bytes:02x?}: {error}; rebuild the snapshot on this host",
+                    name(id),
                     self.index
                 ),
             )
@@ -127,7 +145,7 @@ impl Vcpu {
 
     /// The ids of all registers that this vCPU has.
     pub fn register_ids(&self) -> Result<Vec<u64>> {
-        let mut list = RegList::new(REGISTER_LIST_SIZE)
+        let mut list = RegList::new(REGISTERS_MAX)
             .map_err(VmmError::wrap(ErrorCode::Kvm, "make room for the register list"))?;
         self.fd.get_reg_list(&mut list).map_err(VmmError::wrap(ErrorCode::Kvm, "list the registers"))?;
         Ok(list.as_slice().to_vec())
@@ -145,18 +163,17 @@ impl Vcpu {
             match (id, counters.physical) {
                 (registers::TIMER_COUNT, _) => bytes.copy_from_slice(&counters.timer.to_le_bytes()),
                 (registers::PHYSICAL_TIMER_COUNT, Some(count)) => bytes.copy_from_slice(&count.to_le_bytes()),
-                _ => {
-                    self.fd
-                        .get_one_reg(id, bytes)
-                        .map_err(VmmError::wrap(ErrorCode::Kvm, format!("read register {id:#x}")))?;
-                }
+                _ => self.read_bytes(id, bytes)?,
+            }
+            if let (true, [low, ..]) = (registers::TIMER_CONTROLS.contains(&id), bytes) {
+                *low &= !registers::TIMER_EXPIRED;
             }
         }
         let power =
             self.fd.get_mp_state().map_err(VmmError::wrap(ErrorCode::Kvm, "read a vCPU's power state"))?;
         Ok(VcpuState {
-            target: self.init.target,
-            features: self.init.features[0] & !(1 << KVM_ARM_VCPU_POWER_OFF),
+            target: self.target,
+            features: self.features.bits(false),
             power_state: power.mp_state,
             register_ids: ids,
             register_values: values,
@@ -166,44 +183,91 @@ impl Vcpu {
     /// Like [`Vcpu::finalize`], with the SVE vector lengths of a snapshot.
     ///
     /// # Errors
-    /// FIRN_SNAPSHOT_INCOMPATIBLE if this host's vCPU has other features.
+    /// FIRN_SNAPSHOT_INCOMPATIBLE if this host's vCPU is of another kind, FIRN_SNAPSHOT_CORRUPT if the state is another vCPU's.
     pub fn finalize_as(&self, state: &VcpuState) -> Result<()> {
-        let own = self.init.features[0] & !(1 << KVM_ARM_VCPU_POWER_OFF);
-        if (state.target, state.features) != (self.init.target, own) {
-            return Err(VmmError::new(
-                ErrorCode::SnapshotIncompatible,
-                format!(
-                    "the snapshot's vCPU has target {} and features {:#x}, this host's has {} and {own:#x}; rebuild the snapshot here",
-                    state.target, state.features, self.init.target
-                ),
-            ));
-        }
+        self.check_identity(state)?;
         for (id, value) in state.registers()? {
             if id == registers::SVE_VECTOR_LENGTHS {
-                self.write_bytes(id, value)?;
+                let mut own = [0; 64];
+                self.read_bytes(id, &mut own)?;
+                if own != value && self.write_bytes(id, value).is_err() {
+                    return Err(VmmError::new(
+                        ErrorCode::SnapshotIncompatible,
+                        format!(
+                            "the snapshot's set of SVE vector lengths is {}, this host's is {}; rebuild the snapshot on this host",
+                            VectorLengths::from_register(value),
+                            VectorLengths::from_register(&own)
+                        ),
+                    ));
+                }
             }
         }
         self.finalize()
     }
 
-    /// Writes everything but the counters, which [`Vcpu::set_counters`] writes last. The vCPU must be final.
+    fn check_identity(&self, state: &VcpuState) -> Result<()> {
+        let own = self.features.bits(false);
+        if (state.target, state.features) != (self.target, own) {
+            return Err(VmmError::new(
+                ErrorCode::SnapshotIncompatible,
+                format!(
+                    "the snapshot's vCPU has target {} and features {:#x}, this host's has {} and {own:#x}; rebuild the snapshot here",
+                    state.target, state.features, self.target
+                ),
+            ));
+        }
+        // The interrupt controller knows vCPUs by it.
+        let own = self.mpidr()?;
+        match state.registers()?.find(|(id, _)| *id == registers::MPIDR_EL1) {
+            Some((_, value)) if to_u64(value) != own => Err(VmmError::new(
+                ErrorCode::SnapshotCorrupt,
+                format!("MPIDR_EL1 of vCPU {} is {:#x}, and must be {own:#x}", self.index, to_u64(value)),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes everything but timers and counters, before the vCPU has run. It must be final.
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_INCOMPATIBLE if this host's vCPU refuses a value.
-    pub fn restore(&self, state: &VcpuState) -> Result<Counters> {
-        let mut counters = Counters { timer: 0, physical: None };
+    pub fn prepare(&self, state: &VcpuState) -> Result<()> {
         for (id, value) in state.registers()? {
+            if id != registers::SVE_VECTOR_LENGTHS && !is_time(id) {
+                self.write_bytes(id, value)?;
+            }
+        }
+        self.set_power_state(state)
+    }
+
+    /// Writes what is not as in `held`, which the vCPU was prepared with, and the timers; not the counters, which
+    /// [`Vcpu::set_counters`] writes last.
+    ///
+    /// # Errors
+    /// FIRN_SNAPSHOT_INCOMPATIBLE if the vCPU refuses a value: from its first run on those of its features and identity are fixed.
+    pub fn restore(&self, state: &VcpuState, held: &VcpuState) -> Result<Counters> {
+        self.check_identity(state)?;
+        let mut counters = Counters { timer: 0, physical: None };
+        if state.power_state != held.power_state {
+            self.set_power_state(state)?;
+        }
+        let mut held = held.registers()?;
+        for (id, value) in state.registers()? {
+            let is_held = held.next() == Some((id, value));
             match id {
-                registers::SVE_VECTOR_LENGTHS => {}
                 registers::TIMER_COUNT => counters.timer = to_u64(value),
                 registers::PHYSICAL_TIMER_COUNT => counters.physical = Some(to_u64(value)),
+                _ if is_held && !is_time(id) => {}
                 _ => self.write_bytes(id, value)?,
             }
         }
+        Ok(counters)
+    }
+
+    fn set_power_state(&self, state: &VcpuState) -> Result<()> {
         self.fd
             .set_mp_state(kvm_mp_state { mp_state: state.power_state })
-            .map_err(VmmError::wrap(ErrorCode::SnapshotCorrupt, "write a vCPU's power state"))?;
-        Ok(counters)
+            .map_err(VmmError::wrap(ErrorCode::SnapshotCorrupt, "write a vCPU's power state"))
     }
 
     /// The guest's time now.
@@ -214,7 +278,8 @@ impl Vcpu {
         })
     }
 
-    /// Sets the guest's time; the counter goes on from there. The offset is the VM's, so one vCPU is enough.
+    /// Sets the guest's time; the counter goes on from there. One vCPU is enough: the offset to the host's counter is the VM's
+    /// from Linux 6.4 on, and before that KVM writes it to every vCPU.
     pub fn set_counters(&self, counters: Counters) -> Result<()> {
         self.write(registers::TIMER_COUNT, counters.timer)?;
         match counters.physical {
@@ -245,6 +310,11 @@ impl Vcpu {
     pub fn run(&mut self) -> std::result::Result<VcpuExit<'_>, kvm_ioctls::Error> {
         self.fd.run()
     }
+}
+
+/// Registers whose value depends on when it is read or written.
+fn is_time(id: u64) -> bool {
+    id == registers::TIMER_COUNT || id == registers::PHYSICAL_TIMER_COUNT || registers::TIMERS.contains(&id)
 }
 
 fn to_u64(bytes: &[u8]) -> u64 {

@@ -3,13 +3,16 @@
 use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, kvm_userspace_memory_region};
 use kvm_ioctls::VmFd;
 
+use super::features::Features;
 use super::system::Kvm;
 use crate::devices::InterruptLine;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::layout::{MEMORY_BASE, SPI_BASE};
 
-/// The only memory slot.
+/// The slot of guest memory.
 const MEMORY_SLOT: u32 = 0;
+/// The slot of a program that runs before the guest.
+const PROGRAM_SLOT: u32 = 1;
 /// Interrupt type of a shared peripheral interrupt in KVM_IRQ_LINE (Documentation/virt/kvm/api.rst, 4.25).
 const IRQ_TYPE_SPI: u32 = 1 << 24;
 
@@ -17,8 +20,6 @@ const IRQ_TYPE_SPI: u32 = 1 << 24;
 #[derive(Debug)]
 pub struct Vm {
     pub(super) fd: VmFd,
-    pub(super) sve: bool,
-    pub(super) pointer_authentication: bool,
 }
 
 impl Vm {
@@ -28,13 +29,15 @@ impl Vm {
             .fd
             .create_vm_with_ipa_size(kvm.guest_address_bits())
             .map_err(VmmError::wrap(ErrorCode::Kvm, "create a VM"))?;
-        let has = |capability| fd.check_extension(capability);
-        Ok(Self {
-            sve: has(kvm_ioctls::Cap::ArmSve),
-            pointer_authentication: has(kvm_ioctls::Cap::ArmPtrAuthAddress)
-                && has(kvm_ioctls::Cap::ArmPtrAuthGeneric),
-            fd,
-        })
+        Ok(Self { fd })
+    }
+
+    /// What this VM's vCPUs are made with: what those of a snapshot had, or all that the host has.
+    ///
+    /// # Errors
+    /// FIRN_SNAPSHOT_INCOMPATIBLE naming what this host lacks.
+    pub fn vcpu_features(&self, saved: Option<u32>) -> Result<Features> {
+        saved.map_or_else(|| Ok(Features::of_host(&self.fd)), |bits| Features::of_snapshot(bits, &self.fd))
     }
 
     /// Gives the VM its memory.
@@ -50,8 +53,42 @@ impl Vm {
             userspace_addr: host_address as u64,
         };
         // SAFETY: the memory stays mapped by this function's contract.
-        unsafe { self.fd.set_user_memory_region(region) }
-            .map_err(VmmError::wrap(ErrorCode::Kvm, format!("give {size} bytes of memory to the VM")))
+        unsafe { self.set_region(region) }
+    }
+
+    /// Gives the VM memory for a program that runs before the guest does.
+    ///
+    /// # Safety
+    /// `host_address` to `host_address + size` must stay mapped until [`Vm::remove_program`].
+    pub unsafe fn add_program(&self, address: u64, host_address: *mut u8, size: usize) -> Result<()> {
+        let region = kvm_userspace_memory_region {
+            slot: PROGRAM_SLOT,
+            flags: 0,
+            guest_phys_addr: address,
+            memory_size: size as u64,
+            userspace_addr: host_address as u64,
+        };
+        // SAFETY: the memory stays mapped by this function's contract.
+        unsafe { self.set_region(region) }
+    }
+
+    /// Takes the memory of the program away.
+    pub fn remove_program(&self, address: u64) -> Result<()> {
+        let region = kvm_userspace_memory_region {
+            slot: PROGRAM_SLOT,
+            guest_phys_addr: address,
+            ..kvm_userspace_memory_region::default()
+        };
+        // SAFETY: a slot of no size refers to no memory.
+        unsafe { self.set_region(region) }
+    }
+
+    /// # Safety
+    /// The memory that the region names must stay mapped for as long as the slot has it.
+    unsafe fn set_region(&self, region: kvm_userspace_memory_region) -> Result<()> {
+        let doing = format!("give {} bytes of memory to the VM", region.memory_size);
+        // SAFETY: the memory stays mapped by this function's contract.
+        unsafe { self.fd.set_user_memory_region(region) }.map_err(VmmError::wrap(ErrorCode::Kvm, doing))
     }
 
     /// The guest pages written since the last call: one bit a host page, from [`MEMORY_BASE`] on.

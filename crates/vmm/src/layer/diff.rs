@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use super::range_set::RangeSet;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::memory::MemoryStack;
-use crate::memory::mapping::{PageRegion, host_page_size};
+use crate::memory::mapping::{PageKind, PageRegion, host_page_size};
 
 /// How many ranges PAGEMAP_SCAN returns at once.
 const SCAN_RANGES: usize = 512;
@@ -31,6 +31,19 @@ const PAGEMAP_PRESENT: u64 = 1 << 63;
 /// # Errors
 /// [`ErrorCode::Io`] if the pagemap cannot be opened or read.
 pub fn changed_ranges(memory: &MemoryStack, pagemap: Option<&File>) -> Result<Vec<Range<u64>>> {
+    ranges_of(memory, pagemap, PageKind::Private)
+}
+
+/// The ranges, likewise, that are present and still the layers': what was read, and what the kernel brought in around it unless
+/// [`MemoryStack::fault_page_by_page`] was called before.
+///
+/// # Errors
+/// As [`changed_ranges`].
+pub fn read_ranges(memory: &MemoryStack, pagemap: Option<&File>) -> Result<Vec<Range<u64>>> {
+    ranges_of(memory, pagemap, PageKind::Shared)
+}
+
+fn ranges_of(memory: &MemoryStack, pagemap: Option<&File>, kind: PageKind) -> Result<Vec<Range<u64>>> {
     let opened;
     let pagemap = match pagemap {
         Some(pagemap) => pagemap,
@@ -42,12 +55,12 @@ pub fn changed_ranges(memory: &MemoryStack, pagemap: Option<&File>) -> Result<Ve
             &opened
         }
     };
-    match scan(memory, pagemap) {
-        Err(error) if scan_is_missing(&error) => read_pagemap(memory, pagemap),
+    match scan(memory, pagemap, kind) {
+        Err(error) if scan_is_missing(&error) => read_pagemap(memory, pagemap, kind),
         other => other,
     }
     .map(RangeSet::into_ranges)
-    .map_err(VmmError::wrap(ErrorCode::Io, "finding the private pages of guest memory"))
+    .map_err(VmmError::wrap(ErrorCode::Io, "finding which pages of guest memory are present"))
 }
 
 fn scan_is_missing(error: &io::Error) -> bool {
@@ -55,13 +68,13 @@ fn scan_is_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL | libc::ENOSYS | libc::EPERM))
 }
 
-fn scan(memory: &MemoryStack, pagemap: &File) -> io::Result<RangeSet> {
+fn scan(memory: &MemoryStack, pagemap: &File, kind: PageKind) -> io::Result<RangeSet> {
     let base = memory.host_address() as u64;
     let mut found = [PageRegion::default(); SCAN_RANGES];
     let mut changed = RangeSet::default();
     let mut at = 0;
     while at < memory.size() {
-        let (count, stopped) = memory.reservation().scan_private(pagemap, at, &mut found)?;
+        let (count, stopped) = memory.reservation().scan(pagemap, kind, at, &mut found)?;
         for region in found.iter().take(count) {
             changed.append(region.start.saturating_sub(base)..region.end.saturating_sub(base));
         }
@@ -73,7 +86,7 @@ fn scan(memory: &MemoryStack, pagemap: &File) -> io::Result<RangeSet> {
     Ok(changed)
 }
 
-fn read_pagemap(memory: &MemoryStack, pagemap: &File) -> io::Result<RangeSet> {
+fn read_pagemap(memory: &MemoryStack, pagemap: &File, kind: PageKind) -> io::Result<RangeSet> {
     let page_size = host_page_size();
     let first_page = memory.host_address() as u64 / page_size;
     let pages = memory.size() / page_size;
@@ -86,7 +99,13 @@ fn read_pagemap(memory: &MemoryStack, pagemap: &File) -> io::Result<RangeSet> {
         pagemap.read_exact_at(chunk, (first_page + page) * PAGEMAP_ENTRY as u64)?;
         for entry in chunk.as_chunks::<PAGEMAP_ENTRY>().0 {
             let entry = u64::from_ne_bytes(*entry);
-            if entry & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED) != 0 && entry & PAGEMAP_FILE == 0 {
+            let is_wanted = match kind {
+                PageKind::Private => {
+                    entry & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED) != 0 && entry & PAGEMAP_FILE == 0
+                }
+                PageKind::Shared => entry & PAGEMAP_PRESENT != 0 && entry & PAGEMAP_FILE != 0,
+            };
+            if is_wanted {
                 changed.append(page * page_size..(page + 1) * page_size);
             }
             page += 1;
@@ -100,8 +119,8 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::layer::GRANULE;
     use crate::layer::testing::*;
+    use crate::layer::{GRANULE, GRANULE_LENGTH};
     use crate::memory::Populate;
 
     fn pagemap() -> File {
@@ -110,8 +129,12 @@ mod tests {
 
     /// By both ways, if this kernel has both.
     fn both(memory: &MemoryStack) -> (RangeSet, RangeSet) {
-        let by_pagemap = read_pagemap(memory, &pagemap()).unwrap();
-        match scan(memory, &pagemap()) {
+        both_of(memory, PageKind::Private)
+    }
+
+    fn both_of(memory: &MemoryStack, kind: PageKind) -> (RangeSet, RangeSet) {
+        let by_pagemap = read_pagemap(memory, &pagemap(), kind).unwrap();
+        match scan(memory, &pagemap(), kind) {
             Err(error) if scan_is_missing(&error) => (by_pagemap.clone(), by_pagemap),
             by_scan => (by_scan.unwrap(), by_pagemap),
         }
@@ -139,6 +162,33 @@ mod tests {
             assert_eq!(by_scan, expected.collect());
         }
         assert_eq!(changed_ranges(&clone, Some(&pagemap())).unwrap(), by_scan.into_ranges());
+    }
+
+    #[test]
+    fn what_was_read_is_known_to_the_page_where_memory_faults_page_by_page() {
+        let base = empty(8 << 20);
+        fill(&base, 0..512, 1);
+        let mut clone = clone_of(&base);
+        clone.fault_page_by_page().unwrap();
+        let granules = [0u64, 17, 18, 300, 511];
+        let pages: RangeSet = granules
+            .iter()
+            .map(|granule| {
+                let start = granule * GRANULE - granule * GRANULE % host_page_size();
+                start..start + host_page_size()
+            })
+            .collect();
+        for granule in granules {
+            clone.reservation().copy_out(granule * GRANULE, &mut [0; 8]).unwrap();
+        }
+        fill(&clone, 100..101, 3);
+        let (by_scan, by_pagemap) = both_of(&clone, PageKind::Shared);
+        assert_eq!((&by_scan, &by_pagemap), (&pages, &pages));
+        assert_eq!(read_ranges(&clone, Some(&pagemap())).unwrap(), pages.into_ranges());
+        assert_eq!(
+            bytes(&clone)[..512 * GRANULE_LENGTH].iter().filter(|byte| **byte == 3).count(),
+            GRANULE_LENGTH
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crc64fast::Digest as Crc64;
 
 use super::format::{self, Digest, Extent, HEADER_LENGTH, LayerHeader, corrupt};
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::file_length::regular_file_length;
 
 /// How much of a file is read at once to get the header and, nearly always, the whole extent table (1,354 extents).
 const FIRST_READ: u64 = 32 << 10;
@@ -28,12 +29,9 @@ impl LayerFile {
     /// # Errors
     /// [`ErrorCode::SnapshotCorrupt`] naming what is wrong; [`ErrorCode::Io`] if reading fails.
     pub fn open(file: File) -> Result<Self> {
-        let metadata =
-            file.metadata().map_err(VmmError::wrap(ErrorCode::Io, "reading the size of a memory layer"))?;
-        if !metadata.is_file() {
-            return Err(corrupt("it is not a regular file"));
-        }
-        let length = metadata.len();
+        let length = regular_file_length(&file)
+            .map_err(VmmError::wrap(ErrorCode::Io, "reading the size of a memory layer"))?
+            .ok_or_else(|| corrupt("it is not a regular file"))?;
         let mut start = read_vec(&file, 0, length.min(FIRST_READ))?;
         let Some(header) = start.first_chunk::<HEADER_LENGTH>() else {
             return Err(corrupt(format!("it is {length} bytes long, shorter than its header")));

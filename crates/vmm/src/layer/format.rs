@@ -296,17 +296,20 @@ pub fn hex(digest: &Digest) -> String {
     })
 }
 
-fn put<const LENGTH: usize>(bytes: &mut [u8; HEADER_LENGTH], at: usize, field: [u8; LENGTH]) {
+/// Writes a field of a header.
+pub(crate) fn put<const LENGTH: usize>(bytes: &mut [u8], at: usize, field: [u8; LENGTH]) {
     for (byte, value) in bytes.iter_mut().skip(at).zip(field) {
         *byte = value;
     }
 }
 
-fn take<const LENGTH: usize>(bytes: &[u8], at: usize) -> [u8; LENGTH] {
+/// Reads a field of a header; zeros where there is none.
+pub(crate) fn take<const LENGTH: usize>(bytes: &[u8], at: usize) -> [u8; LENGTH] {
     bytes.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; LENGTH])
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+/// Reads a field of 64 bits.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(take(bytes, at))
 }
 

@@ -25,7 +25,7 @@ mod chain_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use diff::changed_ranges;
+pub use diff::{changed_ranges, read_ranges};
 pub use file::LayerFile;
 pub use format::{
     Digest, Extent, ExtentSource, GRANULE, GRANULE_LENGTH, LayerHeader, MAP_THRESHOLD, corrupt, hex,

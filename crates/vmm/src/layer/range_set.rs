@@ -49,6 +49,20 @@ impl RangeSet {
         result
     }
 
+    /// What is in this set and not in the other.
+    pub fn without(&self, other: &Self) -> Self {
+        let mut result = Self::default();
+        for range in &self.ranges {
+            other.for_each_gap(range.clone(), |gap| result.append(gap));
+        }
+        result
+    }
+
+    /// What is in both sets.
+    pub fn intersection(&self, other: &Self) -> Self {
+        self.without(&self.without(other))
+    }
+
     /// Calls `part` with each part of the range that is not in the set, in order.
     pub fn for_each_gap(&self, range: Range<u64>, mut part: impl FnMut(Range<u64>)) {
         let first = self.ranges.partition_point(|own| own.end <= range.start);
@@ -103,6 +117,21 @@ mod tests {
                 prop_assert_eq!(gaps.iter().any(|range| range.contains(&offset)), !held(offset));
             }
             prop_assert_eq!(union.length(), (0..80).filter(|offset| held(*offset)).count() as u64);
+        }
+
+        #[test]
+        fn an_intersection_holds_what_both_hold_and_without_the_rest(a in ranges(), b in ranges()) {
+            let (first, second): (RangeSet, RangeSet) = (a.iter().cloned().collect(), b.iter().cloned().collect());
+            let both = first.intersection(&second);
+            let rest = first.without(&second);
+            for pair in both.ranges().windows(2).chain(rest.ranges().windows(2)) {
+                prop_assert!(pair[0].end < pair[1].start);
+            }
+            for offset in 0..80 {
+                let holds = |set: &RangeSet| set.ranges().iter().any(|range| range.contains(&offset));
+                prop_assert_eq!(holds(&both), holds(&first) && holds(&second));
+                prop_assert_eq!(holds(&rest), holds(&first) && !holds(&second));
+            }
         }
     }
 }

@@ -10,10 +10,11 @@ use linux_loader::loader::pe::PE;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend as _, ReadVolatile};
 
 use super::vcpu_thread::{Crew, Wanted};
-use super::{Machine, microseconds_since};
+use super::{Baseline, Machine, lock, microseconds_since};
 use crate::control::{BootRequest, Phases};
 use crate::devices::{DeviceOptions, Devices, FdtOptions, InterruptLine, device_tree};
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::file_length::regular_file_length;
 use crate::kvm::vcpu::Counters;
 use crate::kvm::{Gic, Kvm, Vcpu, Vm};
 use crate::layout::{
@@ -32,19 +33,38 @@ pub struct BootFiles {
     pub root_disk: File,
     /// The app image.
     pub app_disk: Option<File>,
+    /// The scratch disk.
+    pub scratch_disk: Option<File>,
+    /// The network card's link.
+    pub link: Option<OwnedFd>,
     /// The agent stream.
     pub stream: Option<OwnedFd>,
     /// Where the serial console goes.
     pub console: Option<File>,
 }
 
+impl BootFiles {
+    /// What every boot needs, and nothing more.
+    pub const fn new(kernel: File, root_disk: File) -> Self {
+        Self {
+            kernel,
+            initrd: None,
+            root_disk,
+            app_disk: None,
+            scratch_disk: None,
+            link: None,
+            stream: None,
+            console: None,
+        }
+    }
+}
+
 impl Machine {
     /// Boots a kernel. The microVM runs when this returns.
-    pub fn boot(request: &BootRequest, files: BootFiles) -> Result<Self> {
+    pub fn boot(kvm: &Kvm, request: &BootRequest, files: BootFiles) -> Result<Self> {
         let start = Instant::now();
         check(request)?;
-        let kvm = Kvm::open()?;
-        let mut vm = Parts::create(&kvm, request.vcpus)?;
+        let vm = Parts::create(kvm, request.vcpus, None)?;
         let gic = Gic::new(&vm.vm, request.gic)?;
         let mut phases = Phases { create_vm: microseconds_since(start), ..Phases::default() };
 
@@ -71,20 +91,27 @@ impl Machine {
             .map_err(VmmError::wrap(ErrorCode::Kernel, "load the device tree"))?;
         phases.load_memory = microseconds_since(loading);
 
-        for vcpu in &mut vm.vcpus {
+        for vcpu in &vm.vcpus {
+            let vcpu = lock(vcpu)?;
             vcpu.finalize()?;
             vcpu.set_boot_registers(entry, tree_address)?;
         }
         let options = DeviceOptions {
-            root_disk: files.root_disk,
             app_disk: files.app_disk,
+            scratch_disk: files.scratch_disk,
+            link: files.link,
             console: files.console,
             stream: files.stream,
-            leaf: false,
+            limits: request.limits,
+            rng: request.rng,
+            net: request.net,
+            mac: request.mac,
+            ..DeviceOptions::new(files.root_disk)
         };
         let interrupts: Arc<dyn InterruptLine> = Arc::clone(&vm.vm) as Arc<dyn InterruptLine>;
         let devices = Devices::new(guest_memory, interrupts, options)?;
-        let mut machine = vm.assemble(gic, memory, devices, request.track_writes, false, None)?;
+        let crew = Crew::start(&vm.vcpus)?;
+        let mut machine = vm.assemble(crew, gic, memory, devices, request.track_writes, false, None)?;
         phases.total = microseconds_since(start);
         machine.phases = phases;
         machine.crew.set(Wanted::Run)?;
@@ -95,20 +122,25 @@ impl Machine {
 /// A VM with its vCPUs, before it is known what they will run.
 pub(super) struct Parts {
     pub vm: Arc<Vm>,
-    pub vcpus: Vec<Vcpu>,
+    pub vcpus: Vec<Arc<Mutex<Vcpu>>>,
     pub mpidrs: Vec<u64>,
 }
 
 impl Parts {
-    pub fn create(kvm: &Kvm, count: u8) -> Result<Self> {
+    /// `features` are those of a snapshot's vCPUs; without one, vCPUs have all that the host has.
+    pub fn create(kvm: &Kvm, count: u8, features: Option<u32>) -> Result<Self> {
         let vm = Arc::new(Vm::new(kvm)?);
-        let vcpus = (0..count).map(|index| Vcpu::new(&vm, index)).collect::<Result<Vec<_>>>()?;
+        let features = vm.vcpu_features(features)?;
+        let vcpus = (0..count).map(|index| Vcpu::new(&vm, index, features)).collect::<Result<Vec<_>>>()?;
         let mpidrs = vcpus.iter().map(Vcpu::mpidr).collect::<Result<_>>()?;
+        let vcpus = vcpus.into_iter().map(|vcpu| Arc::new(Mutex::new(vcpu))).collect();
         Ok(Self { vm, vcpus, mpidrs })
     }
 
+    #[allow(clippy::too_many_arguments, reason = "it gathers the fields of one struct")]
     pub fn assemble(
         self,
+        crew: Crew,
         gic: Gic,
         memory: MemoryStack,
         devices: Devices,
@@ -116,11 +148,11 @@ impl Parts {
         leaf: bool,
         stopped_at: Option<Counters>,
     ) -> Result<Machine> {
-        let vcpus: Vec<_> = self.vcpus.into_iter().map(|vcpu| Arc::new(Mutex::new(vcpu))).collect();
         let devices = Arc::new(Mutex::new(devices));
+        crew.connect(&devices)?;
         Ok(Machine {
-            crew: Crew::start(&vcpus, &devices)?,
-            vcpus,
+            crew,
+            vcpus: self.vcpus,
             mpidrs: self.mpidrs,
             devices,
             gic,
@@ -130,6 +162,7 @@ impl Parts {
             leaf,
             stopped_at,
             phases: Phases::default(),
+            baseline: Baseline::default(),
         })
     }
 }
@@ -162,7 +195,9 @@ fn load_kernel(memory: &GuestMemory, mut file: File) -> Result<(u64, u64)> {
 /// Loads the initial RAM disk behind the kernel, with room for the kernel's own zeroed data; returns its address and size.
 fn load_initrd(memory: &GuestMemory, mut file: File, kernel_end: u64) -> Result<(u64, u64)> {
     let refused = VmmError::wrap::<std::io::Error>(ErrorCode::Kernel, "read the initial RAM disk");
-    let size = file.metadata().map_err(refused)?.len();
+    let size = regular_file_length(&file)
+        .map_err(refused)?
+        .ok_or_else(|| VmmError::new(ErrorCode::Kernel, "the initial RAM disk is not a regular file"))?;
     let start = (kernel_end + (16 << 20)).next_multiple_of(MEMORY_GRANULE);
     let length =
         usize::try_from(size).map_err(VmmError::wrap(ErrorCode::Kernel, "load the initial RAM disk"))?;

@@ -1,9 +1,74 @@
 //! One microVM: boot, run, stop, snapshot, restore.
+//!
+//! A guest that counts and rings the doorbell with the count; a clone of it counts on.
+//!
+//! ```
+//! use std::fs::{File, read};
+//! use std::io::Write;
+//!
+//! use firn_vmm::VmmError;
+//! use firn_vmm::control::{BootRequest, Event, LayerIdentity, RestoreRequest, SnapshotRequest};
+//! use firn_vmm::kvm::Kvm;
+//! use firn_vmm::machine::{BootFiles, Machine, Prepared, RestoreFiles};
+//! use rustix::event::{PollFd, PollFlags, Timespec, poll};
+//!
+//! // An arm64 Image: a header of 64 bytes, which begins with a branch over it, and a program.
+//! const HEADER: [u32; 16] = [0x1400_0010, 0, 0, 0, 0x1_0000, 0, 0xa, 0, 0, 0, 0, 0, 0, 0, 0x644d_5241, 0];
+//! const PROGRAM: [u32; 6] = [
+//!     0xd2a1_4013, //    mov x19, #0x0a000000   the doorbell
+//!     0x5280_0041, //    mov w1, #2             "base ready"
+//!     0x1100_06b5, // 1: add w21, w21, #1
+//!     0xb900_0e75, //    str w21, [x19, #0xc]   DETAIL
+//!     0xb900_1261, //    str w1, [x19, #0x10]   EVENT: the microVM stands still behind this instruction
+//!     0x17ff_fffd, //    b 1b
+//! ];
+//!
+//! fn wait_for_doorbell(machine: &mut Machine) -> Result<u32, VmmError> {
+//!     let deadline = Timespec { tv_sec: 60, tv_nsec: 0 };
+//!     poll(&mut [PollFd::from_borrowed_fd(machine.events_fd(), PollFlags::IN)], Some(&deadline)).expect("poll");
+//!     let events = machine.take_events();
+//!     machine.stop()?;
+//!     let [Event::Doorbell { detail, .. }] = events[..] else { panic!("{events:?}") };
+//!     Ok(detail)
+//! }
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = |name: &str| folder.path().join(name);
+//! let mut kernel = File::create_new(path("Image"))?;
+//! for instruction in HEADER.iter().chain(&PROGRAM) {
+//!     kernel.write_all(&instruction.to_le_bytes())?;
+//! }
+//! File::create_new(path("disk"))?;
+//!
+//! let kvm = Kvm::open()?;
+//! let files = BootFiles::new(File::open(path("Image"))?, File::open(path("disk"))?);
+//! let mut source = Machine::boot(&kvm, &BootRequest::default(), files)?;
+//! assert_eq!(wait_for_doorbell(&mut source)?, 1);
+//!
+//! let pagemap = File::open("/proc/self/pagemap")?;
+//! let [mut layer, mut state] = [File::create_new(path("base.layer"))?, File::create_new(path("base.state"))?];
+//! source.snapshot(&SnapshotRequest { app_image: None }, &pagemap, &mut layer, &mut state)?;
+//!
+//! // SHA-256 of the file, which is not computed here.
+//! let request = RestoreRequest { layers: vec![LayerIdentity { digest: [0xd1; 32] }], ..RestoreRequest::default() };
+//! let state = firn_vmm::snapshot::decode(&read(path("base.state"))?)?;
+//! // Everything that can be done before it is known which snapshot on top of these layers is wanted; then the rest.
+//! let prepared = Prepared::new(&kvm, state, vec![File::open(path("base.layer"))?], &request)?;
+//! let files = RestoreFiles::new(File::open(path("disk"))?);
+//! let mut clone = prepared.restore(None, Vec::new(), &RestoreRequest::default(), files)?;
+//! assert_eq!(wait_for_doorbell(&mut clone)?, 2);
+//!
+//! source.resume()?; // goes on, too
+//! assert_eq!(wait_for_doorbell(&mut source)?, 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod boot;
 mod restore;
 mod snapshot;
+mod touch;
 mod vcpu_thread;
+mod working_set;
 mod written;
 
 use std::os::fd::BorrowedFd;
@@ -16,10 +81,12 @@ pub use restore::{Prepared, RestoreFiles};
 use crate::control::{Event, Phases, Statistics};
 use crate::devices::Devices;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::jail::Kept;
 use crate::kvm::vcpu::Counters;
 use crate::kvm::{Gic, Vcpu, Vm};
-use crate::memory::MemoryStack;
-use crate::snapshot::HostFingerprint;
+use crate::memory::{LoadReport, MemoryStack};
+use crate::snapshot::register_id::is_identification;
+use crate::snapshot::{HostFingerprint, VectorLengths};
 use vcpu_thread::{Crew, Wanted};
 
 /// A microVM with its vCPU threads. Dropping it ends them.
@@ -37,6 +104,15 @@ pub struct Machine {
     /// The guest's time at the moment it was stopped, or `None` while it runs.
     stopped_at: Option<Counters>,
     phases: Phases,
+    baseline: Baseline,
+}
+
+/// What a process had counted when it was told what to restore: preparing it is not part of the start.
+#[derive(Debug, Clone, Copy, Default)]
+struct Baseline {
+    load: LoadReport,
+    minor_faults: u64,
+    major_faults: u64,
 }
 
 impl Machine {
@@ -94,24 +170,31 @@ impl Machine {
         self.crew.set(Wanted::Run)
     }
 
-    /// Counters and phases so far. Reads /proc.
-    pub fn statistics(&self) -> Result<Statistics> {
+    /// Counters and phases so far. Reads the files of /proc that the process has kept.
+    pub fn statistics(&self, kept: &Kept) -> Result<Statistics> {
         let (kvm_exits, mmio_exits) = self.crew.exits();
         let devices = self.devices()?.counters();
-        let load = self.memory.report();
-        let (minor_faults, major_faults) = fault_counts()?;
+        let load = self.memory.report().since(&self.baseline.load);
+        let (minor_faults, major_faults) = kept.fault_counts()?;
         Ok(Statistics {
             kvm_exits,
             mmio_exits,
             interrupts: devices.interrupts_raised,
             bytes_copied: load.copied_bytes,
             bytes_mapped: load.mapped_bytes,
-            load_calls: load.map_calls + load.read_calls,
+            bytes_populated: load.populated_bytes,
+            load_calls: load.map_calls + load.read_calls + load.populate_calls,
             disk_bytes_read: devices.disk_bytes_read,
-            private_bytes: private_bytes()?,
-            minor_faults,
-            major_faults,
+            private_bytes: kept.private_bytes()?,
+            minor_faults: minor_faults.saturating_sub(self.baseline.minor_faults),
+            major_faults: major_faults.saturating_sub(self.baseline.major_faults),
             phases: self.phases.clone(),
+            disk_bytes_written: devices.disk_bytes_written,
+            net_frames_received: devices.net_frames_received,
+            net_frames_sent: devices.net_frames_sent,
+            net_frames_dropped: devices.net_frames_dropped,
+            random_bytes: devices.random_bytes_given,
+            console_bytes_dropped: devices.console_bytes_dropped,
         })
     }
 
@@ -121,19 +204,31 @@ impl Machine {
     }
 }
 
-/// What this host looks like to the guest of this VM.
+/// What this host looks like to the guest of this VM, whose vCPU is final.
 fn host_fingerprint(vcpu: &Vcpu, gic: &Gic) -> Result<HostFingerprint> {
+    use crate::kvm::registers::{MIDR_EL1, SVE_VECTOR_LENGTHS, counter_frequency};
     let ids = vcpu.register_ids()?;
     let mut digest = crc64fast::Digest::new();
-    for id in &ids {
+    let mut id_registers = Vec::new();
+    let mut vector_lengths = VectorLengths::default();
+    for &id in &ids {
         digest.write(&id.to_le_bytes());
+        if is_identification(id) {
+            id_registers.push((id, vcpu.read(id)?));
+        } else if id == SVE_VECTOR_LENGTHS {
+            let mut bytes = [0; 64];
+            vcpu.read_bytes(id, &mut bytes)?;
+            vector_lengths = VectorLengths::from_register(&bytes);
+        }
     }
     Ok(HostFingerprint {
-        midr: vcpu.read(crate::kvm::registers::MIDR_EL1)?,
-        counter_frequency: crate::kvm::registers::counter_frequency(),
+        midr: vcpu.read(MIDR_EL1)?,
+        counter_frequency: counter_frequency(),
         page_size: u64::try_from(rustix::param::page_size()).unwrap_or_default(),
         gic: gic.version(),
         register_list: (u64::try_from(ids.len()).unwrap_or_default(), digest.sum64()),
+        id_registers,
+        vector_lengths,
     })
 }
 
@@ -151,26 +246,4 @@ fn lock<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
 
 pub(crate) fn microseconds_since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Minor and major faults of this process.
-fn fault_counts() -> Result<(u64, u64)> {
-    let stat = std::fs::read_to_string("/proc/self/stat")
-        .map_err(VmmError::wrap(ErrorCode::Io, "read /proc/self/stat"))?;
-    // The name of the program, in parentheses, may hold anything; fields are counted from behind it (proc(5): 10 and 12).
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let field = |index: usize| fields.get(index).and_then(|text| text.parse().ok()).unwrap_or_default();
-    Ok((field(7), field(9)))
-}
-
-/// Bytes of memory that only this process has.
-fn private_bytes() -> Result<u64> {
-    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")
-        .map_err(VmmError::wrap(ErrorCode::Io, "read /proc/self/smaps_rollup"))?;
-    Ok(rollup
-        .lines()
-        .filter(|line| line.starts_with("Private_Clean:") || line.starts_with("Private_Dirty:"))
-        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
-        .map(|kibibytes| kibibytes * 1024)
-        .sum())
 }

@@ -5,16 +5,22 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
+use kvm_bindings::KVM_MP_STATE_RUNNABLE;
+
 use super::boot::Parts;
-use super::{Machine, host_fingerprint, microseconds_since};
+use super::touch::touch;
+use super::vcpu_thread::Crew;
+use super::{Baseline, Machine, host_fingerprint, lock, microseconds_since};
 use crate::control::{Phases, RestoreRequest};
 use crate::devices::{DeviceOptions, Devices, InterruptLine};
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::jail::Kept;
 use crate::kvm::{Gic, Kvm};
-use crate::layer::{LayerFile, hex};
-use crate::layout::VCPUS_MAX;
+use crate::layer::{LayerFile, RangeSet, hex};
+use crate::memory::mapping::host_page_size;
 use crate::memory::{GuestMemoryOptions, MemoryStack};
-use crate::snapshot::MachineState;
+use crate::snapshot::{HostFingerprint, MachineState};
+use crate::working_set::WorkingSet;
 
 /// The files and sockets of a restore.
 #[derive(Debug)]
@@ -23,36 +29,63 @@ pub struct RestoreFiles {
     pub root_disk: File,
     /// The app image.
     pub app_disk: Option<File>,
+    /// The scratch disk, if the snapshot's microVM had one.
+    pub scratch_disk: Option<File>,
+    /// The network card's link.
+    pub link: Option<OwnedFd>,
     /// The agent stream.
     pub stream: Option<OwnedFd>,
     /// Where the serial console goes.
     pub console: Option<File>,
+    /// What clones of this snapshot write.
+    pub working_set: Option<WorkingSet>,
 }
 
-/// A VM with vCPUs, interrupt controller and the memory of some layers, waiting for the rest.
+impl RestoreFiles {
+    /// What every restore needs, and nothing more.
+    pub const fn new(root_disk: File) -> Self {
+        Self {
+            root_disk,
+            app_disk: None,
+            scratch_disk: None,
+            link: None,
+            stream: None,
+            console: None,
+            working_set: None,
+        }
+    }
+}
+
+/// A VM that was given the state of a snapshot, has its vCPUs on their threads and the memory of some layers, and waits for what
+/// differs.
 pub struct Prepared {
+    // Fields are dropped in this order, for the reasons that `Machine` has.
+    crew: Crew,
     parts: Parts,
     gic: Gic,
     memory: MemoryStack,
+    /// What the vCPUs and the interrupt controller hold.
+    held: MachineState,
+    host: HostFingerprint,
     /// The app image that the topmost layer was taken with.
     app_image: Option<[u8; 32]>,
     phases: Phases,
     track_writes: bool,
+    baseline: Baseline,
 }
 
 impl Prepared {
-    /// Creates a VM like the one in `state` and maps `layers`, base first.
-    pub fn new(state: &MachineState, layers: Vec<File>, request: &RestoreRequest) -> Result<Self> {
+    /// Creates a VM like the one in `state`, maps `layers`, base first, and does all else that is the same for every snapshot on
+    /// top of them. Its timers are off until [`Prepared::restore`].
+    ///
+    /// # Errors
+    /// FIRN_SNAPSHOT_INCOMPATIBLE if the state is not for this host, FIRN_SNAPSHOT_CORRUPT if it or a layer cannot be.
+    pub fn new(kvm: &Kvm, state: MachineState, layers: Vec<File>, request: &RestoreRequest) -> Result<Self> {
         let start = Instant::now();
-        let vcpus = u8::try_from(state.vcpus.len()).unwrap_or(u8::MAX);
-        if vcpus == 0 || vcpus > VCPUS_MAX {
-            return Err(VmmError::new(
-                ErrorCode::SnapshotCorrupt,
-                format!("state file: {} vCPUs, of 1 to {VCPUS_MAX}", state.vcpus.len()),
-            ));
-        }
-        let kvm = Kvm::open()?;
-        let parts = Parts::create(&kvm, vcpus)?;
+        let (Ok(count), Some(first)) = (u8::try_from(state.vcpus.len()), state.vcpus.first()) else {
+            return Err(VmmError::new(ErrorCode::SnapshotCorrupt, "state file: not 1 to 8 vCPUs"));
+        };
+        let parts = Parts::create(kvm, count, Some(first.features))?;
         let gic = Gic::new(&parts.vm, Some(state.gic.version)).map_err(|error| {
             VmmError::new(
                 ErrorCode::SnapshotIncompatible,
@@ -60,6 +93,24 @@ impl Prepared {
             )
         })?;
         let mut phases = Phases { create_vm: microseconds_since(start), ..Phases::default() };
+
+        let loading = Instant::now();
+        let mut host = None;
+        for (vcpu, saved) in parts.vcpus.iter().zip(&state.vcpus) {
+            let vcpu = lock(vcpu)?;
+            vcpu.finalize_as(saved)?;
+            if host.is_none() {
+                let own = host_fingerprint(&vcpu, &gic)?;
+                state.host.check(&own)?;
+                host = Some(own);
+            }
+            vcpu.prepare(saved)?;
+        }
+        let host = host.ok_or_else(|| VmmError::new(ErrorCode::Config, "a microVM without vCPUs"))?;
+        let crew = Crew::start(&parts.vcpus)?;
+        phases.load_vcpus = microseconds_since(loading);
+
+        // The vCPUs' first entry into KVM goes on meanwhile.
         let loading = Instant::now();
         let layers = open(layers, request)?;
         let app_image = layers.last().and_then(|(layer, _)| layer.app_image());
@@ -70,18 +121,81 @@ impl Prepared {
         // SAFETY: `memory` is moved into the machine, whose VM is dropped before it.
         unsafe { parts.vm.set_memory(memory.host_address(), memory.size(), request.track_writes) }?;
         phases.load_memory = microseconds_since(loading);
-        Ok(Self { parts, gic, memory, app_image, phases, track_writes: request.track_writes })
+
+        let loading = Instant::now();
+        crew.wait_ready()?;
+        gic.prepare(&state.gic, &parts.mpidrs)?;
+        phases.load_gic = microseconds_since(loading);
+        Ok(Self {
+            crew,
+            parts,
+            gic,
+            memory,
+            held: state,
+            host,
+            app_image,
+            phases,
+            track_writes: request.track_writes,
+            baseline: Baseline::default(),
+        })
     }
 
-    /// Adds the layers on top, loads `state` and runs.
+    /// Gives the VM the memory that clones of these working sets' snapshots only read, so that its guest has no exit for each page;
+    /// returns how many pages. A page too many does no harm.
+    ///
+    /// # Errors
+    /// FIRN_SNAPSHOT_CORRUPT if a working set is of another size of memory; FIRN_KVM, FIRN_MEMORY.
+    pub fn touch(&mut self, working_sets: &[WorkingSet]) -> Result<u64> {
+        let mut read = RangeSet::default();
+        for set in working_sets {
+            set.check_size(self.memory.size())?;
+            read = read.union(set.read.ranges().iter().cloned());
+        }
+        let (Some(vcpu), Some(saved)) = (self.parts.vcpus.first(), self.held.vcpus.first()) else {
+            return Ok(0);
+        };
+        // One that is switched off runs nothing.
+        if read.ranges().is_empty() || saved.power_state != KVM_MP_STATE_RUNNABLE {
+            return Ok(0);
+        }
+        let touching = Instant::now();
+        self.memory.cut_blocks()?;
+        let touched = touch(&self.parts.vm, &self.crew, vcpu, &read, host_page_size())?;
+        lock(vcpu)?.prepare(saved)?;
+        self.phases.populate += microseconds_since(touching);
+        Ok(touched)
+    }
+
+    /// What came before is not part of the start: it counts from here. Returns where the time has gone so far.
+    ///
+    /// # Errors
+    /// FIRN_IO if /proc cannot be read.
+    pub fn count_from_here(&mut self, kept: &Kept) -> Result<Phases> {
+        let (minor_faults, major_faults) = kept.fault_counts()?;
+        self.baseline = Baseline { load: self.memory.report(), minor_faults, major_faults };
+        Ok(std::mem::take(&mut self.phases))
+    }
+
+    /// Adds the layers on top, loads `state`, or that it was prepared with, and runs.
+    ///
+    /// # Errors
+    /// FIRN_SNAPSHOT_CORRUPT if the first layer was not made for those that are there, or the state is not of such a VM;
+    /// FIRN_CONFIG if writes are to be tracked and were not from the start; FIRN_SNAPSHOT_INCOMPATIBLE, FIRN_IO and others.
     pub fn restore(
         mut self,
-        state: &MachineState,
+        state: Option<&MachineState>,
         layers: Vec<File>,
         request: &RestoreRequest,
         files: RestoreFiles,
     ) -> Result<Machine> {
         let loading = Instant::now();
+        let state = state.unwrap_or(&self.held);
+        if request.track_writes != self.track_writes {
+            return Err(VmmError::new(
+                ErrorCode::Config,
+                "writes are tracked from the start or not at all; prepare the process for it",
+            ));
+        }
         if state.memory_bytes != self.memory.size() || state.vcpus.len() != self.parts.vcpus.len() {
             return Err(VmmError::new(
                 ErrorCode::SnapshotCorrupt,
@@ -92,37 +206,55 @@ impl Prepared {
             self.app_image = layer.app_image();
             self.memory.push(layer, digest)?;
         }
+        if request.record_reads {
+            self.memory.fault_page_by_page()?;
+        }
         self.check_app_image(request)?;
         self.phases.load_memory += microseconds_since(loading);
 
+        let populating = Instant::now();
+        if let Some(working_set) = &files.working_set {
+            working_set.check(self.memory.size(), self.memory.top_digest())?;
+            self.memory.populate_written(&working_set.written)?;
+        }
+        self.phases.populate += microseconds_since(populating);
+
         let vcpus = Instant::now();
+        state.host.check(&self.host)?;
         let mut counters = None;
-        for (vcpu, saved) in self.parts.vcpus.iter().zip(&state.vcpus) {
-            vcpu.finalize_as(saved)?;
-            if counters.is_none() {
-                state.host.check(&host_fingerprint(vcpu, &self.gic)?)?;
-            }
-            let own = vcpu.restore(saved)?;
+        for ((vcpu, saved), held) in self.parts.vcpus.iter().zip(&state.vcpus).zip(&self.held.vcpus) {
+            let own = lock(vcpu)?.restore(saved, held)?;
             counters.get_or_insert(own);
         }
-        self.phases.load_vcpus = microseconds_since(vcpus);
+        self.phases.load_vcpus += microseconds_since(vcpus);
 
         let gic = Instant::now();
-        self.gic.restore(&state.gic, &self.parts.mpidrs)?;
-        self.phases.load_gic = microseconds_since(gic);
+        self.gic.restore(&state.gic, &self.held.gic, &self.parts.mpidrs)?;
+        self.phases.load_gic += microseconds_since(gic);
 
         let loading = Instant::now();
         let options = DeviceOptions {
-            root_disk: files.root_disk,
             app_disk: files.app_disk,
+            scratch_disk: files.scratch_disk,
+            link: files.link,
             console: files.console,
             stream: files.stream,
             leaf: request.leaf,
+            limits: request.limits,
+            ..DeviceOptions::new(files.root_disk)
         };
         let interrupts: Arc<dyn InterruptLine> = Arc::clone(&self.parts.vm) as Arc<dyn InterruptLine>;
         let devices = Devices::restore(self.memory.guest_memory(), interrupts, options, &state.devices)?;
-        let mut machine =
-            self.parts.assemble(self.gic, self.memory, devices, self.track_writes, request.leaf, counters)?;
+        let mut machine = self.parts.assemble(
+            self.crew,
+            self.gic,
+            self.memory,
+            devices,
+            self.track_writes,
+            request.leaf,
+            counters,
+        )?;
+        machine.baseline = self.baseline;
         if !request.paused {
             machine.resume()?;
         }

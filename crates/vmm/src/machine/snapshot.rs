@@ -31,19 +31,19 @@ impl Machine {
         if self.leaf {
             return refused("the microVM was restored to serve, not to be snapshotted");
         }
+        // Before interrupt controller and memory: what is half done is answered, which raises interrupts and writes memory.
+        let devices = self.devices()?.save()?;
         let mut vcpus = Vec::with_capacity(self.vcpus.len());
         for vcpu in &self.vcpus {
             let vcpu = lock(vcpu)?;
             vcpus.push(vcpu.save(stopped_at)?);
         }
         let gic = self.gic.save(&self.mpidrs)?;
-        let devices = self.devices()?.save()?;
         let host = host_fingerprint(&*self.first_vcpu()?, &self.gic)?;
         let machine = MachineState { host, memory_bytes: self.memory.size(), vcpus, gic, devices };
         let bytes = encode(&machine)?;
         state.write_all(&bytes).map_err(VmmError::wrap(ErrorCode::Io, "write the state file"))?;
 
-        // Behind the state: saving devices may write guest memory.
         let written = write_layer(
             &self.memory,
             layer,

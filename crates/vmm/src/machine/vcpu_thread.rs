@@ -14,11 +14,12 @@ use super::lock;
 use crate::control::Event;
 use crate::devices::{Devices, MmioOutcome};
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::jail::seccomp::confine_vcpu_thread;
 use crate::kvm::Vcpu;
 use crate::kvm::vcpu::ImmediateExit;
 
 /// How long a vCPU may take to leave KVM_RUN. It takes microseconds; this is for a host that swaps.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What the vCPUs are to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,14 +29,24 @@ pub(super) enum Wanted {
     End,
 }
 
-#[derive(Debug)]
+/// What a vCPU's thread is to do before there is a guest.
+type Task = Box<dyn FnOnce(&mut Vcpu) -> Result<()> + Send>;
+
 struct Orders {
     wanted: Wanted,
+    /// For the first vCPU's thread.
+    task: Option<Task>,
     running: usize,
+    /// Threads whose first KVM_RUN is over.
+    ready: usize,
+    /// Needed to run: until there are some, a thread waits whatever is wanted.
+    devices: Option<Arc<Mutex<Devices>>>,
+    /// At most one doorbell between two starts, and one end a vCPU: a guest cannot make it grow.
     events: Vec<Event>,
+    /// A doorbell has rung since the vCPUs were last started.
+    rung: bool,
 }
 
-#[derive(Debug)]
 struct Shared {
     orders: Mutex<Orders>,
     changed: Condvar,
@@ -45,19 +56,28 @@ struct Shared {
 }
 
 /// All vCPU threads of one microVM.
-#[derive(Debug)]
 pub(super) struct Crew {
     shared: Arc<Shared>,
     members: Vec<(JoinHandle<()>, ImmediateExit)>,
 }
 
 impl Crew {
-    /// Starts a thread for each vCPU; they wait for [`Crew::set`].
-    pub(super) fn start(vcpus: &[Arc<Mutex<Vcpu>>], devices: &Arc<Mutex<Devices>>) -> Result<Self> {
+    /// Starts a thread for each vCPU, which must be final. Each enters KVM_RUN once, without running the guest: the first time
+    /// KVM registers the interrupt controller, and from another thread than before it waits for all CPUs. Then they wait for
+    /// [`Crew::connect`] and [`Crew::set`].
+    pub(super) fn start(vcpus: &[Arc<Mutex<Vcpu>>]) -> Result<Self> {
         register_signal_handler(SIGRTMIN(), on_kick)
             .map_err(VmmError::wrap(ErrorCode::Io, "install the signal handler that stops vCPUs"))?;
         let shared = Arc::new(Shared {
-            orders: Mutex::new(Orders { wanted: Wanted::Stop, running: 0, events: Vec::new() }),
+            orders: Mutex::new(Orders {
+                wanted: Wanted::Stop,
+                task: None,
+                running: 0,
+                ready: 0,
+                devices: None,
+                events: Vec::new(),
+                rung: false,
+            }),
             changed: Condvar::new(),
             events_fd: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
                 .map_err(VmmError::wrap(ErrorCode::Io, "create an eventfd"))?,
@@ -67,11 +87,8 @@ impl Crew {
         let mut crew = Self { shared, members: Vec::with_capacity(vcpus.len()) };
         for (index, vcpu) in vcpus.iter().enumerate() {
             let exit = lock(vcpu)?.immediate_exit();
-            let worker = Worker {
-                vcpu: Arc::clone(vcpu),
-                devices: Arc::clone(devices),
-                shared: Arc::clone(&crew.shared),
-            };
+            let worker =
+                Worker { vcpu: Arc::clone(vcpu), shared: Arc::clone(&crew.shared), is_first: index == 0 };
             let thread = std::thread::Builder::new()
                 .name(format!("vcpu{index}"))
                 .spawn(move || worker.work())
@@ -81,8 +98,56 @@ impl Crew {
         Ok(crew)
     }
 
+    /// Waits until every thread has entered KVM_RUN once. Until then the vCPUs are busy, and KVM refuses access to the
+    /// interrupt controller.
+    ///
+    /// # Errors
+    /// FIRN_KVM if a first KVM_RUN failed.
+    pub(super) fn wait_ready(&self) -> Result<()> {
+        let missing = |orders: &Orders| self.members.len().saturating_sub(orders.ready);
+        self.wait_until_none(missing, "vCPUs were not ready", DEADLINE)?;
+        match self.take_events().into_iter().next() {
+            Some(Event::Failed(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the first vCPU's thread do something with its vCPU, which may not leave an exit to be completed, and waits for that. Beyond
+    /// the limit KVM_RUN is interrupted.
+    ///
+    /// # Errors
+    /// What the task returns, or FIRN_KVM if it does not heed the interruption.
+    pub(super) fn perform(
+        &self,
+        limit: Duration,
+        task: impl FnOnce(&mut Vcpu) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        {
+            let mut orders = lock(&self.shared.orders)?;
+            orders.task = Some(Box::new(task));
+            orders.ready = orders.ready.saturating_sub(1);
+        }
+        self.shared.changed.notify_all();
+        if self.wait_until_none(|orders| self.members.len().saturating_sub(orders.ready), "", limit).is_err()
+        {
+            self.kick();
+        }
+        self.wait_ready()
+    }
+
+    /// Gives the threads the devices that the guest reaches, without which they do not run.
+    pub(super) fn connect(&self, devices: &Arc<Mutex<Devices>>) -> Result<()> {
+        lock(&self.shared.orders)?.devices = Some(Arc::clone(devices));
+        Ok(())
+    }
+
     pub(super) fn set(&self, wanted: Wanted) -> Result<()> {
-        lock(&self.shared.orders)?.wanted = wanted;
+        let mut orders = lock(&self.shared.orders)?;
+        orders.wanted = wanted;
+        if wanted == Wanted::Run {
+            orders.rung = false;
+        }
+        drop(orders);
         self.shared.changed.notify_all();
         Ok(())
     }
@@ -91,15 +156,18 @@ impl Crew {
     pub(super) fn stop(&self) -> Result<()> {
         self.set(Wanted::Stop)?;
         self.kick();
-        let deadline = Instant::now() + STOP_DEADLINE;
+        let busy = |orders: &Orders| orders.running + self.members.len().saturating_sub(orders.ready);
+        self.wait_until_none(busy, "vCPUs did not stop", DEADLINE)
+    }
+
+    fn wait_until_none(&self, count: impl Fn(&Orders) -> usize, what: &str, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
         let mut orders = lock(&self.shared.orders)?;
-        while orders.running > 0 {
+        while count(&orders) > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(VmmError::new(
-                    ErrorCode::Kvm,
-                    format!("{} vCPUs did not stop in {STOP_DEADLINE:?}", orders.running),
-                ));
+                let late = format!("{} {what} in {limit:?}", count(&orders));
+                return Err(VmmError::new(ErrorCode::Kvm, late));
             }
             let waited = self.shared.changed.wait_timeout(orders, left);
             orders = waited.map_err(|_| VmmError::new(ErrorCode::Kvm, "a vCPU thread has died"))?.0;
@@ -151,38 +219,70 @@ extern "C" fn on_kick(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_v
 
 struct Worker {
     vcpu: Arc<Mutex<Vcpu>>,
-    devices: Arc<Mutex<Devices>>,
     shared: Arc<Shared>,
+    is_first: bool,
+}
+
+/// What comes next for a thread.
+enum Next {
+    Task(Task),
+    Run(Arc<Mutex<Devices>>),
+    End,
 }
 
 impl Worker {
     fn work(&self) {
-        while self.wait_for_run() {
-            let outcome = self.run();
-            if let Ok(mut orders) = lock(&self.shared.orders) {
-                if let Err(error) = outcome {
-                    self.report(&mut orders, Event::Failed(error));
+        if let Err(error) = confine_vcpu_thread() {
+            // Out of its jail it must not run a guest.
+            return self.note(Err(error), |orders| orders.ready += 1);
+        }
+        self.prepare(|vcpu| vcpu.complete_exit());
+        loop {
+            match self.next() {
+                Next::Task(task) => self.prepare(task),
+                Next::Run(devices) => {
+                    let outcome = self.run(&devices);
+                    self.note(outcome, |orders| orders.running -= 1);
                 }
-                orders.running -= 1;
+                Next::End => return,
             }
-            self.shared.changed.notify_all();
         }
     }
 
-    /// Waits until the vCPU is to run; false if it is to end.
-    fn wait_for_run(&self) -> bool {
-        let Ok(mut orders) = lock(&self.shared.orders) else { return false };
+    /// Does something before there is a guest.
+    fn prepare(&self, task: impl FnOnce(&mut Vcpu) -> Result<()>) {
+        let outcome = lock(&self.vcpu).and_then(|mut vcpu| task(&mut vcpu));
+        self.note(outcome, |orders| orders.ready += 1);
+    }
+
+    fn note(&self, outcome: Result<()>, change: impl FnOnce(&mut Orders)) {
+        if let Ok(mut orders) = lock(&self.shared.orders) {
+            if let Err(error) = outcome {
+                self.report(&mut orders, Event::Failed(error));
+            }
+            change(&mut orders);
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until there is something to do.
+    fn next(&self) -> Next {
+        let Ok(mut orders) = lock(&self.shared.orders) else { return Next::End };
         loop {
-            match orders.wanted {
-                Wanted::End => return false,
-                Wanted::Run => {
-                    orders.running += 1;
-                    return true;
-                }
-                Wanted::Stop => match self.shared.changed.wait(orders) {
-                    Ok(guard) => orders = guard,
-                    Err(_) => return false,
-                },
+            if orders.wanted == Wanted::End {
+                return Next::End;
+            }
+            if let Some(task) = orders.task.take_if(|_| self.is_first) {
+                return Next::Task(task);
+            }
+            if let (Wanted::Run, Some(devices)) = (orders.wanted, &orders.devices) {
+                let devices = Arc::clone(devices);
+                orders.running += 1;
+                return Next::Run(devices);
+            }
+            match self.shared.changed.wait(orders) {
+                Ok(guard) => orders = guard,
+                Err(_) => return Next::End,
             }
         }
     }
@@ -192,7 +292,7 @@ impl Worker {
     }
 
     /// Runs guest code until something stops the vCPUs, and completes the last exit.
-    fn run(&self) -> Result<()> {
+    fn run(&self, devices: &Mutex<Devices>) -> Result<()> {
         let mut vcpu = lock(&self.vcpu)?;
         let exit = vcpu.immediate_exit();
         // Cleared before the order is read, set after it is given: a stop between the two is seen by one or the other.
@@ -203,11 +303,11 @@ impl Worker {
             match vcpu.run() {
                 Ok(VcpuExit::MmioRead(address, data)) => {
                     self.shared.mmio_exits.fetch_add(1, Ordering::Relaxed);
-                    lock(&self.devices)?.read(address, data);
+                    lock(devices)?.read(address, data);
                 }
                 Ok(VcpuExit::MmioWrite(address, data)) => {
                     self.shared.mmio_exits.fetch_add(1, Ordering::Relaxed);
-                    let outcome = lock(&self.devices)?.write(address, data)?;
+                    let outcome = lock(devices)?.write(address, data)?;
                     if let MmioOutcome::Doorbell { event, detail } = outcome {
                         self.stop_all(Event::Doorbell { event, detail })?;
                     }
@@ -246,10 +346,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Stops this vCPU, and the others as soon as [`Crew::stop`] kicks them.
+    /// Stops this vCPU, and the others as soon as [`Crew::stop`] kicks them. Of doorbells that several vCPUs ring before all have
+    /// stopped, the first is the one that the controller answers: a second would be taken for one that rang after the answer.
     fn report(&self, orders: &mut MutexGuard<'_, Orders>, event: Event) {
         if orders.wanted == Wanted::Run {
             orders.wanted = Wanted::Stop;
+        }
+        let is_doorbell = matches!(event, Event::Doorbell { .. });
+        if is_doorbell && std::mem::replace(&mut orders.rung, true) {
+            return;
         }
         orders.events.push(event);
         // The counter of an eventfd takes 2^64 - 1 events.

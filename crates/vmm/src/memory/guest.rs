@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 use vm_memory::{GuestAddress, GuestRegionMmap};
 
 use super::GuestMemory;
-use super::load::{load, no_huge_pages};
+use super::load::{BLOCK_LENGTH, load, no_huge_pages};
 use super::mapping::{Advice, Reservation, host_page_size};
 use super::plan::{Plan, PlannedLayer};
 use crate::error::{ErrorCode, Result, VmmError};
-use crate::layer::{Digest, GRANULE, LayerFile, MAP_THRESHOLD, StackView, corrupt, hex};
+use crate::layer::{
+    Digest, ExtentSource, GRANULE, LayerFile, MAP_THRESHOLD, RangeSet, StackView, corrupt, hex,
+};
 use crate::layout::{MEMORY_BASE, MEMORY_GRANULE, MEMORY_MAX};
 
 /// Most layers' mappings of one microVM. Each can split a mapping in three, and a process may have 65,530 of them
@@ -51,6 +53,10 @@ pub struct LoadReport {
     pub map_calls: u64,
     /// Calls of preadv.
     pub read_calls: u64,
+    /// Bytes that were made private ahead of being written.
+    pub populated_bytes: u64,
+    /// Calls of madvise for that.
+    pub populate_calls: u64,
 }
 
 impl LoadReport {
@@ -60,6 +66,22 @@ impl LoadReport {
         self.zeroed_bytes += other.zeroed_bytes;
         self.map_calls += other.map_calls;
         self.read_calls += other.read_calls;
+        self.populated_bytes += other.populated_bytes;
+        self.populate_calls += other.populate_calls;
+    }
+
+    /// What was done after `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            mapped_bytes: self.mapped_bytes.saturating_sub(before.mapped_bytes),
+            copied_bytes: self.copied_bytes.saturating_sub(before.copied_bytes),
+            zeroed_bytes: self.zeroed_bytes.saturating_sub(before.zeroed_bytes),
+            map_calls: self.map_calls.saturating_sub(before.map_calls),
+            read_calls: self.read_calls.saturating_sub(before.read_calls),
+            populated_bytes: self.populated_bytes.saturating_sub(before.populated_bytes),
+            populate_calls: self.populate_calls.saturating_sub(before.populate_calls),
+        }
     }
 }
 
@@ -82,6 +104,9 @@ pub struct MemoryStack {
     reservation: Reservation,
     page_size: u64,
     layers: Vec<(LayerFile, Digest)>,
+    /// What loading has copied, and so made private.
+    copied: RangeSet,
+    faults_page_by_page: bool,
     report: LoadReport,
 }
 
@@ -117,8 +142,15 @@ impl MemoryStack {
             })?;
         let guest_memory = GuestMemory::from_arc_regions(vec![Arc::new(region)])
             .map_err(VmmError::wrap(ErrorCode::Memory, doing()))?;
-        let stack =
-            Self { guest_memory, reservation, page_size, layers: Vec::new(), report: LoadReport::default() };
+        let stack = Self {
+            guest_memory,
+            reservation,
+            page_size,
+            layers: Vec::new(),
+            copied: RangeSet::default(),
+            faults_page_by_page: false,
+            report: LoadReport::default(),
+        };
         stack.protect()?;
         Ok(stack)
     }
@@ -179,10 +211,71 @@ impl MemoryStack {
             .collect();
         let mappings_left = MAPPINGS_MAX.saturating_sub(self.report.map_calls);
         let plan = Plan::new(&planned, self.page_size, usize::try_from(mappings_left).unwrap_or(usize::MAX));
+        let copied = plan.copied();
         let report = load(&self.reservation, &files, plan)?;
+        self.copied = self.copied.union(copied.into_ranges());
         self.report.add(&report);
         self.layers.extend(layers);
         Ok(report)
+    }
+
+    /// Makes the pages private that are going to be written, before anything runs: one call for each range that loading has not
+    /// copied, in place of a fault for each page.
+    ///
+    /// # Errors
+    /// As [`Self::populate`].
+    pub fn populate_written(&mut self, written: &RangeSet) -> Result<()> {
+        let ranges = written.without(&self.copied);
+        self.populate(ranges.ranges().iter().cloned(), Populate::Write)?;
+        self.report.populated_bytes += ranges.length();
+        self.report.populate_calls += ranges.ranges().len() as u64;
+        Ok(())
+    }
+
+    /// Makes what is present of the layers afterwards what was used of them. The kernel otherwise brings in the 16 pages around
+    /// one, as far as one mapping reaches: this makes each page a mapping, or some pages where there are too many. It takes
+    /// a system call for every other page: for recording.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Memory`] if the process has too many mappings.
+    pub fn fault_page_by_page(&mut self) -> Result<()> {
+        let mut mapped = RangeSet::default();
+        for (layer, _) in &self.layers {
+            let data = layer.extents().iter().filter(|extent| extent.source != ExtentSource::Zero);
+            mapped = mapped.union(data.map(|extent| extent.guest_offset..extent.guest_end()));
+        }
+        let pages_a_mapping = (mapped.length() / self.page_size).div_ceil(MAPPINGS_MAX).next_power_of_two();
+        let length = pages_a_mapping * self.page_size;
+        for range in mapped.ranges() {
+            let first = range.start - range.start % (2 * length);
+            for start in (first..range.end).step_by(usize::try_from(2 * length).unwrap_or(usize::MAX)) {
+                let end = (start + length).min(self.size());
+                self.reservation.advise(start, end - start, Advice::Random).map_err(advising)?;
+            }
+        }
+        self.faults_page_by_page = true;
+        Ok(())
+    }
+
+    /// Sees to it that no mapping holds a whole aligned block of 2 MiB. When the kernel cuts a mapping that does, it has KVM forget the
+    /// whole block, as if it were mapped as one (Linux, `vma_adjust_trans_huge`): what a VM was given ahead of time would be lost
+    /// where layers are laid on top. The process does not fork, so what children would get is a difference that costs nothing.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Memory`] if the process has too many mappings.
+    pub fn cut_blocks(&self) -> Result<()> {
+        let half = BLOCK_LENGTH / 2;
+        let starts = (half..self.size()).step_by(usize::try_from(2 * BLOCK_LENGTH).unwrap_or(usize::MAX));
+        for start in starts {
+            let length = BLOCK_LENGTH.min(self.size() - start);
+            self.reservation.advise(start, length, Advice::DoFork).map_err(advising)?;
+        }
+        Ok(())
+    }
+
+    /// Whether what is present of the layers is what was used of them.
+    pub fn faults_page_by_page(&self) -> bool {
+        self.faults_page_by_page
     }
 
     /// Makes pages present before they are used. The ranges are in bytes from the start of guest memory, and are widened to whole
@@ -226,6 +319,13 @@ impl MemoryStack {
         self.report
     }
 
+    /// What the topmost layer defines, if it is not a base.
+    pub fn top_diff(&self) -> RangeSet {
+        let top = self.layers.last().filter(|(layer, _)| layer.parent().is_some());
+        let extents = top.map(|(layer, _)| layer.extents()).unwrap_or_default();
+        extents.iter().map(|extent| extent.guest_offset..extent.guest_end()).collect()
+    }
+
     /// The digest of the topmost layer, if there is one.
     pub fn top_digest(&self) -> Option<Digest> {
         self.layers.last().map(|(_, digest)| *digest)
@@ -253,10 +353,7 @@ impl MemoryStack {
         let region = self.reservation.region();
         let Some(bitmap) = region.bitmap() else { return Vec::new() };
         let granules = (0..bitmap.len()).filter(|index| bitmap.is_bit_set(*index)).map(|index| index as u64);
-        granules
-            .map(|index| index * GRANULE..(index + 1) * GRANULE)
-            .collect::<crate::layer::RangeSet>()
-            .into_ranges()
+        granules.map(|index| index * GRANULE..(index + 1) * GRANULE).collect::<RangeSet>().into_ranges()
     }
 
     /// Starts a new record of writes.

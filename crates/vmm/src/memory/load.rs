@@ -8,8 +8,8 @@ use super::plan::{Piece, Plan};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::layer::{ExtentSource, LayerFile, corrupt};
 
-/// Anonymous runs from this length on could be backed by blocks of 2 MiB, bytes.
-const BLOCK_LENGTH: u64 = 2 << 20;
+/// What the host may map at once, bytes: anonymous runs from this length on could be backed by such blocks.
+pub(super) const BLOCK_LENGTH: u64 = 2 << 20;
 
 /// Loads the layers that the plan was made of. After an error memory is neither what it was nor what it should be.
 pub(super) fn load(reservation: &Reservation, layers: &[&LayerFile], plan: Plan) -> Result<LoadReport> {

@@ -194,25 +194,32 @@ impl Reservation {
         Ok(true)
     }
 
-    /// Asks PAGEMAP_SCAN for the next private pages from this offset on: present or swapped, not of a file, not the zero page.
-    /// Returns how many of `found` (which are addresses) were filled in, and the offset at which the scan stopped.
-    pub(crate) fn scan_private(
+    /// Asks PAGEMAP_SCAN for the next pages of this kind from this offset on. Returns how many of `found` (which are addresses) were filled in, and the offset at which the scan stopped.
+    pub(crate) fn scan(
         &self,
         pagemap: &File,
+        kind: PageKind,
         offset: u64,
         found: &mut [PageRegion],
     ) -> io::Result<(usize, u64)> {
         let length = (self.length as u64).checked_sub(offset).ok_or(io::ErrorKind::InvalidInput)?;
         let start = self.part(offset, length)?.0 as u64;
+        let (category_inverted, category_mask, category_anyof_mask) = match kind {
+            PageKind::Private => {
+                let others = PAGE_IS_FILE | PAGE_IS_PFNZERO;
+                (others, others, PAGE_IS_PRESENT | PAGE_IS_SWAPPED)
+            }
+            PageKind::Shared => (0, PAGE_IS_FILE | PAGE_IS_PRESENT, 0),
+        };
         let mut scan = PagemapScan {
             size: size_of::<PagemapScan>() as u64,
             start,
             end: start.saturating_add(length),
             regions: found.as_mut_ptr() as u64,
             regions_length: found.len() as u64,
-            category_inverted: PAGE_IS_FILE | PAGE_IS_PFNZERO,
-            category_mask: PAGE_IS_FILE | PAGE_IS_PFNZERO,
-            category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+            category_inverted,
+            category_mask,
+            category_anyof_mask,
             ..PagemapScan::default()
         };
         // SAFETY: the argument and the array that it points to are of the layout and the lengths that the ioctl expects, and live
@@ -249,18 +256,31 @@ impl Drop for Reservation {
     }
 }
 
+/// Pages of memory, by whose they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PageKind {
+    /// This microVM's own: present or swapped, not of a file, not the zero page.
+    Private,
+    /// A layer's, as far as they are present in this process.
+    Shared,
+}
+
 /// What the kernel is told about memory.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
 pub(crate) enum Advice {
     /// Children do not get it: a fork does not copy its page tables.
     DontFork = libc::MADV_DONTFORK,
+    /// Children get it.
+    DoFork = libc::MADV_DOFORK,
     /// It is not in core dumps.
     DontDump = libc::MADV_DONTDUMP,
     /// Equal pages of different microVMs are never merged: merging is a side channel.
     Unmergeable = libc::MADV_UNMERGEABLE,
     /// Private memory grows by a page at a write, not by 2 MiB.
     NoHugePage = libc::MADV_NOHUGEPAGE,
+    /// What is used next is anywhere: here only a difference between neighbours, which the kernel does not merge then.
+    Random = libc::MADV_RANDOM,
     /// Fault pages in for reading.
     PopulateRead = libc::MADV_POPULATE_READ,
     /// Make pages private and writable now.
@@ -304,7 +324,7 @@ fn map(
     if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(mapped.cast()) }
 }
 
-/// Pages that are private to this process: `struct page_region` of linux/fs.h.
+/// Pages of one kind: `struct page_region` of linux/fs.h.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct PageRegion {

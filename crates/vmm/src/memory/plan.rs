@@ -81,6 +81,14 @@ impl Plan {
         plan
     }
 
+    /// What the copies will make private.
+    pub(crate) fn copied(&self) -> RangeSet {
+        let mut ranges: Vec<_> =
+            self.copies.iter().map(|piece| piece.offset..piece.offset.saturating_add(piece.length)).collect();
+        ranges.sort_unstable_by_key(|range| range.start);
+        ranges.into_iter().collect()
+    }
+
     fn add_extent(
         &mut self,
         layer: usize,

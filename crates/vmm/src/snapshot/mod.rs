@@ -3,9 +3,14 @@
 mod fingerprint;
 #[cfg(test)]
 mod format_tests;
+pub mod register_id;
 mod state;
 mod state_file;
+mod v1;
+mod v2;
 
-pub use fingerprint::HostFingerprint;
-pub use state::{GicState, MachineState, VcpuState, register_width};
+pub use fingerprint::{HostFingerprint, VectorLengths};
+#[cfg(target_arch = "aarch64")]
+pub(crate) use state::REGISTERS_MAX;
+pub use state::{GicState, MachineState, VcpuState};
 pub use state_file::{STATE_VERSION, decode, encode};

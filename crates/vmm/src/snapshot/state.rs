@@ -3,9 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::HostFingerprint;
+use super::register_id::register_width;
 use crate::control::GicVersion;
 use crate::devices::DevicesState;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::layout::VCPUS_MAX;
+
+/// Most registers of a vCPU: what a list of KVM's can have here. CPUs have 250 to 400, with SVE included.
+pub(crate) const REGISTERS_MAX: usize = 500;
+/// Most registers of an interrupt controller: a GICv3 with eight vCPUs has under 700.
+const GIC_REGISTERS_MAX: usize = 1024;
+/// Power states of vCPUs, as KVM numbers them (KVM_MP_STATE_RUNNABLE and KVM_MP_STATE_STOPPED): on, or off until PSCI CPU_ON.
+const POWER_STATES: [u32; 2] = [0, 5];
+/// Active-priority registers of a GICv3 vCPU: four of each of two groups.
+const ACTIVE_PRIORITIES_MAX: usize = 8;
 
 /// A microVM, but for its memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +31,43 @@ pub struct MachineState {
     pub gic: GicState,
     /// Its devices.
     pub devices: DevicesState,
+}
+
+impl MachineState {
+    /// Checks what can be checked without a host: that there is no more of anything than a microVM can have.
+    ///
+    /// # Errors
+    /// FIRN_SNAPSHOT_CORRUPT naming what there is too much, or too little, of.
+    pub(super) fn check(&self) -> Result<()> {
+        let limit = |what: &str, count: usize, most: usize| {
+            if count <= most {
+                return Ok(());
+            }
+            Err(corrupt(format!("{count} {what}, of at most {most}")))
+        };
+        let Some(first) = self.vcpus.first() else { return Err(corrupt("no vCPU".to_owned())) };
+        limit("vCPUs", self.vcpus.len(), usize::from(VCPUS_MAX))?;
+        for vcpu in &self.vcpus {
+            limit("registers of a vCPU", vcpu.register_ids.len(), REGISTERS_MAX)?;
+            vcpu.check_values()?;
+            if (vcpu.target, vcpu.features) != (first.target, first.features) {
+                return Err(corrupt("vCPUs of different kinds".to_owned()));
+            }
+            if !POWER_STATES.contains(&vcpu.power_state) {
+                return Err(corrupt(format!("there is no power state {}", vcpu.power_state)));
+            }
+        }
+        limit("registers of the interrupt controller", self.gic.registers.len(), GIC_REGISTERS_MAX)?;
+        limit("vCPUs of the interrupt controller", self.gic.active_priorities.len(), usize::from(VCPUS_MAX))?;
+        for values in &self.gic.active_priorities {
+            limit("active-priority registers", values.len(), ACTIVE_PRIORITIES_MAX)?;
+        }
+        limit("identification registers", self.host.id_registers.len(), REGISTERS_MAX)
+    }
+}
+
+fn corrupt(what: String) -> VmmError {
+    VmmError::new(ErrorCode::SnapshotCorrupt, format!("state file: {what}"))
 }
 
 /// A vCPU.
@@ -43,16 +91,7 @@ impl VcpuState {
     /// # Errors
     /// FIRN_SNAPSHOT_CORRUPT if there are not as many bytes as the ids say.
     pub fn registers(&self) -> Result<impl Iterator<Item = (u64, &[u8])>> {
-        let total: usize = self.register_ids.iter().map(|&id| register_width(id)).sum();
-        if total != self.register_values.len() {
-            return Err(VmmError::new(
-                ErrorCode::SnapshotCorrupt,
-                format!(
-                    "vCPU state: registers of {total} bytes have values of {} bytes",
-                    self.register_values.len()
-                ),
-            ));
-        }
+        self.check_values()?;
         let mut rest = self.register_values.as_slice();
         Ok(self.register_ids.iter().map(move |&id| {
             let (value, behind) = rest.split_at_checked(register_width(id)).unwrap_or_default();
@@ -60,11 +99,17 @@ impl VcpuState {
             (id, value)
         }))
     }
-}
 
-/// The width of a register in bytes, from the size field of its KVM id (bits 52 to 55, the power of two): 1 to 256.
-pub fn register_width(id: u64) -> usize {
-    1 << (id >> 52 & 0xf).min(8)
+    fn check_values(&self) -> Result<()> {
+        let total: usize = self.register_ids.iter().map(|&id| register_width(id)).sum();
+        if total == self.register_values.len() {
+            return Ok(());
+        }
+        Err(corrupt(format!(
+            "registers of {total} bytes have values of {} bytes",
+            self.register_values.len()
+        )))
+    }
 }
 
 /// An interrupt controller: the values of its registers, in the order of the VMM's table for this version.

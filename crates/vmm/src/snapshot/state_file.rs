@@ -5,60 +5,73 @@
 //! | 0 | 8 | magic `FIRNSTAT` |
 //! | 8 | 4 | version, little-endian |
 //! | 12 | 4 | length of the body in bytes |
-//! | 16 | 8 | CRC-64/XZ of the body |
+//! | 16 | 8 | CRC-64/XZ of the header before it and of the body; in version 1 of the body alone |
 //! | 24 | | body |
 
 use super::state::MachineState;
+use super::{v1, v2};
 use crate::error::{ErrorCode, Result, VmmError};
 
-/// Version of the body. A change of any type in it is a new version, with a reader for the one before.
-pub const STATE_VERSION: u32 = 1;
-const MAGIC: [u8; 8] = *b"FIRNSTAT";
-const HEADER_SIZE: usize = 24;
-/// No state is longer: eight vCPUs with SVE of 2,048 bits are under 200 KiB.
-const BODY_MAX: usize = 4 << 20;
+/// Version of the body that is written. A change of any type in it is a new version, with a reader for the one before.
+pub const STATE_VERSION: u32 = 3;
+pub(super) const MAGIC: [u8; 8] = *b"FIRNSTAT";
+pub(super) const HEADER_SIZE: usize = 24;
+const CHECKSUM_AT: usize = 16;
+/// No state is longer: eight vCPUs with SVE of 2,048 bits are under 200 KiB. What decoding takes is a small multiple of this.
+pub(super) const BODY_MAX: usize = 512 << 10;
+
+// Snapshots lie on disks with these values in them.
+const _: () = assert!(u64::from_le_bytes(MAGIC) == 0x5441_5453_4e52_4946);
+const _: () = assert!(HEADER_SIZE == CHECKSUM_AT + 8);
+const _: () = assert!(STATE_VERSION == 3);
 
 /// The bytes of a state file.
+///
+/// # Errors
+/// FIRN_IO if the state is longer than any microVM's.
 pub fn encode(state: &MachineState) -> Result<Vec<u8>> {
     let body = postcard::to_stdvec(state).map_err(VmmError::wrap(ErrorCode::Io, "encode the state"))?;
-    frame(&body)
+    frame(STATE_VERSION, &body)
 }
 
 /// The header that goes with a body, and the body.
-pub(super) fn frame(body: &[u8]) -> Result<Vec<u8>> {
-    let length = u32::try_from(body.len()).map_err(VmmError::wrap(ErrorCode::Io, "encode the state"))?;
+pub(super) fn frame(version: u32, body: &[u8]) -> Result<Vec<u8>> {
+    let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= BODY_MAX).ok_or_else(|| {
+        VmmError::new(ErrorCode::Io, format!("encode the state: {} bytes are too many", body.len()))
+    })?;
     let mut bytes = Vec::with_capacity(HEADER_SIZE + body.len());
     bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&STATE_VERSION.to_le_bytes());
+    bytes.extend_from_slice(&version.to_le_bytes());
     bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&checksum(body).to_le_bytes());
+    let checksum = checksum(version, &bytes, body);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
     bytes.extend_from_slice(body);
     Ok(bytes)
 }
 
-/// Reads a state file. Nothing of the body is looked at before its length and checksum are right.
+/// Reads a state file of this version or of one before. Nothing of the body is looked at before its length and checksum are
+/// right.
 ///
 /// # Errors
 /// FIRN_SNAPSHOT_CORRUPT, or FIRN_SNAPSHOT_INCOMPATIBLE for a version that this VMM does not read.
 pub fn decode(bytes: &[u8]) -> Result<MachineState> {
-    let corrupt = |what: String| VmmError::new(ErrorCode::SnapshotCorrupt, format!("state file: {what}"));
     let (header, body) = bytes
         .split_first_chunk::<HEADER_SIZE>()
         .ok_or_else(|| corrupt(format!("{} bytes are fewer than its header has", bytes.len())))?;
-    let [magic @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = header;
-    if magic != &MAGIC {
-        return Err(corrupt("it does not begin with FIRNSTAT".to_owned()));
-    }
+    let (summed, expected) = header.split_at_checked(CHECKSUM_AT).unwrap_or_default();
     let field = |start: usize| {
-        let bytes = header.get(start..start + 4).and_then(|bytes| bytes.try_into().ok());
+        let bytes = summed.get(start..start + 4).and_then(|bytes| bytes.try_into().ok());
         bytes.map(u32::from_le_bytes).unwrap_or_default()
     };
+    if !summed.starts_with(&MAGIC) {
+        return Err(corrupt("it does not begin with FIRNSTAT".to_owned()));
+    }
     let version = field(8);
-    if version != STATE_VERSION {
+    if !(1..=STATE_VERSION).contains(&version) {
         return Err(VmmError::new(
             ErrorCode::SnapshotIncompatible,
             format!(
-                "state file: version {version}, and this VMM reads version {STATE_VERSION}; rebuild the snapshot"
+                "state file: version {version}, and this VMM reads versions 1 to {STATE_VERSION}; rebuild the snapshot"
             ),
         ));
     }
@@ -66,20 +79,36 @@ pub fn decode(bytes: &[u8]) -> Result<MachineState> {
     if length > BODY_MAX || length != body.len() {
         return Err(corrupt(format!("it says that {length} bytes follow its header, and {} do", body.len())));
     }
-    let expected = u64::from(field(20)) << 32 | u64::from(field(16));
-    let actual = checksum(body);
+    let expected = expected.try_into().map(u64::from_le_bytes).unwrap_or_default();
+    let actual = checksum(version, summed, body);
     if expected != actual {
         return Err(corrupt(format!("its checksum is {actual:#x}, and {expected:#x} is written in it")));
     }
-    let (state, rest) = postcard::take_from_bytes(body).map_err(|error| corrupt(error.to_string()))?;
+    let (state, rest) = match version {
+        1 => v1::decode(body).map_err(undecodable).and_then(|(state, rest)| Ok((state?, rest))),
+        2 => v2::decode(body).map_err(undecodable),
+        _ => postcard::take_from_bytes(body).map_err(undecodable),
+    }?;
     if !rest.is_empty() {
         return Err(corrupt(format!("{} bytes follow the state", rest.len())));
     }
+    state.check()?;
     Ok(state)
 }
 
-fn checksum(bytes: &[u8]) -> u64 {
+fn corrupt(what: String) -> VmmError {
+    VmmError::new(ErrorCode::SnapshotCorrupt, format!("state file: {what}"))
+}
+
+fn undecodable(error: postcard::Error) -> VmmError {
+    corrupt(error.to_string())
+}
+
+fn checksum(version: u32, header: &[u8], body: &[u8]) -> u64 {
     let mut digest = crc64fast::Digest::new();
-    digest.write(bytes);
+    if version > 1 {
+        digest.write(header);
+    }
+    digest.write(body);
     digest.sum64()
 }

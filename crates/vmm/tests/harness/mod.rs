@@ -3,32 +3,44 @@
 #![allow(dead_code, reason = "each test file uses its part of the harness")]
 
 pub mod guest;
+pub mod script;
+pub mod tap;
 
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use firn_vmm::control::{
     BootRequest, CONTROL_VERSION, ControlSocket, Descriptor, Event, GicVersion, LayerIdentity, Message,
-    Request, RequestFrame, Response, RestoreRequest, SnapshotReport, SnapshotRequest, Statistics,
+    PreparedReport, Request, RequestFrame, Response, RestoreRequest, SnapshotReport, SnapshotRequest,
+    Statistics, WorkingSetReport,
 };
 use firn_vmm::error::VmmError;
+use firn_vmm::jail::{JailLevel, JailOptions, JailReport, ProcessHandle};
 use rustix::event::{PollFd, PollFlags, poll};
 
 /// Guest memory of the tests' microVMs.
 pub const MEMORY: u64 = 128 << 20;
 const DEADLINE: Duration = Duration::from_secs(60);
+/// The program that is tested.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_firn-vmm");
+/// The variable that names another copy of the program to run.
+pub const BINARY_VARIABLE: &str = "FIRN_BENCH_BINARY";
+/// The variable that names the file to which strace logs the system calls of the processes that are started, if it is set.
+pub const STRACE_VARIABLE: &str = "FIRN_BENCH_STRACE";
 
 /// A microVM in a process of its own.
 pub struct Vmm {
     socket: ControlSocket,
-    process: Child,
+    process: ProcessHandle,
     next_id: u32,
     events: Vec<Event>,
+    jail: Option<JailReport>,
 }
 
 /// The files of a snapshot. The digest is a stand-in: the VMM only compares it.
@@ -40,48 +52,152 @@ pub struct Snapshot {
 }
 
 impl Vmm {
-    /// A process without a microVM.
+    /// A process without a microVM, in the jail of this test run: FIRN_TEST_JAIL, or the best that the host has. One that is traced
+    /// must not fork: the tracer, its parent, does not reap what takes its place.
     pub fn spawn() -> Self {
+        let level = std::env::var("FIRN_TEST_JAIL").ok();
+        let level = level.map(|name| JailLevel::from_name(&name).expect("FIRN_TEST_JAIL is a level"));
+        let level =
+            if std::env::var_os(STRACE_VARIABLE).is_some() { Some(JailLevel::Minimal) } else { level };
+        Self::spawn_in(&JailOptions { level, ids: Some(own_ids()), cgroup: None })
+    }
+
+    /// A process without a microVM, in this jail.
+    pub fn spawn_in(options: &JailOptions) -> Self {
         let (own, other) = ControlSocket::pair().unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_firn-vmm"))
+        let binary = std::env::var_os(BINARY_VARIABLE).unwrap_or_else(|| BINARY.into());
+        let mut command = match std::env::var_os(STRACE_VARIABLE) {
+            None => Command::new(binary),
+            Some(log) => {
+                let mut strace = Command::new("strace");
+                strace.args(["-f", "-qq", "-o"]).arg(log).arg("--").arg(binary);
+                strace
+            }
+        };
+        let process = command
+            .args(options.to_arguments())
             .stdin(Stdio::from(other.into_fd()))
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
-        Self { socket: own, process, next_id: 0, events: Vec::new() }
+        let process = ProcessHandle::new(process).unwrap();
+        Self { socket: own, process, next_id: 0, events: Vec::new(), jail: None }
+    }
+
+    /// Closes the control socket and waits until the process has ended by itself.
+    pub fn close(mut self) {
+        let (unconnected, _) = ControlSocket::pair().unwrap();
+        drop(std::mem::replace(&mut self.socket, unconnected));
+        self.process.wait().unwrap();
     }
 
     /// Boots a guest program.
     pub fn boot(image: &[u8], track_writes: bool) -> Self {
+        Self::boot_as(image, BootRequest { track_writes, ..boot_request() })
+    }
+
+    /// Boots a guest program on this many vCPUs.
+    pub fn boot_smp(image: &[u8], vcpus: u8) -> Self {
+        Self::boot_as(image, BootRequest { vcpus, ..boot_request() })
+    }
+
+    /// Boots a guest program as asked for.
+    pub fn boot_as(image: &[u8], request: BootRequest) -> Self {
+        Self::boot_with(image, request, &[]).unwrap()
+    }
+
+    /// Boots a guest program with these descriptors besides kernel and root disk.
+    pub fn boot_with(
+        image: &[u8],
+        request: BootRequest,
+        more: &[(Descriptor, &File)],
+    ) -> Result<Self, VmmError> {
         let mut vmm = Self::spawn();
-        let request = BootRequest {
-            vcpus: 1,
-            memory_bytes: MEMORY,
-            command_line: String::new(),
-            gic: gic(),
-            track_writes,
-        };
-        vmm.request(
-            Request::Boot(request),
-            &[(Descriptor::Kernel, &file_with(image)), (Descriptor::RootDisk, &file_with(&[0; 512]))],
-        )
-        .unwrap();
-        vmm
+        let (kernel, disk) = (file_with(image), file_with(&[0; 512]));
+        let files = [&[(Descriptor::Kernel, &kernel), (Descriptor::RootDisk, &disk)], more].concat();
+        vmm.request(Request::Boot(request), &files).map(|_| vmm)
     }
 
     /// Restores a snapshot in a new process.
     pub fn restore(snapshot: &Snapshot, leaf: bool, track_writes: bool) -> Result<Self, VmmError> {
-        Self::restore_as(snapshot, restore_request(snapshot, leaf, track_writes))
+        Self::restore_as(snapshot, restore_request(snapshot, leaf, track_writes), None)
+    }
+
+    /// Restores a snapshot in a new process with these descriptors besides those of every restore.
+    pub fn restore_with(snapshot: &Snapshot, more: &[(Descriptor, &File)]) -> Result<Self, VmmError> {
+        let request = restore_request(snapshot, false, false);
+        let (vmm, outcome) = Self::try_restore_with(snapshot, request, more);
+        outcome.map(|()| vmm)
     }
 
     /// Restores a snapshot in a new process; its vCPUs stay stopped.
     pub fn restore_paused(snapshot: &Snapshot) -> Self {
         let request = RestoreRequest { paused: true, ..restore_request(snapshot, false, false) };
-        Self::restore_as(snapshot, request).unwrap()
+        Self::restore_as(snapshot, request, None).unwrap()
     }
 
-    fn restore_as(snapshot: &Snapshot, request: RestoreRequest) -> Result<Self, VmmError> {
+    /// Restores a snapshot in a new process with a working set.
+    pub fn restore_with_working_set(
+        snapshot: &Snapshot,
+        working_set: &Path,
+        paused: bool,
+    ) -> Result<Self, VmmError> {
+        let request = RestoreRequest { paused, ..restore_request(snapshot, false, false) };
+        Self::restore_as(snapshot, request, Some(working_set))
+    }
+
+    /// Restores a snapshot in a new process that records what is read.
+    pub fn restore_recording_reads(snapshot: &Snapshot) -> Self {
+        let request = RestoreRequest { record_reads: true, ..restore_request(snapshot, false, false) };
+        Self::restore_as(snapshot, request, None).unwrap()
+    }
+
+    /// Writes down which memory a clone has used, to a new file.
+    pub fn record_working_set(
+        &mut self,
+        path: &Path,
+        previous: Option<&Path>,
+    ) -> Result<WorkingSetReport, VmmError> {
+        let output = File::options().read(true).write(true).create_new(true).open(path).unwrap();
+        let previous = previous.map(|path| File::open(path).unwrap());
+        let mut files = vec![(Descriptor::WorkingSetOutput, &output)];
+        files.extend(previous.iter().map(|file| (Descriptor::WorkingSet, file)));
+        match self.request(Request::RecordWorkingSet, &files)? {
+            Response::WorkingSet(report) => Ok(report),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn restore_as(
+        snapshot: &Snapshot,
+        request: RestoreRequest,
+        working_set: Option<&Path>,
+    ) -> Result<Self, VmmError> {
+        let (vmm, outcome) = Self::try_restore_as(snapshot, request, working_set);
+        outcome.map(|()| vmm)
+    }
+
+    /// Restores a leaf in a new process, which is returned whatever came of it.
+    pub fn try_restore(snapshot: &Snapshot) -> (Self, Result<(), VmmError>) {
+        Self::try_restore_as(snapshot, restore_request(snapshot, true, false), None)
+    }
+
+    fn try_restore_as(
+        snapshot: &Snapshot,
+        request: RestoreRequest,
+        working_set: Option<&Path>,
+    ) -> (Self, Result<(), VmmError>) {
+        let working_set = working_set.map(|path| File::open(path).unwrap());
+        let more: Vec<_> = working_set.iter().map(|file| (Descriptor::WorkingSet, file)).collect();
+        Self::try_restore_with(snapshot, request, &more)
+    }
+
+    fn try_restore_with(
+        snapshot: &Snapshot,
+        request: RestoreRequest,
+        more: &[(Descriptor, &File)],
+    ) -> (Self, Result<(), VmmError>) {
         let mut vmm = Self::spawn();
         let layers: Vec<File> = snapshot.layers.iter().map(|(path, _)| File::open(path).unwrap()).collect();
         let state = File::open(&snapshot.state).unwrap();
@@ -89,30 +205,66 @@ impl Vmm {
         let mut files: Vec<(Descriptor, &File)> =
             layers.iter().map(|file| (Descriptor::Layer, file)).collect();
         files.extend([(Descriptor::State, &state), (Descriptor::RootDisk, &disk)]);
-        vmm.request(Request::Restore(request), &files)?;
-        Ok(vmm)
+        files.extend(more);
+        let outcome = vmm.request(Request::Restore(request), &files).map(|_| ());
+        (vmm, outcome)
     }
 
-    /// Restores the topmost layer of a snapshot on a process that was prepared with the layers below.
-    pub fn restore_prepared(base: &Snapshot, snapshot: &Snapshot) -> Result<Self, VmmError> {
+    /// A process that is prepared for restores on top of a snapshot.
+    pub fn prepare(base: &Snapshot) -> Result<(Self, PreparedReport), VmmError> {
+        Self::prepare_with(base, &[])
+    }
+
+    /// The same, with working sets of snapshots on top.
+    pub fn prepare_with(base: &Snapshot, working_sets: &[&Path]) -> Result<(Self, PreparedReport), VmmError> {
+        let working_sets: Vec<File> = working_sets.iter().map(|path| File::open(path).unwrap()).collect();
         let mut vmm = Self::spawn();
         let below: Vec<File> = base.layers.iter().map(|(path, _)| File::open(path).unwrap()).collect();
         let state = File::open(&base.state).unwrap();
         let mut files: Vec<(Descriptor, &File)> =
             below.iter().map(|file| (Descriptor::Layer, file)).collect();
         files.push((Descriptor::State, &state));
-        vmm.request(Request::Prepare(restore_request(base, false, false)), &files)?;
+        files.extend(working_sets.iter().map(|file| (Descriptor::WorkingSet, file)));
+        match vmm.request(Request::Prepare(restore_request(base, false, false)), &files)? {
+            Response::Prepared(report) => Ok((vmm, report)),
+            other => panic!("{other:?}"),
+        }
+    }
 
+    /// Restores the topmost layer of a snapshot in this process, which was prepared with those below.
+    pub fn restore_top(&mut self, snapshot: &Snapshot, paused: bool) -> Result<(), VmmError> {
+        let request = RestoreRequest { paused, ..restore_request(snapshot, false, false) };
+        self.restore_top_as(snapshot, request)
+    }
+
+    pub fn restore_top_as(&mut self, snapshot: &Snapshot, request: RestoreRequest) -> Result<(), VmmError> {
         let (top, digest) = snapshot.layers.last().unwrap();
         let (top, state, disk) =
             (File::open(top).unwrap(), File::open(&snapshot.state).unwrap(), file_with(&[0; 512]));
-        let request = RestoreRequest {
-            layers: vec![LayerIdentity { digest: *digest }],
-            ..restore_request(snapshot, false, false)
-        };
+        let request = RestoreRequest { layers: vec![LayerIdentity { digest: *digest }], ..request };
         let files = [(Descriptor::Layer, &top), (Descriptor::State, &state), (Descriptor::RootDisk, &disk)];
-        vmm.request(Request::Restore(request), &files)?;
-        Ok(vmm)
+        self.request(Request::Restore(request), &files).map(|_| ())
+    }
+
+    /// Runs what this process was prepared with, and nothing more.
+    pub fn restore_itself(&mut self) -> Result<(), VmmError> {
+        let request = RestoreRequest::default();
+        let disk = file_with(&[0; 512]);
+        self.request(Request::Restore(request), &[(Descriptor::RootDisk, &disk)]).map(|_| ())
+    }
+
+    /// Closes the control socket, as the end of the controller does, and waits until the process has ended by itself.
+    pub fn abandon(mut self) -> std::process::ExitStatus {
+        let (unconnected, _) = ControlSocket::pair().unwrap();
+        drop(std::mem::replace(&mut self.socket, unconnected));
+        let deadline = std::time::Instant::now() + DEADLINE;
+        loop {
+            if self.process.has_ended() {
+                return self.process.wait().unwrap();
+            }
+            assert!(std::time::Instant::now() < deadline, "firn-vmm did not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Sends a request and waits for its response; events that come before it are kept.
@@ -133,15 +285,59 @@ impl Vmm {
                     return result;
                 }
                 Message::Event(event) => self.events.push(event),
+                Message::Successor { .. } | Message::Jailed(_) => unreachable!("receive keeps these"),
             }
         }
     }
 
     fn receive(&mut self) -> Message {
-        let timeout = rustix::event::Timespec { tv_sec: DEADLINE.as_secs().try_into().unwrap(), tv_nsec: 0 };
-        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
-        assert!(poll(&mut fds, Some(&timeout)).unwrap() > 0, "firn-vmm said nothing for {DEADLINE:?}");
-        self.socket.receive::<Message>().unwrap().expect("firn-vmm ended").message
+        loop {
+            match self.receive_any() {
+                Message::Jailed(report) => self.jail = Some(report),
+                other => return other,
+            }
+        }
+    }
+
+    fn receive_any(&mut self) -> Message {
+        loop {
+            let timeout =
+                rustix::event::Timespec { tv_sec: DEADLINE.as_secs().try_into().unwrap(), tv_nsec: 0 };
+            let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+            assert!(poll(&mut fds, Some(&timeout)).unwrap() > 0, "firn-vmm said nothing for {DEADLINE:?}");
+            let received = self.socket.receive::<Message>().unwrap();
+            let Some(mut received) = received else {
+                panic!("firn-vmm ended: {}", self.process.wait().unwrap())
+            };
+            match received.message {
+                Message::Successor { pid } => {
+                    self.process.succeed(pid, received.descriptors.remove(0)).unwrap();
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// The jail that the process is in, or why it is in none.
+    pub fn jail(&mut self) -> Result<JailReport, VmmError> {
+        if self.jail.is_none() {
+            match self.receive_any() {
+                Message::Jailed(report) => self.jail = Some(report),
+                Message::Event(Event::Failed(error)) => return Err(error),
+                other => panic!("{other:?} before the jail"),
+            }
+        }
+        Ok(self.jail.clone().unwrap())
+    }
+
+    /// Number of the process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Waits until the process has ended.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        self.process.wait().unwrap()
     }
 
     /// The next event.
@@ -151,8 +347,15 @@ impl Vmm {
         }
         match self.receive() {
             Message::Event(event) => event,
-            Message::Response { .. } => panic!("a response without a request"),
+            other => panic!("{other:?} without a request"),
         }
+    }
+
+    /// Whether anything that nobody asked for has been said.
+    pub fn has_event(&mut self) -> bool {
+        let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+        !self.events.is_empty() || poll(&mut fds, Some(&at_once)).unwrap() > 0
     }
 
     /// The next event, which must be a doorbell: (event, detail).
@@ -165,6 +368,10 @@ impl Vmm {
 
     pub fn resume(&mut self) {
         self.request(Request::Resume, &[]).unwrap();
+    }
+
+    pub fn pause(&mut self) {
+        self.request(Request::Pause, &[]).unwrap();
     }
 
     /// Snapshots into `directory`, on top of the layers that this microVM was restored from.
@@ -211,9 +418,22 @@ impl Vmm {
 
 impl Drop for Vmm {
     fn drop(&mut self) {
-        let _ended = self.process.kill();
-        self.process.wait().unwrap();
+        self.process.kill();
+        // A test that has waited for the end itself has reaped it.
+        let _reaped = self.process.wait();
     }
+}
+
+/// A boot of the least microVM.
+pub fn boot_request() -> BootRequest {
+    BootRequest { memory_bytes: MEMORY, gic: gic(), ..BootRequest::default() }
+}
+
+/// A user and group that no other process of this test run has.
+pub fn own_ids() -> (u32, u32) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let id = 2_000_000_000 + std::process::id() % 10_000 * 1_000 + NEXT.fetch_add(1, Ordering::Relaxed);
+    (id, id)
 }
 
 /// The interrupt controller that the test run asks for by FIRN_TEST_GIC, or the host's newest.
@@ -225,14 +445,15 @@ fn gic() -> Option<GicVersion> {
     }
 }
 
-fn restore_request(snapshot: &Snapshot, leaf: bool, track_writes: bool) -> RestoreRequest {
-    RestoreRequest {
-        layers: snapshot.layers.iter().map(|(_, digest)| LayerIdentity { digest: *digest }).collect(),
-        app_image: None,
-        leaf,
-        paused: false,
-        track_writes,
-    }
+pub fn restore_request(snapshot: &Snapshot, leaf: bool, track_writes: bool) -> RestoreRequest {
+    let layers = snapshot.layers.iter().map(|(_, digest)| LayerIdentity { digest: *digest }).collect();
+    RestoreRequest { layers, leaf, track_writes, ..RestoreRequest::default() }
+}
+
+/// The page size of this host, bytes.
+pub fn host_page_size() -> u64 {
+    // SAFETY: reads a constant of the process.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap()
 }
 
 pub fn file_with(bytes: &[u8]) -> File {
@@ -253,4 +474,13 @@ pub fn stream_pair() -> (UnixStream, OwnedFd) {
     own.set_read_timeout(Some(DEADLINE)).unwrap();
     other.set_nonblocking(true).unwrap();
     (own, other.into())
+}
+
+/// The host's counter, which ticks as the guest's does.
+#[cfg(target_arch = "aarch64")]
+pub fn host_counter() -> u64 {
+    let ticks: u64;
+    // SAFETY: Linux lets programs read the counter; the barrier keeps the read where it is.
+    unsafe { std::arch::asm!("isb", "mrs {}, cntvct_el0", out(reg) ticks, options(nostack)) };
+    ticks
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { loadBinding, type VmmEvent } from "../../src/binding.ts";
 import { bootMicrovm, FirnVmmError } from "../../src/index.ts";
+import { nativeJail } from "../../src/jail.ts";
 import { exists, isRunning, until } from "../support/processes.ts";
 import { StandIn } from "./stand-in.ts";
 
@@ -36,7 +37,7 @@ async function startSilently() {
   const { binding, binaryPath } = loadBinding();
   const events: VmmEvent[] = [];
   const exited = Promise.withResolvers<VmmEvent>();
-  const vmm = new binding.VmmProcess(binaryPath, (event) => {
+  const vmm = new binding.VmmProcess(binaryPath, nativeJail(), (event) => {
     events.push(event);
     if (event.kind === "exit") exited.resolve(event);
   });
@@ -193,7 +194,7 @@ describe("a process that never answers", () => {
     const count = (folder: string) => readdirSync(`/proc/self/${folder}`).length;
     const before = { fd: count("fd"), task: count("task") };
     const { binding, binaryPath } = loadBinding();
-    const all = Array.from({ length: 100 }, () => new binding.VmmProcess(binaryPath, () => {}));
+    const all = Array.from({ length: 100 }, () => new binding.VmmProcess(binaryPath, nativeJail(), () => {}));
     const waiting = all.map((vmm, index) => failureText(vmm.statistics(index)));
     await Promise.all(all.map((vmm) => vmm.close()));
     for (const text of await Promise.all(waiting)) expect(text).toMatch(/^FIRN_VMM_CLOSED: /);

@@ -2,6 +2,37 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+/** What {@link StandIn.servePool} does beside answering, in shell: may wait, end, or never come back. */
+export interface PoolBehaviour {
+  whilePreparing?: string;
+  whileRestoring?: string;
+}
+
+/** The private memory that {@link StandIn.servePool} reports, in bytes. */
+export const REPORTED_BYTES: number = 1 << 20;
+
+// A request: version, number, count of descriptors, their meanings, kind. Numbers are LEB128; here they are in octal, as printf wants
+// them.
+const SPEAK = `
+receive() {
+  set -- $(dd bs=65536 count=1 2>/dev/null | od -An -v -to1 -N64)
+  [ $# -gt 0 ] || exit 0
+  shift
+  id=
+  while id="$id\\\\$1"; case $1 in [23]*) true ;; *) false ;; esac; do shift; done
+  shift
+  count=$((0$1))
+  shift
+  shift $count
+  kind=$1
+}
+say_jailed() { printf '\\003\\002\\000\\000\\000\\000\\000\\000' >&0; }
+answer() { printf "\\000$id\\000$1" >&0; }
+note() { echo $$ >> "$here/$1"; }
+`;
+const PREPARED = "\\006\\200\\200\\100\\000\\000\\000\\000\\000\\000\\000\\000\\000";
+const DONE = "\\000";
+
 /**
  * A program that is started in place of firn-vmm: a real process with the real control socket as its standard input, so that what
  * happens to processes can be tested where there is no KVM.
@@ -20,6 +51,37 @@ export class StandIn {
     for (const name of readdirSync(this.folder)) rmSync(join(this.folder, name));
     writeFileSync(this.path, `#!/bin/sh\nhere='${this.folder}'\n${script}\n`);
     chmodSync(this.path, 0o755);
+  }
+
+  /**
+   * The program answers a preparation and a restore, or a restore alone, and lives on. Its process number is in the files `preparing`,
+   * `waiting`, `restoring` and `serving` of the folder when it is at that point.
+   */
+  servePool({ whilePreparing = "", whileRestoring = "" }: PoolBehaviour = {}): void {
+    this.behave(`${SPEAK}
+      say_jailed
+      receive
+      if [ $kind = 001 ]; then
+        note preparing
+        ${whilePreparing}
+        note waiting
+        answer '${PREPARED}'
+        receive
+      fi
+      note restoring
+      ${whileRestoring}
+      answer '${DONE}'
+      note serving
+      exec cat > /dev/null`);
+  }
+
+  /** The numbers of the processes that came to a point. */
+  at(point: "preparing" | "waiting" | "restoring" | "serving"): number[] {
+    try {
+      return this.read(point).trim().split("\n").map(Number);
+    } catch {
+      return [];
+    }
   }
 
   /** A file that the script left in the folder. */

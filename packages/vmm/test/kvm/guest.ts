@@ -7,15 +7,18 @@ import { type BootOptions, bootMicrovm, type LayerReference, type Microvm } from
 import { AgentConversation } from "./agent-conversation.ts";
 
 /** Images of the guest, named by the environment as `npm test` does. */
-export const KERNEL: string = image("FIRN_GUEST_KERNEL");
-export const ROOT_DISK: string = image("FIRN_GUEST_ROOTFS");
-export const STOCK_KERNEL: string = image("FIRN_STOCK_KERNEL");
-export const STOCK_INITRD: string = image("FIRN_STOCK_INITRD");
+export const KERNEL: string = fromEnvironment("FIRN_GUEST_KERNEL");
+export const ROOT_DISK: string = fromEnvironment("FIRN_GUEST_ROOTFS");
+export const STOCK_KERNEL: string = fromEnvironment("FIRN_STOCK_KERNEL");
+export const STOCK_INITRD: string = fromEnvironment("FIRN_STOCK_INITRD");
 
-function image(variable: string): string {
+/** A file that the environment names. */
+export function fromEnvironment(variable: string): string {
   const path = process.env[variable];
   if (path !== undefined && existsSync(path)) return path;
-  throw new Error(`${variable} must name an image that exists; \`npm run images\` prints it. It is ${path}.`);
+  throw new Error(
+    `${variable} must name a file that exists, as \`npm test -- binding\` does. It is ${path}.`,
+  );
 }
 
 /** A folder on a disk: memory layers are large, and /tmp may be memory. */

@@ -13,8 +13,11 @@ describe("a machine without /dev/kvm", { skip: isRoot ? false : "only root can h
   before(async () => {
     folder = await temporaryFolder();
     const program = join(folder, "firn-vmm");
-    const hide = `mount -t tmpfs none /dev && exec '${locate().binaryPath}'`;
-    await writeFile(program, `#!/bin/sh\nexec unshare --mount /bin/sh -c "${hide}"\n`);
+    const hide = `mount -t tmpfs none /dev && exec "$0" "$@"`;
+    await writeFile(
+      program,
+      `#!/bin/sh\nexec unshare --mount /bin/sh -c '${hide}' '${locate().binaryPath}' "$@"\n`,
+    );
     await chmod(program, 0o755);
     process.env.FIRN_VMM_BINARY = program;
   });

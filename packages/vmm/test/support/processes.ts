@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** Whether a process exists that is not just waiting to be reaped. */
 export function isRunning(pid: number): boolean {
@@ -20,11 +20,28 @@ export function exists(pid: number): boolean {
   }
 }
 
+/** Ends a process by SIGKILL; refuses what is no process number, with which the system would end others. */
+export function kill(pid: number): void {
+  if (!(Number.isInteger(pid) && pid > 1)) throw new Error(`${pid} is no process to end`);
+  process.kill(pid, "SIGKILL");
+}
+
 /** Waits until a condition holds, at most `timeoutMs`. */
 export async function until(what: string, condition: () => boolean, timeoutMs = 10_000): Promise<void> {
   const giveUp = Date.now() + timeoutMs;
   while (!condition()) {
     if (Date.now() > giveUp) throw new Error(`not within ${timeoutMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** The processes that a process has started, from whichever of its threads. */
+export function childrenOf(pid: number): number[] {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    const lists = threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8"));
+    return lists.flatMap((list) => list.split(" ").filter(Boolean).map(Number));
+  } catch {
+    return [];
   }
 }

@@ -1,20 +1,33 @@
-//! The read-only disk, section 5.2 of the specification.
+//! A disk, section 5.2 of the specification: read-only, or a scratch disk.
+//!
+//! Requests are served one after the other in the thread that asks, so none is ever half done: a request is in the available
+//! ring, or it is answered. One that the rate limit holds back stays in the ring. Only a FLUSH is answered later; a snapshot
+//! waits for it.
 
 use std::fs::File;
+use std::os::fd::RawFd;
+use std::time::Instant;
 
+use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use virtio_bindings::virtio_blk::{
-    VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_SIZE_MAX, VIRTIO_BLK_ID_BYTES, VIRTIO_BLK_S_IOERR,
-    VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN,
-    VIRTIO_BLK_T_OUT,
+    VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_SIZE_MAX, VIRTIO_BLK_ID_BYTES,
+    VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID,
+    VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT,
 };
+use vm_memory::GuestAddress;
 
 use super::chain::{Buffers, Chain};
 use super::device::VirtioDevice;
 use super::disk;
+use super::flushes::Flushes;
 use super::mmio::TransportState;
 use super::queue::{QueueFault, VirtQueue};
+use crate::devices::limits::RateLimit;
+use crate::devices::rate_limiter::RateLimiter;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::file_length::regular_file_length;
 use crate::memory::GuestMemory;
 
 /// Unit of capacity and position, bytes.
@@ -38,17 +51,44 @@ pub struct BlockState {
     pub transport: TransportState,
 }
 
+/// What the guest may do with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::devices) enum Access {
+    Read,
+    ReadWrite,
+}
+
 /// A disk.
 pub(in crate::devices) struct Block {
     id: &'static str,
     disk: Option<File>,
+    access: Access,
     capacity: u64,
+    limiter: RateLimiter,
+    held_until: Option<Instant>,
+    /// Of a disk that can be written; at most a queue's worth of requests.
+    flushes: Option<Flushes>,
     bytes_read: u64,
+    bytes_written: u64,
+}
+
+/// What became of a request.
+enum Served {
+    /// It is answered, with so many bytes written into its buffers.
+    Answered(u32),
+    /// It is a FLUSH, whose status goes to this address later.
+    Later(GuestAddress),
 }
 
 impl Block {
-    /// A disk named `id` (at most 20 bytes) with the contents of a file, or of capacity 0 without one.
-    pub(in crate::devices) fn new(id: &'static str, disk: Option<File>) -> Result<Self> {
+    /// A disk named `id` (at most 20 bytes) with the contents of a file, or of capacity 0 without one. A file that is written
+    /// to must not be another microVM's.
+    pub(in crate::devices) fn new(
+        id: &'static str,
+        disk: Option<File>,
+        access: Access,
+        limit: &RateLimit,
+    ) -> Result<Self> {
         let size = match &disk {
             Some(file) => file_size(file, id)?,
             None => 0,
@@ -59,7 +99,24 @@ impl Block {
                 format!("the image of disk {id} has {size} bytes; pad it to a multiple of {SECTOR}"),
             ));
         }
-        Ok(Self { id, disk, capacity: size / SECTOR, bytes_read: 0 })
+        let flushes = match (&disk, access) {
+            (Some(file), Access::ReadWrite) => {
+                claim(file, id)?;
+                Some(Flushes::new(file, id)?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            id,
+            disk,
+            access,
+            capacity: size / SECTOR,
+            limiter: RateLimiter::new(limit),
+            held_until: None,
+            flushes,
+            bytes_read: 0,
+            bytes_written: 0,
+        })
     }
 
     /// Capacity in sectors of 512 bytes.
@@ -72,46 +129,100 @@ impl Block {
         self.bytes_read
     }
 
-    /// Serves one request; returns how many bytes were written into its buffers.
-    fn serve(&mut self, chain: Chain<'_>) -> u32 {
-        let mut header = [0; HEADER_SIZE];
-        let readable = chain.readable.copy_to(&mut header);
-        let data_length = chain.writable.len().checked_sub(1);
-        let Some((data, status)) = data_length.and_then(|length| chain.writable.split(length)) else {
-            return 0;
-        };
-        let length = data.len();
-        let outcome = if readable == HEADER_SIZE { self.execute(header, data) } else { VIRTIO_BLK_S_IOERR };
-        let [code, ..] = outcome.to_le_bytes();
-        status.copy_from(&[code]);
-        u32::try_from(length).unwrap_or(u32::MAX).saturating_add(1)
+    /// Bytes written from guest memory to the image.
+    pub(in crate::devices) fn bytes_written(&self) -> u64 {
+        self.bytes_written
     }
 
-    fn execute(&mut self, header: [u8; HEADER_SIZE], data: Buffers<'_>) -> u32 {
-        let [t0, t1, t2, t3, _, _, _, _, sector @ ..] = header;
-        match u32::from_le_bytes([t0, t1, t2, t3]) {
-            VIRTIO_BLK_T_IN => self.read(u64::from_le_bytes(sector), data),
-            VIRTIO_BLK_T_OUT => VIRTIO_BLK_S_IOERR,
-            VIRTIO_BLK_T_FLUSH => VIRTIO_BLK_S_OK,
-            VIRTIO_BLK_T_GET_ID => self.identify(&data),
+    /// Readable when a FLUSH is done and waits to be answered.
+    pub(in crate::devices) fn flush_fd(&self) -> Option<RawFd> {
+        self.flushes.as_ref().map(Flushes::fd)
+    }
+
+    /// Waits until a FLUSH that is under way, if there is one, can be answered; returns whether there is one.
+    ///
+    /// # Errors
+    /// [`ErrorCode::SnapshotRefused`] if that takes longer than until the deadline.
+    pub(in crate::devices) fn wait_for_flush(&self, deadline: Instant) -> Result<bool> {
+        match &self.flushes {
+            Some(flushes) if flushes.count() > 0 => flushes.wait(deadline).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Answers every FLUSH that is done.
+    pub(in crate::devices) fn answer_flushes(
+        &mut self,
+        queues: &mut [VirtQueue],
+        memory: &GuestMemory,
+    ) -> std::result::Result<(), QueueFault> {
+        match (&mut self.flushes, queues) {
+            (Some(flushes), [queue]) => flushes.answer(queue, memory),
+            _ => Ok(()),
+        }
+    }
+
+    /// Serves one request.
+    fn serve(&mut self, chain: Chain<'_>) -> Served {
+        let last = chain.last_writable;
+        let data_length = chain.writable.len().checked_sub(1);
+        let Some((data, status)) = data_length.and_then(|length| chain.writable.split(length)) else {
+            return Served::Answered(0);
+        };
+        let length = data.len();
+        let outcome = match chain.readable.split(HEADER_SIZE) {
+            None => VIRTIO_BLK_S_IOERR,
+            Some((header, payload)) => {
+                let mut bytes = [0; HEADER_SIZE];
+                header.copy_to(&mut bytes);
+                let [t0, t1, t2, t3, _, _, _, _, sector @ ..] = bytes;
+                match (u32::from_le_bytes([t0, t1, t2, t3]), &self.flushes, last) {
+                    (VIRTIO_BLK_T_FLUSH, Some(_), Some(status)) => return Served::Later(status),
+                    (kind, ..) => self.execute(kind, u64::from_le_bytes(sector), data, payload),
+                }
+            }
+        };
+        let [code, ..] = outcome.to_le_bytes();
+        status.copy_from(&[code]);
+        Served::Answered(u32::try_from(length).unwrap_or(u32::MAX).saturating_add(1))
+    }
+
+    fn execute(&mut self, kind: u32, sector: u64, data: Buffers<'_>, payload: Buffers<'_>) -> u32 {
+        match (kind, self.access) {
+            (VIRTIO_BLK_T_IN, _) => self.read(sector, data),
+            (VIRTIO_BLK_T_OUT, Access::ReadWrite) => self.write(sector, payload),
+            (VIRTIO_BLK_T_OUT, Access::Read) => VIRTIO_BLK_S_IOERR,
+            (VIRTIO_BLK_T_FLUSH, _) => VIRTIO_BLK_S_OK,
+            (VIRTIO_BLK_T_GET_ID, _) => self.identify(&data),
             _ => VIRTIO_BLK_S_UNSUPP,
         }
     }
 
     fn read(&mut self, sector: u64, data: Buffers<'_>) -> u32 {
         let length = data.len() as u64;
-        let end = sector.checked_add(length / SECTOR);
-        let in_bounds = length.is_multiple_of(SECTOR) && end.is_some_and(|end| end <= self.capacity);
-        match (&self.disk, sector.checked_mul(SECTOR)) {
-            (Some(disk), Some(offset)) if in_bounds && length <= REQUEST_MAX => {
-                if disk::read_exact_at(disk, data, offset).is_err() {
-                    return VIRTIO_BLK_S_IOERR;
-                }
-                self.bytes_read = self.bytes_read.wrapping_add(length);
-                VIRTIO_BLK_S_OK
-            }
-            _ => VIRTIO_BLK_S_IOERR,
+        let Some((disk, offset)) = self.at(sector, length) else { return VIRTIO_BLK_S_IOERR };
+        if disk::read_exact_at(disk, data, offset).is_err() {
+            return VIRTIO_BLK_S_IOERR;
         }
+        self.bytes_read = self.bytes_read.wrapping_add(length);
+        VIRTIO_BLK_S_OK
+    }
+
+    fn write(&mut self, sector: u64, payload: Buffers<'_>) -> u32 {
+        let length = payload.len() as u64;
+        let Some((disk, offset)) = self.at(sector, length) else { return VIRTIO_BLK_S_IOERR };
+        if disk::write_all_at(disk, payload, offset).is_err() {
+            return VIRTIO_BLK_S_IOERR;
+        }
+        self.bytes_written = self.bytes_written.wrapping_add(length);
+        VIRTIO_BLK_S_OK
+    }
+
+    /// The image, and the offset in it of a request for so many bytes, if those are whole sectors of the disk.
+    fn at(&self, sector: u64, length: u64) -> Option<(&File, u64)> {
+        let end = sector.checked_add(length / SECTOR)?;
+        let is_sound = length.is_multiple_of(SECTOR) && end <= self.capacity && length <= REQUEST_MAX;
+        if is_sound { Some((self.disk.as_ref()?, sector.checked_mul(SECTOR)?)) } else { None }
     }
 
     fn identify(&self, data: &Buffers<'_>) -> u32 {
@@ -129,7 +240,11 @@ impl VirtioDevice for Block {
     const QUEUE_SIZES: &'static [u16] = &[QUEUE_SIZE];
 
     fn features(&self) -> u64 {
-        1 << VIRTIO_BLK_F_RO | 1 << VIRTIO_BLK_F_SEG_MAX | 1 << VIRTIO_BLK_F_SIZE_MAX
+        let access = match self.access {
+            Access::Read => VIRTIO_BLK_F_RO,
+            Access::ReadWrite => VIRTIO_BLK_F_FLUSH,
+        };
+        1 << access | 1 << VIRTIO_BLK_F_SEG_MAX | 1 << VIRTIO_BLK_F_SIZE_MAX
     }
 
     fn config(&self) -> Vec<u8> {
@@ -145,26 +260,76 @@ impl VirtioDevice for Block {
         queues: &mut [VirtQueue],
         memory: &GuestMemory,
     ) -> std::result::Result<(), QueueFault> {
+        self.answer_flushes(queues, memory)?;
         let [queue] = queues else { return Ok(()) };
+        self.held_until = None;
         for _ in 0..queue.size() {
+            // An honest driver has no more requests under way than the queue has descriptors. One that is not honest waits.
+            let is_full =
+                self.flushes.as_ref().is_some_and(|flushes| flushes.count() >= usize::from(QUEUE_SIZE));
+            if is_full || !queue.has_available(memory) {
+                break;
+            }
+            self.held_until = self.limiter.held_until();
+            if self.held_until.is_some() {
+                break;
+            }
             let Some(taken) = queue.take(memory)? else { break };
-            let written = taken.chain.map_or(0, |chain| self.serve(chain));
-            queue.complete(memory, taken.head, written)?;
+            let moved = self.bytes_read.wrapping_add(self.bytes_written);
+            let served = taken.chain.map_or(Served::Answered(0), |chain| self.serve(chain));
+            self.limiter.charge(self.bytes_read.wrapping_add(self.bytes_written).wrapping_sub(moved));
+            match served {
+                Served::Answered(written) => queue.complete(memory, taken.head, written)?,
+                Served::Later(status) => {
+                    if let Some(flushes) = &mut self.flushes {
+                        flushes.begin(taken.head, status);
+                    }
+                }
+            }
         }
         Ok(())
     }
 
-    fn reset(&mut self) {}
+    fn held_until(&self) -> Option<Instant> {
+        self.held_until
+    }
+
+    /// What is being flushed is; whoever asked for it does not want to hear of it any more.
+    fn reset(&mut self) {
+        self.held_until = None;
+        if let Some(flushes) = &mut self.flushes {
+            flushes.forget();
+        }
+    }
+}
+
+/// Checks that a file can be written to, and keeps other microVMs from it.
+fn claim(file: &File, id: &str) -> Result<()> {
+    let flags = fcntl_getfl(file)
+        .map_err(VmmError::wrap(ErrorCode::Io, format!("reading how the image of disk {id} is open")))?;
+    if !flags.contains(OFlags::RDWR) || flags.contains(OFlags::APPEND) {
+        return Err(VmmError::new(
+            ErrorCode::Config,
+            format!("the image of disk {id} is not open for reading and writing anywhere; open it so"),
+        ));
+    }
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(VmmError::new(
+            ErrorCode::Config,
+            format!("the image of disk {id} is in use by another microVM; give each a copy of its own"),
+        )),
+        // A file system that has no locks protects nothing, and works.
+        _ => Ok(()),
+    }
 }
 
 /// Size of an image in bytes.
 fn file_size(file: &File, id: &str) -> Result<u64> {
-    let metadata =
-        file.metadata().map_err(VmmError::wrap(ErrorCode::Io, format!("reading the size of disk {id}")))?;
-    if metadata.is_file() {
-        return Ok(metadata.len());
-    }
-    Err(VmmError::new(ErrorCode::Config, format!("the image of disk {id} is not a regular file")))
+    regular_file_length(file)
+        .map_err(VmmError::wrap(ErrorCode::Io, format!("reading the size of disk {id}")))?
+        .ok_or_else(|| {
+            VmmError::new(ErrorCode::Config, format!("the image of disk {id} is not a regular file"))
+        })
 }
 
 #[cfg(test)]
@@ -346,9 +511,10 @@ mod tests {
 
     #[test]
     fn images_that_cannot_be_disks_are_refused() {
-        assert_eq!(Block::new("x", Some(disk(&[0; 100]))).err().unwrap().code, ErrorCode::Config);
+        let new = |disk| Block::new("x", disk, Access::Read, &RateLimit::default());
+        assert_eq!(new(Some(disk(&[0; 100]))).err().unwrap().code, ErrorCode::Config);
         let directory = File::open("/").unwrap();
-        assert_eq!(Block::new("x", Some(directory)).err().unwrap().code, ErrorCode::Config);
+        assert_eq!(new(Some(directory)).err().unwrap().code, ErrorCode::Config);
         let mut guest = Guest::boot(options(&[0; 512]));
         let state = guest.devices.save().unwrap();
         let error = guest.restore(options(&[0; 1024]), &state).err().unwrap();

@@ -5,7 +5,7 @@
 
 use virtio_queue::DescriptorChain;
 use vm_memory::bitmap::MS;
-use vm_memory::{GuestMemory as _, Permissions, VolatileSlice};
+use vm_memory::{Address, GuestAddress, GuestMemory as _, Permissions, VolatileSlice};
 
 use crate::memory::GuestMemory;
 
@@ -80,6 +80,8 @@ impl<'m> Buffers<'m> {
 pub(super) struct Chain<'m> {
     pub(super) readable: Buffers<'m>,
     pub(super) writable: Buffers<'m>,
+    /// Guest physical address of the last byte that the device may write, for what is written after the chain was left alone.
+    pub(super) last_writable: Option<GuestAddress>,
 }
 
 impl<'m> Chain<'m> {
@@ -105,6 +107,11 @@ impl<'m> Chain<'m> {
             let access = if descriptor.is_write_only() { Permissions::Write } else { Permissions::Read };
             for slice in memory.get_slices(descriptor.addr(), length, access).ok()? {
                 buffers.0.push(slice.ok()?);
+            }
+            if let (true, Some(last)) =
+                (descriptor.is_write_only(), u64::from(descriptor.len()).checked_sub(1))
+            {
+                chain.last_writable = descriptor.addr().checked_add(last);
             }
         }
         Some(chain)

@@ -1,5 +1,7 @@
 //! What a transport asks of a device.
 
+use std::time::Instant;
+
 use super::queue::{QueueFault, VirtQueue};
 use crate::memory::GuestMemory;
 
@@ -23,6 +25,11 @@ pub(in crate::devices) trait VirtioDevice {
         queues: &mut [VirtQueue],
         memory: &GuestMemory,
     ) -> Result<(), QueueFault>;
+
+    /// When work that a rate limit holds back may go on; [`VirtioDevice::notified`] then does it.
+    fn held_until(&self) -> Option<Instant> {
+        None
+    }
 
     /// The driver resets the device.
     fn reset(&mut self);

@@ -1,4 +1,4 @@
-//! Reading a file straight into guest memory.
+//! Between a file and guest memory, without a copy.
 
 use std::fs::File;
 use std::io;
@@ -31,15 +31,29 @@ pub(super) fn read_exact_at(file: &File, buffers: Buffers<'_>, offset: u64) -> i
     Ok(())
 }
 
+/// Writes `buffers` to `offset` of `file`, by `pwritev(2)`, as [`read_exact_at`] reads.
+pub(super) fn write_all_at(file: &File, buffers: Buffers<'_>, offset: u64) -> io::Result<()> {
+    let mut offset = offset;
+    let mut rest = buffers;
+    while rest.len() > 0 {
+        let written = match write_at(file, &rest, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let Some((_, after)) = rest.split(written) else { break };
+        rest = after;
+        offset = offset.saturating_add(written as u64);
+    }
+    Ok(())
+}
+
 fn read_at(file: &File, buffers: &Buffers<'_>, offset: u64) -> io::Result<usize> {
     let slices = buffers.slices();
     let guards: Vec<_> = slices.iter().map(|slice| slice.ptr_guard_mut()).collect();
-    let vectors: Vec<libc::iovec> = guards
-        .iter()
-        .map(|guard| libc::iovec { iov_base: guard.as_ptr().cast(), iov_len: guard.len() })
-        .collect();
-    let count = libc::c_int::try_from(vectors.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let vectors = vectors(guards.iter().map(|guard| (guard.as_ptr(), guard.len())));
+    let (count, offset) = arguments(&vectors, offset)?;
     // SAFETY: each vector is a slice of guest memory that stays mapped while its guard lives; guest memory is only ever
     // accessed as bytes that anybody may change.
     let read = unsafe { libc::preadv(file.as_raw_fd(), vectors.as_ptr(), count, offset) };
@@ -53,4 +67,23 @@ fn read_at(file: &File, buffers: &Buffers<'_>, offset: u64) -> io::Result<usize>
         unmarked -= marked;
     }
     Ok(read)
+}
+
+fn write_at(file: &File, buffers: &Buffers<'_>, offset: u64) -> io::Result<usize> {
+    let guards: Vec<_> = buffers.slices().iter().map(|slice| slice.ptr_guard()).collect();
+    let vectors = vectors(guards.iter().map(|guard| (guard.as_ptr().cast_mut(), guard.len())));
+    let (count, offset) = arguments(&vectors, offset)?;
+    // SAFETY: as in `read_at`; the kernel only reads through the vectors.
+    let written = unsafe { libc::pwritev(file.as_raw_fd(), vectors.as_ptr(), count, offset) };
+    usize::try_from(written).map_err(|_| io::Error::last_os_error())
+}
+
+fn vectors(slices: impl Iterator<Item = (*mut u8, usize)>) -> Vec<libc::iovec> {
+    slices.map(|(start, length)| libc::iovec { iov_base: start.cast(), iov_len: length }).collect()
+}
+
+fn arguments(vectors: &[libc::iovec], offset: u64) -> io::Result<(libc::c_int, libc::off_t)> {
+    let count = libc::c_int::try_from(vectors.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+    Ok((count, offset))
 }

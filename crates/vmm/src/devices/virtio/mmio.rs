@@ -3,6 +3,8 @@
 //! Registers are aligned 32-bit words; other accesses to them read as zero and are ignored when written. The configuration
 //! space behind them is read with 1, 2, 4 or 8 bytes and never written.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 use virtio_bindings::virtio_config::{
     VIRTIO_CONFIG_S_ACKNOWLEDGE, VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_CONFIG_S_FAILED,
@@ -302,6 +304,11 @@ impl<D: VirtioDevice> Transport<D> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// When work that the running device holds back may go on.
+    pub(in crate::devices) fn held_until(&self) -> Option<Instant> {
+        if self.is_running() { self.device.held_until() } else { None }
     }
 
     /// Works on all queues as if the driver had notified each.

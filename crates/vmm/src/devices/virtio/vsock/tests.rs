@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use super::connection::BUFFER_SIZE;
 use super::packet::{HEADER_SIZE, Header, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM, operation};
 use crate::devices::testing::{Buffer, Guest, Ring, options, stream};
-use crate::devices::{DeviceOptions, DevicesState, MmioOutcome, StreamInterest};
+use crate::devices::{DeviceOptions, DevicesState, MmioOutcome, StreamInterest, Watched};
 use crate::error::ErrorCode;
 use crate::layout::Slot;
 
@@ -153,7 +153,7 @@ impl Agent {
     fn take_data(&mut self) -> Vec<u8> {
         let mut data = Vec::new();
         loop {
-            self.guest.devices.on_stream_ready().unwrap();
+            self.guest.devices.on_ready(Watched::Stream).unwrap();
             let packets = self.take();
             if packets.is_empty() {
                 return data;
@@ -178,7 +178,7 @@ fn bytes_go_both_ways() {
     assert_eq!(read_all(&controller), b"hello from the guest");
 
     (&controller).write_all(b"hello from the host").unwrap();
-    agent.guest.devices.on_stream_ready().unwrap();
+    agent.guest.devices.on_ready(Watched::Stream).unwrap();
     let packets = agent.take();
     assert_eq!(packets.len(), 1);
     assert_eq!(packets[0].1, b"hello from the host");
@@ -219,7 +219,7 @@ fn a_large_transfer_to_the_guest_keeps_to_its_credit() {
     let mut received = Vec::new();
     let mut requests = 0;
     while received.len() < GUEST_BUFFER as usize {
-        agent.guest.devices.on_stream_ready().unwrap();
+        agent.guest.devices.on_ready(Watched::Stream).unwrap();
         for (header, data) in agent.take() {
             requests += usize::from(header.operation == operation::CREDIT_REQUEST);
             received.extend(data);
@@ -227,7 +227,7 @@ fn a_large_transfer_to_the_guest_keeps_to_its_credit() {
         agent.receive.notify(&mut agent.guest);
     }
     for _ in 0..10 {
-        agent.guest.devices.on_stream_ready().unwrap();
+        agent.guest.devices.on_ready(Watched::Stream).unwrap();
         agent.send(operation::CREDIT_UPDATE, &[]);
         requests += agent.take_operations().len();
     }
@@ -259,7 +259,7 @@ fn a_large_transfer_to_the_host_is_buffered_and_credit_is_given_back() {
             was_full = true;
             assert!(agent.guest.devices.stream_interest().writable);
             received.extend(read_all(&controller));
-            agent.guest.devices.on_stream_ready().unwrap();
+            agent.guest.devices.on_ready(Watched::Stream).unwrap();
         }
         for (header, _) in agent.take() {
             assert_eq!(header.operation, operation::CREDIT_UPDATE);
@@ -268,7 +268,7 @@ fn a_large_transfer_to_the_host_is_buffered_and_credit_is_given_back() {
     }
     while agent.guest.devices.stream_interest().writable {
         received.extend(read_all(&controller));
-        agent.guest.devices.on_stream_ready().unwrap();
+        agent.guest.devices.on_ready(Watched::Stream).unwrap();
     }
     received.extend(read_all(&controller));
     assert!(was_full);
@@ -286,7 +286,7 @@ fn a_guest_that_overruns_the_buffer_or_lies_about_lengths_is_cut_off() {
         let header = Header { length: claimed, ..agent.header(operation::DATA) };
         agent.send_packet(header, &vec![1; length]);
         assert_eq!(agent.take_operations(), [operation::RESET]);
-        assert_eq!(agent.guest.devices.stream_fd(), None);
+        assert_eq!(agent.guest.devices.watched_fd(Watched::Stream), None);
         assert_eq!((&controller).read(&mut [0]).unwrap(), 0, "the stream is closed");
     }
 }
@@ -390,7 +390,7 @@ fn the_end_of_the_stream_is_the_end_of_the_connection() {
     let mut agent = Agent::connected(options);
     (&controller).write_all(b"bye").unwrap();
     controller.shutdown(Shutdown::Write).unwrap();
-    agent.guest.devices.on_stream_ready().unwrap();
+    agent.guest.devices.on_ready(Watched::Stream).unwrap();
     let packets = agent.take();
     assert_eq!(packets[0].1, b"bye");
     assert_eq!((packets[1].0.operation, packets[1].0.flags), (operation::SHUTDOWN, SHUTDOWN_SEND));
@@ -399,10 +399,10 @@ fn the_end_of_the_stream_is_the_end_of_the_connection() {
     assert!(!agent.guest.devices.stream_interest().readable);
 
     drop(controller);
-    agent.guest.devices.on_stream_ready().unwrap();
+    agent.guest.devices.on_ready(Watched::Stream).unwrap();
     let packets = agent.take();
     assert_eq!(packets[0].0.flags, SHUTDOWN_RECEIVE | SHUTDOWN_SEND);
-    assert_eq!(agent.guest.devices.stream_fd(), None);
+    assert_eq!(agent.guest.devices.watched_fd(Watched::Stream), None);
     agent.send(operation::DATA, b"anybody?");
     assert_eq!(agent.take_operations(), [operation::RESET]);
 }
@@ -412,7 +412,7 @@ fn a_reset_of_the_device_ends_the_connection_but_keeps_an_unused_stream() {
     let (options, controller) = with_stream();
     let mut agent = Agent::boot(options);
     agent.guest.write(Slot::Vsock, 0x70, 0);
-    assert!(agent.guest.devices.stream_fd().is_some());
+    assert!(agent.guest.devices.watched_fd(Watched::Stream).is_some());
 
     agent.guest.write(Slot::Vsock, 0x70, 0);
     drop(controller);
@@ -420,7 +420,7 @@ fn a_reset_of_the_device_ends_the_connection_but_keeps_an_unused_stream() {
     let (options, _controller) = with_stream();
     let mut agent = Agent::connected(options);
     agent.guest.write(Slot::Vsock, 0x70, 0);
-    assert_eq!(agent.guest.devices.stream_fd(), None);
+    assert_eq!(agent.guest.devices.watched_fd(Watched::Stream), None);
 }
 
 #[test]
@@ -522,14 +522,14 @@ fn a_snapshot_is_refused_while_bytes_are_underway() {
     }
     assert!(refused(&mut agent).contains("not read"));
     read_all(&controller);
-    agent.guest.devices.on_stream_ready().unwrap();
+    agent.guest.devices.on_ready(Watched::Stream).unwrap();
     agent.take();
     agent.guest.devices.save().unwrap();
 
     read_all(&controller);
     drop(controller);
     assert!(refused(&mut agent).contains("controller"));
-    agent.guest.devices.on_stream_ready().unwrap();
+    agent.guest.devices.on_ready(Watched::Stream).unwrap();
     agent.take();
     assert!(refused(&mut agent).contains("closed"));
 }
@@ -541,7 +541,7 @@ fn what_arrives_behind_the_doorbell_waits_for_the_resume() {
     let event = agent.guest.devices.write(Slot::Doorbell.address() + 0x10, &2u32.to_le_bytes()).unwrap();
     assert_eq!(event, MmioOutcome::Doorbell { event: 2, detail: 0 });
     (&controller).write_all(b"entropy").unwrap();
-    agent.guest.devices.on_stream_ready().unwrap();
+    agent.guest.devices.on_ready(Watched::Stream).unwrap();
     agent.receive.notify(&mut agent.guest);
     assert!(agent.take().is_empty());
     assert_eq!(agent.guest.devices.save().unwrap_err().code, ErrorCode::SnapshotRefused);

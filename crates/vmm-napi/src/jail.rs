@@ -1,0 +1,156 @@
+//! What a process needs to be jailed that only its controller can give: a user of its own, and a cgroup.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use firn_vmm::jail::cgroup::{Cgroup, CgroupLimits, remove_abandoned};
+use firn_vmm::jail::{JailLevel, JailOptions};
+use rustix::process::geteuid;
+
+use crate::failure::Failure;
+use crate::options;
+
+/// Threads that a process may have if nothing else is said: it has one for each of at most 8 vCPUs, and one more.
+const PIDS_MAX: u32 = 64;
+
+/// The jail that is wanted, detached from JavaScript's memory.
+#[derive(Debug, Clone)]
+pub struct JailWish {
+    level: Option<JailLevel>,
+    ids: (u32, u32),
+    cgroup_parent: Option<PathBuf>,
+    limits: CgroupLimits,
+}
+
+impl TryFrom<options::JailOptions> for JailWish {
+    type Error = Failure;
+
+    fn try_from(options: options::JailOptions) -> Result<Self, Failure> {
+        let level = match options.level.as_str() {
+            "auto" => None,
+            name => Some(JailLevel::from_name(name).ok_or_else(|| {
+                Failure::options(format!(
+                    "there is no jail level {name:?}: choose auto, root, user-namespaces or minimal"
+                ))
+            })?),
+        };
+        let ids = (options.first_id, options.id_count);
+        // Id 0 is root's, the last one is the kernel's word for none.
+        if ids.0 == 0 || ids.1 == 0 || ids.0.checked_add(ids.1).is_none() {
+            return Err(Failure::options(format!(
+                "there are no {} user ids from {} on that a process may have",
+                ids.1, ids.0
+            )));
+        }
+        let memory = options.memory_max_bytes.map(u64::try_from).transpose();
+        let limits = CgroupLimits {
+            memory_bytes: memory.map_err(|_| Failure::options("the memory limit is negative"))?,
+            pids: options.pids_max,
+            cpu_thousandths: options.cpu_max_thousandths,
+        };
+        Ok(Self { level, ids, cgroup_parent: options.cgroup_parent.map(PathBuf::from), limits })
+    }
+}
+
+/// What one process was given; to be kept until it is reaped, and given back by dropping it.
+#[derive(Debug)]
+pub struct Granted {
+    /// What to tell the process.
+    pub options: JailOptions,
+    /// Why there is no cgroup, or which limits it does not set.
+    pub missing: Vec<String>,
+    // Taken apart in this order: the cgroup is empty when its process is reaped.
+    _cgroup: Option<Cgroup>,
+    _id: Option<IdLease>,
+}
+
+impl JailWish {
+    /// Takes an id that no other process here has, and makes the cgroup.
+    ///
+    /// # Errors
+    /// FIRN_JAIL_UNAVAILABLE if all ids of the range are taken, or a limit or a cgroup was asked for that cannot be had.
+    pub fn grant(&self) -> Result<Granted, Failure> {
+        let id = if geteuid().is_root() { Some(IdLease::take(self.ids.0, self.ids.1)?) } else { None };
+        let (cgroup, missing) = self.make_cgroup()?;
+        let options = JailOptions {
+            level: self.level,
+            ids: id.as_ref().map(|id| (id.0, id.0)),
+            cgroup: cgroup.as_ref().map(|cgroup| cgroup.path().to_owned()),
+        };
+        Ok(Granted { options, missing, _cgroup: cgroup, _id: id })
+    }
+
+    /// Makes the cgroup, and says what it lacks of that which nobody has asked for.
+    fn make_cgroup(&self) -> Result<(Option<Cgroup>, Vec<String>), Failure> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        static SWEPT: Mutex<BTreeSet<Option<PathBuf>>> = Mutex::new(BTreeSet::new());
+        if SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(self.cgroup_parent.clone()) {
+            remove_abandoned(self.cgroup_parent.as_deref());
+        }
+        let limits = CgroupLimits { pids: self.limits.pids.or(Some(PIDS_MAX)), ..self.limits };
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        match Cgroup::create(self.cgroup_parent.as_deref(), number, limits) {
+            Ok(cgroup) => match cgroup.missing(self.limits).pop() {
+                Some(sentence) => Err(unavailable(sentence)),
+                None => {
+                    let missing = cgroup.missing(limits);
+                    Ok((Some(cgroup), missing))
+                }
+            },
+            Err(error) if self.cgroup_parent.is_none() && self.limits == CgroupLimits::default() => {
+                Ok((None, vec![format!("no cgroup: {error}")]))
+            }
+            Err(error) => Err(unavailable(format!("there is no cgroup for the limits of the jail: {error}"))),
+        }
+    }
+}
+
+fn unavailable(message: String) -> Failure {
+    Failure::new("FIRN_JAIL_UNAVAILABLE", message)
+}
+
+/// A user and group id that one process has.
+#[derive(Debug)]
+struct IdLease(u32);
+
+static TAKEN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+impl IdLease {
+    fn take(first: u32, count: u32) -> Result<Self, Failure> {
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another server on this host starts elsewhere in the same range, most likely.
+        let start = std::process::id().wrapping_mul(61) % count;
+        let free = (0..count)
+            .map(|index| if index < count - start { start + index } else { index - (count - start) })
+            .map(|offset| first.saturating_add(offset))
+            .find(|id| taken.insert(*id));
+        free.map(Self).ok_or_else(|| {
+            unavailable(format!(
+                "all {count} user ids from {first} on are taken by microVMs; give a larger range"
+            ))
+        })
+    }
+}
+
+impl Drop for IdLease {
+    fn drop(&mut self) {
+        TAKEN.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_given_once_and_again_when_they_are_free() {
+        let all: Vec<_> = (0..3).map(|_| IdLease::take(900, 3).unwrap()).collect();
+        let ids: BTreeSet<_> = all.iter().map(|lease| lease.0).collect();
+        assert_eq!(ids, BTreeSet::from([900, 901, 902]));
+        assert!(IdLease::take(900, 3).unwrap_err().to_string().starts_with("FIRN_JAIL_UNAVAILABLE: all 3 "));
+        drop(all);
+        assert!(IdLease::take(900, 3).is_ok());
+    }
+}

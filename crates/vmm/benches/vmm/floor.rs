@@ -1,0 +1,62 @@
+//! The KVM floor: a VM with its vCPUs, interrupt controller and memory, whose guest leaves at its first instructions.
+
+use std::time::Instant;
+
+use firn_vmm::kvm::{Gic, Kvm, Vcpu, Vm};
+use firn_vmm::layout::RAM_BASE;
+use firn_vmm::memory::{GuestMemoryOptions, MemoryStack};
+use kvm_ioctls::VcpuExit;
+use serde_json::{Value, json};
+use vm_memory::{Bytes, GuestAddress};
+
+use crate::{median, microseconds};
+
+/// `mov x1, #0x0a000000; str w1, [x1]`: a store to where there is no memory.
+const PROGRAM: [u32; 2] = [0xd2a1_4001, 0xb900_0021];
+const MEMORY: u64 = 128 << 20;
+
+/// Times of one run, in microseconds: until the interrupt controller is there, the registers are set, the guest has left.
+struct Run {
+    created: u64,
+    set: u64,
+    total: u64,
+}
+
+pub fn measure(vcpus: u8, rounds: usize) -> Value {
+    let runs: Vec<Run> = (0..rounds).map(|_| run(vcpus)).collect();
+    let of = |field: fn(&Run) -> u64| median(runs.iter().map(field).collect());
+    json!({
+        "vcpus": vcpus,
+        "createUs": of(|run| run.created),
+        "registersUs": of(|run| run.set - run.created),
+        "runUs": of(|run| run.total - run.set),
+        "totalUs": of(|run| run.total),
+    })
+}
+
+fn run(vcpus: u8) -> Run {
+    let memory = MemoryStack::anonymous(GuestMemoryOptions { size: MEMORY, track_writes: false }).unwrap();
+    let program: Vec<u8> = PROGRAM.iter().flat_map(|word| word.to_le_bytes()).collect();
+    memory.guest_memory().write_slice(&program, GuestAddress(RAM_BASE)).unwrap();
+    let start = Instant::now();
+    let kvm = Kvm::open().unwrap();
+    let vm = Vm::new(&kvm).unwrap();
+    let features = vm.vcpu_features(None).unwrap();
+    let mut all: Vec<Vcpu> = (0..vcpus).map(|index| Vcpu::new(&vm, index, features).unwrap()).collect();
+    let _gic = Gic::new(&vm, None).unwrap();
+    // SAFETY: the memory is dropped behind the VM.
+    unsafe { vm.set_memory(memory.host_address(), memory.size(), false) }.unwrap();
+    let created = microseconds(start);
+    for vcpu in &all {
+        vcpu.finalize().unwrap();
+        vcpu.set_boot_registers(RAM_BASE, 0).unwrap();
+    }
+    let set = microseconds(start);
+    match all[0].run().unwrap() {
+        VcpuExit::MmioWrite(0x0a00_0000, _) => {}
+        other => panic!("the guest left by {other:?}"),
+    }
+    let total = microseconds(start);
+    drop((all, vm));
+    Run { created, set, total }
+}

@@ -1,0 +1,91 @@
+//! Measures the VMM where it runs: what KVM itself costs, and what a restore, a snapshot and many clones cost beside that. Prints one
+//! JSON object; `npm run bench -- vmm` runs it and judges.
+//!
+//! Times are in microseconds, each the median of several; on an emulated machine only their ratios mean anything. FIRN_BENCH_ROUNDS
+//! says how often each is taken.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark that fails says where"
+)]
+
+#[cfg(target_arch = "aarch64")]
+#[path = "../../tests/harness/mod.rs"]
+#[allow(unused_imports, missing_docs, reason = "of the tests")]
+mod harness;
+
+#[cfg(target_arch = "aarch64")]
+mod calls;
+#[cfg(target_arch = "aarch64")]
+mod clones;
+#[cfg(target_arch = "aarch64")]
+mod floor;
+#[cfg(target_arch = "aarch64")]
+mod memory;
+#[cfg(target_arch = "aarch64")]
+mod restore;
+#[cfg(target_arch = "aarch64")]
+mod scene;
+
+#[cfg(target_arch = "aarch64")]
+fn main() {
+    let rounds = std::env::var("FIRN_BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(9);
+    let say = |what: &str| eprintln!("▶ {what}");
+    // What is built may lie in a folder that the emulated machine shares with its host, where every page of a program costs a
+    // message: on a disk of its own it is read once.
+    let copies = tempfile::tempdir().unwrap();
+    let binary = copies.path().join("firn-vmm");
+    std::fs::copy(harness::BINARY, &binary).unwrap();
+    // SAFETY: no other thread runs yet.
+    unsafe { std::env::set_var(harness::BINARY_VARIABLE, &binary) };
+    say("the KVM floor");
+    let floors: Vec<_> = [1, 2, 4].into_iter().map(|vcpus| floor::measure(vcpus, rounds * 3)).collect();
+    say("snapshots");
+    let mut scenes = Vec::new();
+    for (memory_mib, vcpus) in [(128, 1), (512, 1), (2048, 1), (128, 2), (128, 4)] {
+        scenes.push(scene::Scene::new(memory_mib, vcpus));
+    }
+    say("restores");
+    let restores: Vec<_> = scenes.iter().flat_map(|scene| restore::measure_all(scene, rounds)).collect();
+    say("system calls");
+    let calls = calls::count(&scenes[0]);
+    say("memory");
+    let memory = memory::measure(&scenes[0]);
+    say("clones at once");
+    let clones: Vec<_> =
+        [1, 10, 50].into_iter().map(|count| clones::measure(&scenes[0], count, rounds)).collect();
+    let snapshots: Vec<_> = scenes.iter().flat_map(|scene| scene.snapshots.clone()).collect();
+    let report = serde_json::json!({
+        "rounds": rounds,
+        "floor": floors,
+        "restore": restores,
+        "calls": calls,
+        "snapshot": snapshots,
+        "memory": memory,
+        "clones": clones,
+    });
+    println!("{report}");
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+fn main() {
+    eprintln!(
+        "firn-vmm runs on ARM machines with KVM only: `npm run bench -- vmm` runs this in the rig elsewhere"
+    );
+}
+
+/// The middle of an odd number of values.
+#[cfg(target_arch = "aarch64")]
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+#[cfg(target_arch = "aarch64")]
+fn microseconds(since: std::time::Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap()
+}

@@ -1,0 +1,83 @@
+//! From the request to the guest's first instructions, with and without a process that was prepared.
+
+use std::time::Instant;
+
+use firn_vmm::control::Statistics;
+use serde_json::{Value, json};
+
+use crate::harness::Snapshot;
+use crate::scene::{Attempt, Scene};
+use crate::{median, microseconds};
+
+/// One restore.
+struct Run {
+    /// From sending the request until its response.
+    response: u64,
+    /// Until the guest's first instructions, a store to the doorbell, have run, and that was heard of.
+    doorbell: u64,
+    statistics: Statistics,
+}
+
+pub fn measure_all(scene: &Scene, rounds: usize) -> Vec<Value> {
+    let [base, two, three] = scene.chain.as_slice() else { panic!("a chain has three layers") };
+    let cases: [(&str, Option<&Snapshot>, &Snapshot); 7] = [
+        ("base alone", None, base),
+        ("two layers", None, two),
+        ("three layers", None, three),
+        ("three layers as one", None, &scene.flat),
+        ("prepared, nothing on top", Some(base), base),
+        ("prepared, one layer on top", Some(base), two),
+        ("prepared, two layers on top", Some(base), three),
+    ];
+    // Round after round through all cases, so that what else the machine does falls on all alike.
+    let mut runs: Vec<Vec<Run>> = cases.iter().map(|_| Vec::new()).collect();
+    for round in 0..=rounds {
+        for (index, (_, prepared, snapshot)) in cases.iter().enumerate() {
+            let run = run(*prepared, snapshot);
+            // The first finds cold caches.
+            if round > 0 {
+                runs[index].push(run);
+            }
+        }
+    }
+    let reports = cases.iter().zip(&runs).map(|((name, prepared, snapshot), runs)| {
+        let of = |field: &dyn Fn(&Run) -> u64| median(runs.iter().map(field).collect());
+        json!({
+            "case": name,
+            "memoryMib": scene.memory_mib,
+            "vcpus": scene.vcpus,
+            "layers": snapshot.layers.len(),
+            "prepared": prepared.is_some(),
+            "responseUs": of(&|run| run.response),
+            "doorbellUs": of(&|run| run.doorbell),
+            "firstRunUs": of(&|run| run.statistics.phases.total),
+            "kvmExits": of(&|run| run.statistics.kvm_exits),
+            "mmioExits": of(&|run| run.statistics.mmio_exits),
+            "bytesCopied": of(&|run| run.statistics.bytes_copied),
+            "bytesMapped": of(&|run| run.statistics.bytes_mapped),
+            "loadCalls": of(&|run| run.statistics.load_calls),
+            "minorFaults": of(&|run| run.statistics.minor_faults),
+            // Of a prepared process the first two are of the preparation, in part or all.
+            "phasesUs": {
+                "createVm": of(&|run| run.statistics.phases.create_vm),
+                "loadMemory": of(&|run| run.statistics.phases.load_memory),
+                "populate": of(&|run| run.statistics.phases.populate),
+                "readState": of(&|run| run.statistics.phases.read_state),
+                "loadVcpus": of(&|run| run.statistics.phases.load_vcpus),
+                "loadGic": of(&|run| run.statistics.phases.load_gic),
+                "loadDevices": of(&|run| run.statistics.phases.load_devices),
+            },
+        })
+    });
+    reports.collect()
+}
+
+fn run(prepared: Option<&Snapshot>, snapshot: &Snapshot) -> Run {
+    let mut attempt = Attempt::new(prepared, snapshot);
+    let start = Instant::now();
+    attempt.restore(false);
+    let response = microseconds(start);
+    attempt.ring();
+    let doorbell = microseconds(start);
+    Run { response, doorbell, statistics: attempt.vmm.statistics() }
+}

@@ -1,0 +1,137 @@
+//! A guest with snapshots to restore: a chain of three layers, and one layer that holds what the three do.
+
+use std::fs::File;
+
+use firn_vmm::control::{BootRequest, Descriptor, LayerIdentity, Request, RestoreRequest, Statistics};
+use firn_vmm::devices::DeviceLimits;
+use serde_json::{Value, json};
+
+use crate::harness::{Snapshot, Vmm, boot_request, file_with, guest};
+
+/// Snapshots of one guest. A round of its program writes 64 pages and zeros or writes 64 others; behind a snapshot it rings at once.
+pub struct Scene {
+    pub memory_mib: u64,
+    pub vcpus: u8,
+    /// Of one, two and three layers: `chain[n]` is of the round n + 1.
+    pub chain: Vec<Snapshot>,
+    /// Of the third round, in one layer.
+    pub flat: Snapshot,
+    /// What taking them cost.
+    pub snapshots: Vec<Value>,
+    _directory: tempfile::TempDir,
+}
+
+impl Scene {
+    pub fn new(memory_mib: u64, vcpus: u8) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut source = boot(memory_mib, vcpus);
+        let mut snapshots = Vec::new();
+        let mut note = |layers: usize, snapshot: &Snapshot| {
+            let report = &snapshot.report;
+            snapshots.push(json!({
+                "memoryMib": memory_mib, "vcpus": vcpus, "layers": layers, "us": report.microseconds,
+                "candidateBytes": report.candidate_bytes, "dataBytes": report.data_bytes, "extents": report.extents,
+                "layerFileBytes": report.layer_file_bytes, "stateFileBytes": report.state_file_bytes,
+            }));
+        };
+        let base = source.snapshot(None, directory.path(), "base");
+        note(1, &base);
+        for round in 2..4 {
+            work(&mut source, round);
+        }
+        let flat = source.snapshot(None, directory.path(), "flat");
+        drop(source);
+        let mut chain = vec![base];
+        for (round, name) in [(2, "one"), (3, "two")] {
+            let below = chain.last().unwrap().clone();
+            let mut vmm = Vmm::restore_paused(&below);
+            work(&mut vmm, round);
+            let snapshot = vmm.snapshot(Some(&below), directory.path(), name);
+            note(chain.len() + 1, &snapshot);
+            chain.push(snapshot);
+        }
+        Self { memory_mib, vcpus, chain, flat, snapshots, _directory: directory }
+    }
+}
+
+fn boot(memory_mib: u64, vcpus: u8) -> Vmm {
+    let request = BootRequest { vcpus, memory_bytes: memory_mib << 20, gic: None, ..boot_request() };
+    let mut vmm = Vmm::boot_as(&guest::rounds(), request);
+    assert_eq!(vmm.doorbell(), (2, 1));
+    vmm
+}
+
+/// Lets a guest that stands at its snapshot do the round behind it.
+fn work(vmm: &mut Vmm, round: u32) {
+    vmm.resume();
+    assert_eq!(vmm.doorbell().0, 1);
+    vmm.resume();
+    assert_eq!(vmm.doorbell(), (2, round));
+}
+
+/// A restore of a snapshot in a process, the first `prepared` layers of which are there before.
+pub struct Attempt<'a> {
+    snapshot: &'a Snapshot,
+    prepared: usize,
+    state: File,
+    layers: Vec<File>,
+    disk: File,
+    pub vmm: Vmm,
+}
+
+impl<'a> Attempt<'a> {
+    /// A process that waits for the rest of the layers of `snapshot`; `base` is of those that it has already.
+    pub fn new(base: Option<&Snapshot>, snapshot: &'a Snapshot) -> Self {
+        let mut vmm = Vmm::spawn();
+        let prepared = base.map_or(0, |base| base.layers.len());
+        let layers = snapshot.layers.iter().map(|(path, _)| File::open(path).unwrap()).collect();
+        let (state, disk) = (File::open(&snapshot.state).unwrap(), file_with(&[0; 512]));
+        match base {
+            Some(base) => {
+                let below: Vec<File> =
+                    base.layers.iter().map(|(path, _)| File::open(path).unwrap()).collect();
+                let state = File::open(&base.state).unwrap();
+                let mut files: Vec<_> = below.iter().map(|file| (Descriptor::Layer, file)).collect();
+                files.push((Descriptor::State, &state));
+                vmm.request(Request::Prepare(request(base, 0, false)), &files).unwrap();
+            }
+            // The process is up when it answers: what it costs to start one is not the restore's.
+            None => drop(vmm.request(Request::Statistics, &[])),
+        }
+        Self { snapshot, prepared, state, layers, disk, vmm }
+    }
+
+    /// Restores and returns when the process says that it has.
+    pub fn restore(&mut self, track_writes: bool) {
+        let mut files: Vec<_> =
+            self.layers.iter().skip(self.prepared).map(|file| (Descriptor::Layer, file)).collect();
+        files.extend([(Descriptor::State, &self.state), (Descriptor::RootDisk, &self.disk)]);
+        let request = request(self.snapshot, self.prepared, track_writes);
+        self.vmm.request(Request::Restore(request), &files).unwrap();
+    }
+
+    /// Waits until the guest's first instructions have run.
+    pub fn ring(&mut self) {
+        assert_eq!(self.vmm.doorbell().0, 1);
+    }
+
+    /// Lets the guest do a round, and waits for that.
+    pub fn work(&mut self) -> Statistics {
+        self.vmm.resume();
+        assert_eq!(self.vmm.doorbell().0, 2);
+        self.vmm.statistics()
+    }
+}
+
+fn request(snapshot: &Snapshot, prepared: usize, track_writes: bool) -> RestoreRequest {
+    let layers = snapshot.layers.iter().skip(prepared);
+    RestoreRequest {
+        layers: layers.map(|(_, digest)| LayerIdentity { digest: *digest }).collect(),
+        app_image: None,
+        leaf: false,
+        paused: false,
+        track_writes,
+        record_reads: false,
+        limits: DeviceLimits::default(),
+    }
+}

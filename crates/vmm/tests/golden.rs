@@ -1,0 +1,171 @@
+//! Snapshots that were taken long ago, by the VMM that wrote this version of the formats, run today.
+//!
+//! They are of the CPU that the rig emulates. On another host they must be refused, with what differs.
+#![cfg(target_arch = "aarch64")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
+
+mod harness;
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use firn_vmm::control::{BootRequest, Descriptor, SnapshotReport};
+use firn_vmm::devices::{DeviceLimits, RateLimit, TokenBucket};
+use firn_vmm::layout::Slot;
+use firn_vmm::snapshot::{STATE_VERSION, decode};
+use firn_vmm::{ErrorCode, VmmError};
+use harness::script::{BUFFERS, Queue, Script};
+use harness::{Snapshot, Vmm, boot_request, file_with, read, stream_pair};
+
+/// Where a test run that takes new golden snapshots puts them.
+const OUTPUT: &str = "FIRN_GOLDEN_OUTPUT";
+
+/// The guest `interrupts` on one vCPU, at its first ring of event 2.
+#[test]
+fn snapshots_of_version_1_run() {
+    for mut vmm in restore_all("v1", |snapshot| Vmm::restore(snapshot, false, false)) {
+        assert_eq!(vmm.doorbell(), (3, 3), "the timer's and the generation id's interrupt came");
+        vmm.resume();
+        assert_eq!(vmm.doorbell().0, 2);
+    }
+}
+
+/// The guest `smp` on two vCPUs, at its second ring.
+#[test]
+fn snapshots_of_version_2_run() {
+    for mut vmm in restore_all("v2", |snapshot| Vmm::restore(snapshot, false, false)) {
+        assert_eq!(vmm.doorbell(), (2, 3), "both vCPUs go on");
+        vmm.resume();
+        assert_eq!(vmm.doorbell(), (2, 4));
+    }
+}
+
+/// The guest of [`script`] with a scratch disk, a network card and a random number generator, at its first ring: a write to the disk is held
+/// back by a limit, and a frame waits in the card.
+#[test]
+fn snapshots_of_version_3_run() {
+    let disk = file_with(&[0; DISK_SIZE]);
+    let restored = restore_all("v3", |snapshot| {
+        let (_peer, link) = stream_pair();
+        Vmm::restore_with(snapshot, &[(Descriptor::ScratchDisk, &disk), (Descriptor::Net, &File::from(link))])
+    });
+    for mut vmm in restored {
+        run_on(&mut vmm, &disk);
+    }
+}
+
+/// Takes the snapshots of the present version, if the environment says where to: for a new version of a format. The old ones
+/// stay.
+#[test]
+fn the_present_version_can_be_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = Some(TokenBucket { per_second: 1, burst: 512 });
+    let scratch_disk = RateLimit { bytes, operations: None };
+    let limits = DeviceLimits { scratch_disk, ..DeviceLimits::default() };
+    let request = BootRequest { rng: true, mac: Some([2, 0, 0, 0, 0, 3]), limits, ..boot_request() };
+    let disk = file_with(&[0; DISK_SIZE]);
+    let (mut peer, link) = stream_pair();
+    peer.write_all(&[frame(1), frame(2)].concat()).unwrap();
+    let mut source = Vmm::boot_with(
+        &script().image(),
+        request,
+        &[(Descriptor::ScratchDisk, &disk), (Descriptor::Net, &File::from(link))],
+    )
+    .unwrap();
+    assert_eq!(source.doorbell().0, 2);
+    let snapshot = source.snapshot(None, directory.path(), "golden");
+    let state = decode(&read(&snapshot.state)).unwrap();
+    assert_eq!(read(&snapshot.state)[8..12], STATE_VERSION.to_le_bytes());
+    assert_eq!(state.devices.optional.net.unwrap().received, frame(2));
+    if let Ok(output) = std::env::var(OUTPUT) {
+        let name = format!("{:?}", state.host.gic).to_lowercase().replace('v', "gic");
+        std::fs::create_dir_all(&output).unwrap();
+        let to = |kind: &str| Path::new(&output).join(format!("{name}.{kind}"));
+        std::fs::copy(&snapshot.layers[0].0, to("layer")).unwrap();
+        std::fs::copy(&snapshot.state, to("state")).unwrap();
+    }
+    drop(source);
+    let (_peer, link) = stream_pair();
+    let files = [(Descriptor::ScratchDisk, &disk), (Descriptor::Net, &File::from(link))];
+    run_on(&mut Vmm::restore_with(&snapshot, &files).unwrap(), &disk);
+}
+
+const DISK_SIZE: usize = 8 * 512;
+const RECEIVED: u64 = BUFFERS + 4096;
+const RANDOM: u64 = BUFFERS + 8192;
+
+/// A frame behind its length, as a link carries it.
+fn frame(byte: u8) -> Vec<u8> {
+    [&60_u32.to_be_bytes()[..], &[byte; 60]].concat()
+}
+
+/// Three writes to the scratch disk and one buffer for frames; a ring; another buffer, and random numbers.
+fn script() -> Script {
+    let [scratch, net, rng] = [Slot::Scratch, Slot::Net, Slot::Rng].map(|slot| Queue::of(slot, 0));
+    let mut script = Script::new();
+    script.start(Slot::Scratch, 1).start(Slot::Net, 2).start(Slot::Rng, 1);
+    script.fill(BUFFERS, &[0xa7; 512]);
+    for sector in 0..3 {
+        script.request(scratch, 1, sector, BUFFERS, 512);
+    }
+    script.offer(net, &[(RECEIVED, 1530, true)]).notify(net).notify(scratch);
+    script.wait_used(scratch, 2).wait_used(net, 1).ring(2, RECEIVED + 12);
+    script.wait_used(scratch, 3);
+    script.offer(net, &[(RECEIVED, 1530, true)]).notify(net).wait_used(net, 2).ring(3, RECEIVED + 12);
+    script.offer(rng, &[(RANDOM, 64, true)]).notify(rng).wait_used(rng, 1).ring(3, RANDOM);
+    script
+}
+
+/// What this guest does behind its first ring.
+fn run_on(vmm: &mut Vmm, disk: &File) {
+    assert_eq!(vmm.doorbell(), (3, 0x0202_0202), "the frame that waited");
+    let mut sector = [0; 512];
+    disk.read_exact_at(&mut sector, 1024).unwrap();
+    assert_eq!(sector, [0xa7; 512], "the write that was held back");
+    vmm.resume();
+    let (event, random) = vmm.doorbell();
+    assert!(event == 3 && random != 0, "{event} {random}");
+}
+
+/// Restores the golden snapshots of a version, one for each interrupt controller that this host has. Those that it refuses, it must
+/// refuse for a reason.
+fn restore_all(version: &str, restore: impl Fn(&Snapshot) -> Result<Vmm, VmmError>) -> Vec<Vmm> {
+    let mut restored = Vec::new();
+    let mut is_same_cpu = false;
+    for gic in ["gic2", "gic3"] {
+        let file = |kind: &str| {
+            let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+            directory.join(version).join(format!("{gic}.{kind}"))
+        };
+        let layers = vec![(file("layer"), [1; 32])];
+        let snapshot = Snapshot { layers, state: file("state"), report: SnapshotReport::default() };
+        let golden = decode(&read(&snapshot.state)).unwrap().host;
+        is_same_cpu |= golden.midr == midr();
+        match restore(&snapshot) {
+            Ok(vmm) => restored.push(vmm),
+            Err(error) => {
+                assert_eq!(error.code, ErrorCode::SnapshotIncompatible, "{error}");
+                let other_cpu = format!("(MIDR_EL1) is {:#x}, this host's is {:#x}", golden.midr, midr());
+                let is_reason = error.message.contains(&other_cpu)
+                    || error.message.contains("an interrupt controller that this host has not");
+                assert!(is_reason, "{error}");
+            }
+        }
+    }
+    assert_eq!(restored.is_empty(), !is_same_cpu, "golden snapshots run on the CPU that they were taken on");
+    restored
+}
+
+fn midr() -> u64 {
+    let path = "/sys/devices/system/cpu/cpu0/regs/identification/midr_el1";
+    let text = std::fs::read_to_string(path).unwrap();
+    u64::from_str_radix(text.trim().trim_start_matches("0x"), 16).unwrap()
+}

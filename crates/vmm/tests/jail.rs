@@ -1,0 +1,361 @@
+//! The jail, from inside: `firn-jail-probe` enters it as `firn-vmm` does and tries to get out.
+//!
+//! As root all levels are tried, each with a user of its own; as another user those that it can have.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
+
+use std::os::fd::AsFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use firn_vmm::ErrorCode;
+use firn_vmm::control::{ControlSocket, Event, Message};
+use firn_vmm::error::VmmError;
+use firn_vmm::jail::cgroup::{Cgroup, CgroupLimits, remove_abandoned};
+use firn_vmm::jail::{CgroupReport, JailLevel, JailOptions, JailReport, ProcessHandle};
+
+/// What came of an attempt.
+#[derive(Debug)]
+struct Probe {
+    jail: Result<JailReport, VmmError>,
+    said: String,
+    status: ExitStatus,
+}
+
+impl Probe {
+    fn was_killed_by_filter(&self) -> bool {
+        self.said.is_empty() && self.status.signal() == Some(libc::SIGSYS)
+    }
+
+    fn was_refused(&self) -> bool {
+        self.said.starts_with("refused")
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn own_ids() -> (u32, u32) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let id = 2_000_000_000 + std::process::id() % 10_000 * 2_000 + NEXT.fetch_add(1, Ordering::Relaxed);
+    (id, id)
+}
+
+fn options(level: Option<JailLevel>) -> JailOptions {
+    JailOptions { level, ids: Some(own_ids()), cgroup: None }
+}
+
+fn probe(options: &JailOptions, extra: &[&str]) -> Probe {
+    let (own, other) = ControlSocket::pair().unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_firn-jail-probe"))
+        .args(options.to_arguments())
+        .args(extra)
+        .env_clear()
+        .stdin(Stdio::from(other.into_fd()))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut process = ProcessHandle::new(child).unwrap();
+    let jail = loop {
+        let Some(mut received) = own.receive::<Message>().unwrap() else {
+            panic!("the probe said nothing: {}", process.wait().unwrap())
+        };
+        match received.message {
+            Message::Successor { pid } => process.succeed(pid, received.descriptors.remove(0)).unwrap(),
+            Message::Jailed(report) => break Ok(report),
+            Message::Event(Event::Failed(error)) => break Err(error),
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut text = [0; 1024];
+    let (length, _) = rustix::net::recv(own.as_fd(), &mut text, rustix::net::RecvFlags::empty()).unwrap();
+    let said = String::from_utf8_lossy(&text[..length]).into_owned();
+    Probe { jail, said, status: process.wait().unwrap() }
+}
+
+fn attempt(level: JailLevel, name: &str) -> Probe {
+    probe(&options(Some(level)), &[&format!("--probe-attempt={name}")])
+}
+
+fn attempt_without_filter(level: JailLevel, name: &str) -> Probe {
+    probe(&options(Some(level)), &["--probe-without-filter", &format!("--probe-attempt={name}")])
+}
+
+/// The levels that this user can have here.
+fn levels() -> Vec<JailLevel> {
+    JailLevel::ALL.into_iter().filter(|level| attempt(*level, "work").jail.is_ok()).collect()
+}
+
+#[test]
+fn root_can_have_every_level_and_what_a_vmm_does_works_in_each() {
+    let mut seen = Vec::new();
+    for level in JailLevel::ALL {
+        let probe = attempt(level, "work");
+        match &probe.jail {
+            Ok(report) => {
+                assert_eq!(report.level, level);
+                assert_eq!(probe.said, "worked: true true true", "{probe:?}");
+                if is_root() {
+                    assert!(report.uid >= 2_000_000_000, "{report:?}");
+                }
+                seen.push(level);
+            }
+            Err(error) => assert_eq!(error.code, ErrorCode::JailUnavailable),
+        }
+    }
+    assert!(seen.contains(&JailLevel::Minimal));
+    assert!(!is_root() || seen.contains(&JailLevel::Root), "{seen:?}");
+}
+
+#[test]
+fn auto_is_the_first_level_that_can_be_had_and_says_why_not_the_others() {
+    let first = levels()[0];
+    let report = probe(&options(None), &["--probe-attempt=work"]).jail.unwrap();
+    assert_eq!(report.level, first);
+    let before = JailLevel::ALL.iter().position(|level| *level == first).unwrap();
+    let reasons: Vec<_> = report.missing.iter().filter(|text| text.starts_with("no level ")).collect();
+    assert_eq!(reasons.len(), before, "{report:?}");
+}
+
+#[test]
+fn a_level_that_cannot_be_had_is_an_error_and_not_another_level() {
+    let without_user = JailOptions { ids: None, ..options(Some(JailLevel::Root)) };
+    let error = probe(&without_user, &["--probe-attempt=work"]).jail.unwrap_err();
+    assert_eq!(error.code, ErrorCode::JailUnavailable);
+    assert!(error.message.starts_with("the jail level root cannot be had: it "), "{}", error.message);
+}
+
+#[test]
+fn files_are_out_of_reach_without_the_filter_too() {
+    for level in levels() {
+        let landlock = attempt(level, "work").jail.unwrap().landlock;
+        for name in [
+            "open:/etc/passwd",
+            "open:/dev/kvm",
+            "open:/proc/1/status",
+            "open:/",
+            "create:/firn-probe",
+            "execve:/bin/sh",
+        ] {
+            let probe = attempt_without_filter(level, name);
+            let root = name == "open:/" && level != JailLevel::Minimal;
+            // Without Landlock the empty root can be opened, and there is nothing in it.
+            assert!(
+                probe.was_refused() || (landlock == 0 && (root || level == JailLevel::Minimal)),
+                "{level} {name}: {probe:?}"
+            );
+        }
+        if level != JailLevel::Minimal {
+            for name in ["stat:/etc", "stat:/proc/self", "stat:/dev", "stat:/sys"] {
+                assert!(attempt_without_filter(level, name).was_refused(), "{level} {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_network_and_sockets_of_others_are_out_of_reach_without_the_filter_too() {
+    let name = format!("firn-probe-{}", std::process::id());
+    let _abstract = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = tcp.local_addr().unwrap().port();
+    for level in levels() {
+        let landlock = attempt(level, "work").jail.unwrap().landlock;
+        for (attempt, since) in [(format!("abstract-connect:{name}"), 6), (format!("tcp-connect:{port}"), 4)]
+        {
+            let probe = attempt_without_filter(level, &attempt);
+            if level != JailLevel::Minimal || landlock >= since {
+                assert!(probe.was_refused(), "{level} {attempt}: {probe:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn other_processes_and_privileges_are_out_of_reach_without_the_filter_too() {
+    let own = std::process::id();
+    for level in levels() {
+        for name in [
+            format!("ptrace:{own}"),
+            format!("process_vm_readv:{own}"),
+            "setuid".to_owned(),
+            "setgroups".to_owned(),
+            "mount".to_owned(),
+        ] {
+            let probe = attempt_without_filter(level, &name);
+            assert!(probe.was_refused(), "{level} {name}: {probe:?}");
+        }
+        let landlock = attempt(level, "work").jail.unwrap().landlock;
+        if level != JailLevel::Minimal || is_root() || landlock >= 6 {
+            let probe = attempt_without_filter(level, &format!("kill:{own}"));
+            assert!(probe.was_refused(), "{level}: {probe:?}");
+        }
+    }
+}
+
+#[test]
+fn the_filter_ends_every_attempt() {
+    let own = std::process::id();
+    let mut names: Vec<String> = [
+        "open:/etc/passwd",
+        "open:/proc/1/status",
+        "create:/firn-probe",
+        "stat:/etc",
+        "mount",
+        "execve:/bin/sh",
+        "netlink",
+        "setuid",
+        "setgroups",
+        "fork",
+        "unshare",
+        "mmap-exec",
+        "mprotect-exec",
+        "memfd-exec",
+        "ioctl:21505",
+        "madvise:9",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    names.extend(
+        [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_VSOCK]
+            .map(|family| format!("socket:{family}")),
+    );
+    names.extend(["kill", "ptrace", "process_vm_readv", "tgkill-other"].map(|name| format!("{name}:{own}")));
+    for level in levels() {
+        for name in &names {
+            let probe = attempt(level, name);
+            assert!(probe.was_killed_by_filter(), "{level} {name}: {probe:?}");
+        }
+    }
+}
+
+/// Numbers of system calls up to here are tried; Linux 6.12 ends at 462.
+const LAST: i64 = 480;
+
+/// The system calls that the main thread may make with any arguments. A change of the lists that is not made here too fails the test.
+const MAIN: &[i64] = &[
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_pread64,
+    libc::SYS_preadv,
+    libc::SYS_pwritev,
+    libc::SYS_timerfd_settime,
+    libc::SYS_pwrite64,
+    libc::SYS_close,
+    libc::SYS_sendto,
+    libc::SYS_recvfrom,
+    libc::SYS_shutdown,
+    libc::SYS_ppoll,
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_futex,
+    libc::SYS_clock_gettime,
+    libc::SYS_getrandom,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_sigaltstack,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_eventfd2,
+    libc::SYS_fstat,
+    libc::SYS_lseek,
+    libc::SYS_ftruncate,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_clone3,
+    libc::SYS_timerfd_create,
+    libc::SYS_fdatasync,
+    libc::SYS_flock,
+    libc::SYS_getsockopt,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+];
+
+/// System calls that the kernel keeps from every filter, because it makes them itself: uretprobe and uprobe, which end a process that makes
+/// them by another signal.
+const UNFILTERED: &[i64] = if cfg!(target_arch = "x86_64") { &[335, 336] } else { &[] };
+
+/// Of these, those that only the main thread may make.
+const MAIN_ONLY: &[i64] = &[
+    libc::SYS_timerfd_create,
+    libc::SYS_fdatasync,
+    libc::SYS_flock,
+    libc::SYS_getsockopt,
+    libc::SYS_pwrite64,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_eventfd2,
+    libc::SYS_fstat,
+    libc::SYS_lseek,
+    libc::SYS_ftruncate,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_clone3,
+];
+
+#[test]
+fn every_unlisted_system_call_ends_the_process() {
+    let passed = |number: &i64| MAIN.contains(number) || UNFILTERED.contains(number);
+    for number in (0..LAST).filter(|number| !passed(number)) {
+        let probe = attempt(JailLevel::Minimal, &format!("syscall:{number}"));
+        assert!(probe.was_killed_by_filter(), "{number}: {probe:?}");
+    }
+    for number in MAIN_ONLY.iter().chain(&[libc::SYS_openat, libc::SYS_clone, libc::SYS_seccomp]) {
+        let probe = attempt(JailLevel::Minimal, &format!("vcpu-syscall:{number}"));
+        assert!(probe.was_killed_by_filter(), "{number} in a vCPU thread: {probe:?}");
+    }
+    let probe = attempt(JailLevel::Minimal, &format!("syscall:{}", libc::SYS_clone3));
+    assert_eq!(probe.said, "refused: Function not implemented (os error 38)");
+}
+
+#[test]
+fn a_cgroup_holds_the_process_and_is_removed_behind_it() {
+    let limits = CgroupLimits { memory_bytes: Some(64 << 20), pids: Some(16), cpu_thousandths: Some(500) };
+    let cgroup = match Cgroup::create(None, 1, limits) {
+        Ok(cgroup) => cgroup,
+        // Whoever may not make one is told why; a host that has none has nothing to test.
+        Err(error) => return assert!(!(error.is_empty() || is_root() && has_cgroup()), "{error}"),
+    };
+    let path = cgroup.path().to_owned();
+    let controllers = std::fs::read_to_string(path.join("cgroup.controllers")).unwrap();
+    let has = |name| controllers.split_whitespace().any(|controller| controller == name);
+    let options = JailOptions { cgroup: Some(path.clone()), ..options(None) };
+    let report = probe(&options, &["--probe-attempt=work"]).jail.unwrap();
+    let expected = CgroupReport { memory: has("memory"), pids: has("pids"), cpu: has("cpu") };
+    assert_eq!(report.cgroup, Some(expected));
+    drop(cgroup);
+    assert!(!path.exists());
+
+    let abandoned = path.with_file_name("firn-vmm-4194305-1");
+    std::fs::create_dir(&abandoned).unwrap();
+    remove_abandoned(None);
+    assert!(!abandoned.exists());
+}
+
+fn has_cgroup() -> bool {
+    std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}

@@ -1,0 +1,159 @@
+//! Processes that are prepared before it is known what they restore.
+#![cfg(target_arch = "aarch64")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
+
+mod harness;
+
+use std::path::Path;
+use std::time::Duration;
+
+use firn_vmm::ErrorCode;
+use firn_vmm::control::RestoreRequest;
+use harness::{MEMORY, Snapshot, Vmm, guest, read, restore_request};
+
+/// A base taken at the first ring of a guest, a diff on top of it taken at the next one, and the microVM that it is of.
+fn base_and_diff(directory: &Path, vcpus: u8, image: &[u8]) -> (Snapshot, Snapshot, Vmm) {
+    let mut source = Vmm::boot_smp(image, vcpus);
+    source.doorbell();
+    let base = source.snapshot(None, directory, "base");
+    drop(source);
+    let mut clone = Vmm::restore(&base, false, false).unwrap();
+    clone.doorbell();
+    let diff = clone.snapshot(Some(&base), directory, "diff");
+    (base, diff, clone)
+}
+
+#[test]
+fn a_prepared_process_restores_to_the_same_microvm_as_a_new_one() {
+    for (vcpus, image) in [(1, guest::writer()), (3, guest::interrupts())] {
+        let directory = tempfile::tempdir().unwrap();
+        let (base, diff, mut source) = base_and_diff(directory.path(), vcpus, &image);
+        let mut new = Vmm::restore_paused(&diff);
+        let (mut pooled, _) = Vmm::prepare(&base).unwrap();
+        // Time in which a timer that was left on would expire.
+        std::thread::sleep(Duration::from_millis(200));
+        pooled.restore_top(&diff, true).unwrap();
+
+        if vcpus == 1 {
+            let checksum = source.memory_checksum();
+            assert_eq!((new.memory_checksum(), pooled.memory_checksum()), (checksum, checksum));
+        }
+        // Every register, the interrupt controller and the devices are as they were saved.
+        let saved = read(&diff.state);
+        let of_new = new.snapshot(Some(&diff), directory.path(), "of-new");
+        let of_pooled = pooled.snapshot(Some(&diff), directory.path(), "of-pooled");
+        assert!(read(&of_new.state) == saved, "the state of a new process's microVM differs");
+        assert!(read(&of_pooled.state) == saved, "the state of a prepared process's microVM differs");
+        assert_eq!(of_pooled.report.data_bytes, 0, "nothing was written");
+
+        pooled.resume();
+        new.resume();
+        assert_eq!(pooled.doorbell(), new.doorbell());
+        pooled.resume();
+        new.resume();
+        assert_eq!(pooled.doorbell(), new.doorbell());
+    }
+}
+
+#[test]
+fn a_prepared_process_runs_at_once_and_has_its_timer_and_interrupts() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, diff, _) = base_and_diff(directory.path(), 1, &guest::interrupts());
+    let (mut pooled, _) = Vmm::prepare(&base).unwrap();
+    pooled.restore_top(&diff, false).unwrap();
+    assert_eq!(pooled.doorbell().0, 2);
+    pooled.resume();
+    assert_eq!(pooled.doorbell(), (3, 3), "both the timer's and the generation id's interrupt came");
+}
+
+#[test]
+fn a_prepared_process_can_run_what_it_was_prepared_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, _, _) = base_and_diff(directory.path(), 1, &guest::interrupts());
+    let (mut pooled, _) = Vmm::prepare(&base).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    pooled.restore_itself().unwrap();
+    assert_eq!(pooled.doorbell(), (3, 3));
+}
+
+#[test]
+fn a_process_is_prepared_with_several_layers() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, diff, _) = base_and_diff(directory.path(), 1, &guest::writer());
+    let mut source = Vmm::restore(&diff, false, false).unwrap();
+    source.doorbell();
+    let second = source.snapshot(Some(&diff), directory.path(), "second");
+    let (mut pooled, _) = Vmm::prepare(&diff).unwrap();
+    pooled.restore_top(&second, true).unwrap();
+    assert_eq!(pooled.memory_checksum(), source.memory_checksum());
+}
+
+#[test]
+fn a_diff_of_another_base_is_refused_with_both_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, diff, _) = base_and_diff(directory.path(), 1, &guest::counter());
+    let mut other = base;
+    other.layers[0].1 = [0xab; 32];
+    let (mut pooled, _) = Vmm::prepare(&other).unwrap();
+    let error = pooled.restore_top(&diff, false).unwrap_err();
+    assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
+    let base_name: String = b"base".iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(error.message.contains(&"ab".repeat(32)) && error.message.contains(&base_name), "{error}");
+}
+
+#[test]
+fn what_a_process_was_not_prepared_for_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, diff, _) = base_and_diff(directory.path(), 1, &guest::counter());
+    let (mut pooled, _) = Vmm::prepare(&base).unwrap();
+    let request = RestoreRequest { track_writes: true, ..restore_request(&diff, false, true) };
+    assert_eq!(pooled.restore_top_as(&diff, request).unwrap_err().code, ErrorCode::Config);
+
+    let other_directory = tempfile::tempdir().unwrap();
+    let (_, of_three, _) = base_and_diff(other_directory.path(), 3, &guest::counter());
+    let (mut pooled, _) = Vmm::prepare(&base).unwrap();
+    let error = pooled.restore_top(&of_three, false).unwrap_err();
+    assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
+    assert!(error.message.contains("number of vCPUs"), "{error}");
+}
+
+#[test]
+fn a_process_counts_from_its_restore() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, diff, _) = base_and_diff(directory.path(), 1, &guest::writer());
+    let (mut pooled, report) = Vmm::prepare(&base).unwrap();
+    assert!(report.private_bytes > 0 && report.private_bytes < MEMORY / 4, "{report:?}");
+    assert!(report.phases.create_vm > 0 && report.phases.load_vcpus > 0, "{report:?}");
+    pooled.restore_top(&diff, true).unwrap();
+    let mut new = Vmm::restore_paused(&diff);
+    let (pooled, new) = (pooled.statistics(), new.statistics());
+    assert_eq!((pooled.kvm_exits, new.kvm_exits), (0, 0), "nothing has run");
+    assert_eq!(pooled.phases.create_vm, 0);
+    let moved = pooled.bytes_copied + pooled.bytes_mapped;
+    assert!(moved > 0 && moved <= diff.report.layer_file_bytes, "only the diff is loaded: {pooled:?}");
+    assert!(pooled.minor_faults < new.minor_faults, "{} and {}", pooled.minor_faults, new.minor_faults);
+}
+
+#[test]
+fn a_prepared_process_ends_with_its_controller() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, _, _) = base_and_diff(directory.path(), 2, &guest::counter());
+    assert!(Vmm::prepare(&base).unwrap().0.abandon().success());
+}
+
+#[test]
+fn fifty_prepared_processes_in_a_row_all_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, diff, _) = base_and_diff(directory.path(), 1, &guest::counter());
+    for _ in 0..50 {
+        let (mut pooled, _) = Vmm::prepare(&base).unwrap();
+        pooled.restore_top(&diff, false).unwrap();
+        assert_eq!(pooled.doorbell(), (2, 3));
+    }
+}

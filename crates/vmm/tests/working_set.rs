@@ -1,0 +1,230 @@
+//! Recording what a clone uses, and restoring and preparing with it, on KVM.
+#![cfg(target_arch = "aarch64")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test panics"
+)]
+
+mod harness;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use firn_vmm::ErrorCode;
+use firn_vmm::layer::{LayerFile, RangeSet};
+use firn_vmm::layout::MEMORY_BASE;
+use firn_vmm::working_set::WorkingSet;
+use harness::{Snapshot, Vmm, guest, host_page_size, read};
+
+fn written(path: &Path) -> RangeSet {
+    WorkingSet::decode(&read(path)).unwrap().written
+}
+
+/// A guest that writes 64 pages and clears 64 others before it rings again.
+fn base(directory: &Path) -> Snapshot {
+    let mut source = Vmm::boot(&guest::writer(), false);
+    assert_eq!(source.doorbell(), (2, 1));
+    source.snapshot(None, directory, "base")
+}
+
+#[test]
+fn a_working_set_is_what_the_dirty_log_says_and_is_private_before_the_first_instruction() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let base = base(directory.path());
+
+    let mut clone = Vmm::restore(&base, false, true).unwrap();
+    assert_eq!(clone.doorbell(), (2, 2));
+    let report = clone.record_working_set(&path("first"), None).unwrap();
+    let first = written(&path("first"));
+    assert_eq!((report.written_bytes, report.ranges), (first.length(), first.ranges().len() as u64));
+    let logged: RangeSet = clone
+        .written_ranges()
+        .into_iter()
+        .map(|(start, end)| start - MEMORY_BASE..end - MEMORY_BASE)
+        .collect();
+    assert_eq!(logged.without(&first), RangeSet::default(), "written and not in the working set");
+    assert!(first.length() >= 128 * 4096, "{first:?}");
+
+    let mut waiting = Vmm::restore_with_working_set(&base, &path("first"), true).unwrap();
+    let mut without = Vmm::restore_paused(&base);
+    assert_eq!(waiting.memory_checksum(), without.memory_checksum(), "private pages hold what they held");
+    waiting.record_working_set(&path("waiting"), None).unwrap();
+    assert_eq!(first.without(&written(&path("waiting"))), RangeSet::default(), "private before anything ran");
+    let statistics = waiting.statistics();
+    assert!(statistics.bytes_populated > 0 && statistics.bytes_populated <= first.length(), "{statistics:?}");
+    waiting.resume();
+    assert_eq!(waiting.doorbell(), (2, 2));
+
+    let mut running = Vmm::restore_with_working_set(&base, &path("first"), false).unwrap();
+    assert_eq!(running.doorbell(), (2, 2));
+}
+
+#[test]
+fn only_what_all_clones_write_is_in_the_working_set_of_several() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let base = base(directory.path());
+    let mut clone = Vmm::restore(&base, false, false).unwrap();
+    clone.doorbell();
+    clone.record_working_set(&path("all"), None).unwrap();
+    let mut idle = Vmm::restore_paused(&base);
+    idle.record_working_set(&path("idle"), None).unwrap();
+    let report = clone.record_working_set(&path("both"), Some(&path("idle"))).unwrap();
+    assert_eq!(written(&path("both")), written(&path("all")).intersection(&written(&path("idle"))));
+    assert!(report.written_bytes < written(&path("all")).length());
+}
+
+#[test]
+fn a_working_set_of_another_snapshot_and_a_broken_one_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let base = base(directory.path());
+    let mut clone = Vmm::restore(&base, false, false).unwrap();
+    clone.doorbell();
+    clone.record_working_set(&path("of-base"), None).unwrap();
+    let diff = clone.snapshot(Some(&base), directory.path(), "diff");
+    let code = |path: &Path| Vmm::restore_with_working_set(&diff, path, false).err().map(|error| error.code);
+    assert_eq!(code(&path("of-base")), Some(ErrorCode::SnapshotCorrupt));
+    let bytes = read(&path("of-base"));
+    std::fs::write(path("short"), &bytes[..bytes.len() - 1]).unwrap();
+    assert_eq!(code(&path("short")), Some(ErrorCode::SnapshotCorrupt));
+    let mut other = Vmm::restore(&diff, false, false).unwrap();
+    other.doorbell();
+    let error = other.record_working_set(&path("mixed"), Some(&path("of-base"))).unwrap_err();
+    assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
+    other.resume();
+    assert_eq!(other.doorbell().0, 2, "a refusal harms nothing");
+}
+
+#[test]
+fn a_microvm_that_runs_or_was_booted_has_no_working_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = base(directory.path());
+    let mut leaf = Vmm::restore(&base, true, false).unwrap();
+    let error = leaf.record_working_set(&directory.path().join("running"), None).unwrap_err();
+    assert_eq!(error.code, ErrorCode::SnapshotRefused);
+    let mut booted = Vmm::boot(&guest::writer(), false);
+    booted.doorbell();
+    let error = booted.record_working_set(&directory.path().join("booted"), None).unwrap_err();
+    assert_eq!(error.code, ErrorCode::SnapshotRefused);
+}
+
+/// A base whose guest has written 64 pages, and reads them from then on.
+fn base_of_reader(directory: &Path) -> Snapshot {
+    let mut source = Vmm::boot(&guest::reader(), false);
+    assert_eq!(source.doorbell(), (2, 1));
+    source.snapshot(None, directory, "base")
+}
+
+const PAGES_READ: u64 = 64;
+
+#[test]
+fn what_is_only_read_is_recorded_to_the_page_where_that_was_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let base = base_of_reader(directory.path());
+    let mut clone = Vmm::restore_recording_reads(&base);
+    assert_eq!(clone.doorbell(), (2, 2));
+    let report = clone.record_working_set(&path("reads"), None).unwrap();
+    let set = WorkingSet::decode(&read(&path("reads"))).unwrap();
+    assert_eq!((report.read_bytes, report.written_bytes), (set.read.length(), set.written.length()));
+    let page = host_page_size();
+    let pages: RangeSet = (0..PAGES_READ)
+        .map(|index| 0x8100_0000 - MEMORY_BASE + index * 0x2_0000)
+        .map(|start| start..start + page)
+        .collect();
+    assert_eq!(pages.without(&set.read), RangeSet::default());
+    // Besides them the page of its program and that of its translation table.
+    assert!(set.read.length() <= (PAGES_READ + 4) * page, "{:?}", set.read);
+    assert_eq!(set.read.intersection(&set.written), RangeSet::default());
+
+    let mut unrecorded = Vmm::restore(&base, false, false).unwrap();
+    unrecorded.doorbell();
+    assert_eq!(unrecorded.record_working_set(&path("none"), None).unwrap().read_bytes, 0);
+}
+
+/// A base and a diff of the reader, the diff's memory, and what its clones read of the base.
+fn base_and_diff_of_reader(directory: &Path) -> (Snapshot, Snapshot, u64, PathBuf) {
+    let base = base_of_reader(directory);
+    let mut source = Vmm::restore(&base, false, false).unwrap();
+    assert_eq!(source.doorbell(), (2, 2));
+    let diff = source.snapshot(Some(&base), directory, "diff");
+    let mut clone = Vmm::restore_recording_reads(&diff);
+    assert_eq!(clone.doorbell(), (2, 3));
+    let reads = directory.join("reads-of-base");
+    let report = clone.record_working_set(&reads, None).unwrap();
+    assert!(report.read_bytes >= PAGES_READ * host_page_size(), "{report:?}");
+    (base, diff, source.memory_checksum(), reads)
+}
+
+#[test]
+fn a_process_that_was_prepared_with_what_is_read_is_as_any_other_and_has_no_fault_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, diff, checksum, reads) = base_and_diff_of_reader(directory.path());
+    let (mut faults, mut private) = (Vec::new(), Vec::new());
+    for sets in [vec![reads.as_path()], vec![reads.as_path(), reads.as_path()], Vec::new()] {
+        let (mut pooled, prepared) = Vmm::prepare_with(&base, &sets).unwrap();
+        let expected =
+            if sets.is_empty() { 0 } else { WorkingSet::decode(&read(&reads)).unwrap().read.length() };
+        assert_eq!(prepared.touched_pages, expected / host_page_size());
+        private.push(prepared.private_bytes);
+        pooled.restore_top(&diff, true).unwrap();
+        assert_eq!(pooled.memory_checksum(), checksum);
+        pooled.resume();
+        assert_eq!(pooled.doorbell(), (2, 3));
+
+        let (mut pooled, _) = Vmm::prepare_with(&base, &sets).unwrap();
+        pooled.restore_top(&diff, true).unwrap();
+        // What the process itself has used by now is not the guest's.
+        let before = pooled.statistics().minor_faults;
+        pooled.resume();
+        assert_eq!(pooled.doorbell(), (2, 3));
+        faults.push(pooled.statistics().minor_faults - before);
+    }
+    assert!(faults[0].max(faults[1]) + PAGES_READ <= faults[2], "{faults:?}");
+    // What was only read is the base's, whether or not another process uses it just now.
+    assert!(private[0] < private[2] + PAGES_READ * host_page_size(), "{private:?}");
+}
+
+#[test]
+fn what_is_read_of_the_topmost_diff_is_not_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, diff, _, reads) = base_and_diff_of_reader(directory.path());
+    let set = WorkingSet::decode(&read(&reads)).unwrap();
+    let layer = LayerFile::open(File::open(&diff.layers.last().unwrap().0).unwrap()).unwrap();
+    let top: RangeSet =
+        layer.extents().iter().map(|extent| extent.guest_offset..extent.guest_end()).collect();
+    assert!(top.length() > 0);
+    assert_eq!(set.read.intersection(&top), RangeSet::default());
+}
+
+#[test]
+fn a_process_is_not_prepared_with_a_broken_working_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, _, _, reads) = base_and_diff_of_reader(directory.path());
+    let mut bytes = read(&reads);
+    bytes.pop();
+    std::fs::write(&reads, bytes).unwrap();
+    let error = Vmm::prepare_with(&base, &[&reads]).err().unwrap();
+    assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
+}
+
+#[test]
+fn timers_and_interrupts_work_in_a_process_that_was_prepared_with_what_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let reads = directory.path().join("reads");
+    let mut source = Vmm::boot(&guest::interrupts(), false);
+    assert_eq!(source.doorbell().0, 2);
+    let base = source.snapshot(None, directory.path(), "base");
+    let mut clone = Vmm::restore_recording_reads(&base);
+    assert_eq!(clone.doorbell(), (3, 3));
+    assert!(clone.record_working_set(&reads, None).unwrap().read_bytes > 0);
+    let (mut pooled, prepared) = Vmm::prepare_with(&base, &[&reads]).unwrap();
+    assert!(prepared.touched_pages > 0);
+    pooled.restore_itself().unwrap();
+    assert_eq!(pooled.doorbell(), (3, 3));
+}

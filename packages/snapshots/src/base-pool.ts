@@ -1,0 +1,84 @@
+import {
+  createMicrovmPool,
+  type FirnVmmError,
+  type JailOptions,
+  type MicrovmPool,
+  type PoolBase,
+  type PoolOptions,
+} from "@firn/vmm";
+import { errorCode } from "./errors.ts";
+import type { SnapshotManifest } from "./manifest.ts";
+import type { LocatedSnapshot, Store } from "./store.ts";
+
+/** How many VMM processes wait for cold starts, and what they may cost; see `PoolOptions` of `@firn/vmm`. */
+export type PoolSettings = Pick<PoolOptions, "size" | "memoryBudgetBytes" | "maxMemoryPressure">;
+
+/** How many functions a base's processes are prepared for at once: what one reads and another has overwritten costs that one time. */
+const WORKING_SETS = 4;
+
+/** The pool of a store's bases: processes that wait for a diff on top of one of them. */
+export class BasePool {
+  readonly microvms: MicrovmPool;
+  readonly #store: Store;
+  readonly #jail: JailOptions | undefined;
+  /** By the state file of a base: the working sets of the diffs that were started last, the last one first. */
+  readonly #workingSets = new Map<string, readonly string[]>();
+
+  constructor(
+    store: Store,
+    settings: PoolSettings,
+    jail: JailOptions | undefined,
+    onFailure: (error: FirnVmmError) => void,
+  ) {
+    this.#store = store;
+    this.#jail = jail;
+    this.microvms = createMicrovmPool({ ...settings, onFailure });
+  }
+
+  /** Keeps processes ready for diffs of a base that has been made, or was found. */
+  async add(base: SnapshotManifest): Promise<void> {
+    // One that cannot be found is of no use to anybody; whoever starts from it will say why.
+    const located = await this.#store.locate(base.digest).catch(() => undefined);
+    if (located !== undefined) this.#add(located);
+  }
+
+  /** The pool, with processes kept ready for this diff and its like from now on. */
+  for(diff: LocatedSnapshot): MicrovmPool {
+    const parent = diff.chain.at(-2);
+    if (parent !== undefined) {
+      const statePath = this.#store.blobs.pathOf(parent.state.digest);
+      this.#add({
+        layers: diff.layers.slice(0, -1),
+        statePath,
+        ...this.#note(statePath, diff.workingSetPath),
+      });
+    }
+    return this.microvms;
+  }
+
+  /** Ends the processes that wait for diffs of this base; resolves when they are gone. */
+  async remove(base: SnapshotManifest): Promise<void> {
+    const { digest } = base.memory;
+    const layers = [{ path: this.#store.blobs.pathOf(digest), digest }];
+    await this.microvms.remove({ layers, jail: this.#jail });
+  }
+
+  /** The working sets that processes for this base are to be prepared with from now on. */
+  #note(statePath: string, workingSetPath: string | undefined): Pick<PoolBase, "workingSetPaths"> {
+    const known = this.#workingSets.get(statePath) ?? [];
+    if (workingSetPath === undefined || known[0] === workingSetPath) return { workingSetPaths: known };
+    const others = known.filter((path) => path !== workingSetPath);
+    const workingSetPaths = [workingSetPath, ...others].slice(0, WORKING_SETS);
+    this.#workingSets.set(statePath, workingSetPaths);
+    return { workingSetPaths };
+  }
+
+  #add(base: PoolBase): void {
+    try {
+      this.microvms.add({ ...base, jail: this.#jail });
+    } catch (error) {
+      // The program ends.
+      if (errorCode(error) !== "FIRN_POOL_CLOSED") throw error;
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import { rm } from "node:fs/promises";
+import type { JailOptions } from "@firn/vmm";
+import type { GuestLogLine } from "./agent-connection.ts";
+import type { Deadlines } from "./deadlines.ts";
+import { FunctionFailedError } from "./errors.ts";
+import type { InvokeRequest } from "./invocation.ts";
+import type { SnapshotManifest } from "./manifest.ts";
+import { type Sample, sampleRequest } from "./sample.ts";
+import { startInstance } from "./start-instance.ts";
+import type { LocatedSnapshot, Store } from "./store.ts";
+
+/** How to record a working set. */
+export interface RecordOptions {
+  readonly rootDiskPath: string;
+  /** Requests to answer, each in a clone of its own; without any, a clone only resumes. */
+  readonly samples: readonly Sample[];
+  /** Milliseconds that the function may take for each. */
+  readonly timeoutMs: number;
+  readonly jail?: JailOptions | undefined;
+  readonly deadlines?: Deadlines;
+  readonly onLog?: (line: GuestLogLine) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Starts throw-away clones of a function's snapshot, has each answer a sample, and publishes the snapshot again with what all of
+ * them used. That every sample is answered proves that the snapshot works before anybody is served from it.
+ *
+ * @throws {FunctionFailedError} FIRN_FUNCTION_SAMPLE if the function fails at a sample, or as {@link startInstance}.
+ */
+export async function recordWorkingSet(
+  store: Store,
+  manifest: SnapshotManifest,
+  options: RecordOptions,
+): Promise<SnapshotManifest> {
+  const snapshot = await store.locate(manifest.digest);
+  const requests = options.samples.map((sample, index) =>
+    sampleRequest(sample, { requestId: `sample-${index + 1}`, timeoutMs: options.timeoutMs }),
+  );
+  const files: string[] = [];
+  try {
+    for (const request of requests.length === 0 ? [undefined] : requests) {
+      const path = store.temporaryPath("working-set");
+      const previousPath = files.at(-1);
+      files.push(path);
+      await recordClone(snapshot, request, { path, previousPath }, options);
+    }
+    return await store.addWorkingSet(manifest, files.at(-1) as string, { signal: options.signal });
+  } finally {
+    for (const path of files) await rm(path, { force: true });
+  }
+}
+
+async function recordClone(
+  snapshot: LocatedSnapshot,
+  request: InvokeRequest | undefined,
+  files: { path: string; previousPath: string | undefined },
+  { rootDiskPath, jail, deadlines, onLog, signal }: RecordOptions,
+): Promise<void> {
+  const { instance, firstResponse } = await startInstance(
+    { mode: "diff", snapshot },
+    {
+      rootDiskPath,
+      jail,
+      recordReads: true,
+      ...(request === undefined ? {} : { firstRequest: request }),
+      ...(deadlines === undefined ? {} : { deadlines }),
+      ...(onLog === undefined ? {} : { onLog }),
+      ...(signal === undefined ? {} : { signal }),
+    },
+  );
+  await using clone = instance;
+  const response = await firstResponse;
+  if (request !== undefined && response !== undefined && response.functionError !== "") {
+    const said = Buffer.from(response.payload).toString("utf8").slice(0, 500);
+    throw new FunctionFailedError(
+      "FIRN_FUNCTION_SAMPLE",
+      `The function failed at ${request.requestId.replace("-", " ")} of its package.json: ${said}`,
+      "",
+    );
+  }
+  await clone.recordWorkingSet(files);
+}

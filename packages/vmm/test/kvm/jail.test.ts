@@ -1,0 +1,171 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { text } from "node:stream/consumers";
+import { describe, it } from "node:test";
+import { bootMicrovm, createMicrovmPool, type JailLevel, probeJail, restoreMicrovm } from "@firn/vmm";
+import { exists, isRunning, until } from "../support/processes.ts";
+import { AgentConversation, resumeBytes } from "./agent-conversation.ts";
+import { bootToBase, KERNEL, layerReference, ROOT_DISK, snapshotFiles, temporaryFolder } from "./guest.ts";
+
+const isRoot = process.getuid?.() === 0;
+const LEVELS: readonly JailLevel[] = ["root", "user-namespaces", "minimal"];
+const CGROUPS = "/sys/fs/cgroup";
+
+/** A field of `status` of a process or thread. */
+function field(path: string, name: string): string {
+  const [, value = ""] = new RegExp(`^${name}:(.*)$`, "m").exec(readFileSync(path, "utf8")) ?? [];
+  return value.trim();
+}
+
+/** The directories of the cgroups that this program has made. */
+function ownCgroups(): string[] {
+  const [, own = ""] = /^0::(\/.*)$/m.exec(readFileSync("/proc/self/cgroup", "utf8")) ?? [];
+  if (!existsSync(CGROUPS + own)) return [];
+  return readdirSync(CGROUPS + own).filter((name) => name.startsWith(`firn-vmm-${process.pid}-`));
+}
+
+describe("the jail of a microVM", { skip: isRoot ? false : "only root can have every level" }, () => {
+  for (const level of LEVELS) {
+    it(`of level ${level} holds a guest that boots, is snapshotted, restored and taken from a pool`, async () => {
+      const folder = await temporaryFolder();
+      const jail = { level };
+      try {
+        const [source, agent] = await bootToBase({ jail });
+        const files = snapshotFiles(folder, "base");
+        try {
+          await source.waitForDoorbell();
+          assert.equal(source.jail.level, level);
+          assert.ok(source.jail.microseconds > 0);
+          await source.snapshot(files);
+          await source.resume({ initialBytes: resumeBytes() });
+          await agent.expect("resumed");
+        } finally {
+          await source.close();
+        }
+        const base = { layers: [await layerReference(files.layerPath)], statePath: files.statePath, jail };
+        const restore = { ...base, rootDiskPath: ROOT_DISK, leaf: true };
+        await using fresh = await restoreMicrovm({ ...restore, initialBytes: resumeBytes() });
+        await new AgentConversation(fresh.stream).expect("resumed");
+        await using pool = createMicrovmPool({ bases: [base], size: 1, maxMemoryPressure: 100 });
+        await pool.filled();
+        await using pooled = await pool.restore({ ...restore, initialBytes: resumeBytes() });
+        await new AgentConversation(pooled.stream).expect("resumed");
+        assert.deepEqual([pooled.pooled, pooled.jail.level], [true, level]);
+        assert.notEqual(pooled.jail.uid, fresh.jail.uid);
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    });
+
+    it(`of level ${level} leaves its process no privilege and no file`, async () => {
+      await using microvm = await bootMicrovm({
+        kernelPath: KERNEL,
+        rootDiskPath: ROOT_DISK,
+        memoryBytes: 256 << 20,
+        jail: { level },
+      });
+      // A vCPU's thread has its filter before the first instruction of the guest, and the start does not wait for that.
+      while ((await microvm.statistics()).kvmExits === 0);
+      const process = `/proc/${microvm.pid}`;
+      const tasks = readdirSync(`${process}/task`).map((task) => `${process}/task/${task}/status`);
+      for (const status of tasks) {
+        const { uid } = microvm.jail;
+        assert.equal(field(status, "Uid"), [uid, uid, uid, uid].join("\t"));
+        assert.equal(field(status, "Groups"), "");
+        assert.equal(field(status, "NoNewPrivs"), "1");
+        assert.equal(field(status, "Seccomp"), "2");
+        for (const set of ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]) {
+          assert.equal(field(status, set), "0".repeat(16), `${set} of ${status}`);
+        }
+      }
+      const filters = tasks.map((status) => Number(field(status, "Seccomp_filters")));
+      assert.deepEqual(filters, [2, 3], "the vCPU's thread has a filter of its own on top");
+      if (level !== "minimal") assert.deepEqual(readdirSync(`${process}/root`), []);
+      assert.ok(microvm.jail.landlock > 0 || microvm.jail.missing.some((text) => /Landlock/.test(text)));
+    });
+  }
+
+  it("is the first level that can be had if none is named", async () => {
+    const { level, uid } = await probeJail();
+    assert.equal(level, "root");
+    assert.ok(uid >= 2_000_000_000);
+  });
+
+  it("holds the process to the limits that are asked for, by a cgroup that is gone with it", async () => {
+    const limits = { memoryMaxBytes: 400 << 20, pidsMax: 20, cpusMax: 1.5 };
+    const options = { kernelPath: KERNEL, rootDiskPath: ROOT_DISK, memoryBytes: 256 << 20, jail: limits };
+    const lacking = await probeJail(limits).then(
+      () => undefined,
+      (error: { code: string }) => error.code,
+    );
+    if (lacking !== undefined) {
+      // A host without the memory cgroup, say.
+      assert.equal(lacking, "FIRN_JAIL_UNAVAILABLE");
+      await assert.rejects(bootMicrovm(options), { code: "FIRN_JAIL_UNAVAILABLE", message: /limit|cgroup/ });
+      return;
+    }
+    {
+      await using microvm = await bootMicrovm(options);
+      assert.deepEqual(microvm.jail.cgroup, { memory: true, pids: true, cpu: true });
+      const [, path = ""] = /^0::(.*)$/m.exec(readFileSync(`/proc/${microvm.pid}/cgroup`, "utf8")) ?? [];
+      const read = (name: string) => readFileSync(`${CGROUPS}${path}/${name}`, "utf8").trim();
+      assert.deepEqual(
+        [read("memory.max"), read("pids.max"), read("cpu.max")],
+        [String(400 << 20), "20", "150000 100000"],
+      );
+    }
+    assert.deepEqual(ownCgroups(), []);
+  });
+
+  it("is an error if another user asks for root's", async () => {
+    const index = new URL("../../src/index.ts", import.meta.url).href;
+    const script = `
+      import { probeJail } from ${JSON.stringify(index)};
+      const { level } = await probeJail();
+      const error = await probeJail({ level: "root" }).catch((error) => error);
+      console.log(JSON.stringify([level, error.code, error.message]));`;
+    const node = spawn(process.execPath, ["--input-type=module-typescript", "--eval", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+      uid: 65_534,
+      gid: 65_534,
+    });
+    const [said, [status, signal]] = await Promise.all([text(node.stdout), once(node, "exit")]);
+    assert.deepEqual([status, signal], [0, null], said);
+    const [level, code, message] = JSON.parse(said) as [string, string, string];
+    assert.match(level, /^(user-namespaces|minimal)$/);
+    assert.equal(code, "FIRN_JAIL_UNAVAILABLE");
+    assert.match(message, /^the jail level root cannot be had: it must be started by root/);
+  });
+
+  it("leaves no process and no cgroup when Node is killed, at the latest with the next start", async () => {
+    const index = new URL("../../src/index.ts", import.meta.url).href;
+    const options = { kernelPath: KERNEL, rootDiskPath: ROOT_DISK, memoryBytes: 256 << 20 };
+    const script = `
+      import { bootMicrovm } from ${JSON.stringify(index)};
+      const { pid } = await bootMicrovm(${JSON.stringify(options)});
+      console.log(pid);`;
+    const run = () =>
+      spawn(process.execPath, ["--input-type=module-typescript", "--eval", script], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+    const firstLine = (node: ReturnType<typeof run>) =>
+      new Promise<number>((resolve) => node.stdout.once("data", (data) => resolve(Number(data))));
+    const first = run();
+    const pid = await firstLine(first);
+    assert.ok(isRunning(pid));
+    first.kill("SIGKILL");
+    await until("it is gone", () => !exists(pid), 30_000);
+    const second = run();
+    await firstLine(second);
+    const [, own = ""] = /^0::(\/.*)$/m.exec(readFileSync("/proc/self/cgroup", "utf8")) ?? [];
+    const left = existsSync(CGROUPS + own) ? readdirSync(CGROUPS + own) : [];
+    assert.deepEqual(
+      left.filter((name) => name.startsWith(`firn-vmm-${first.pid}-`)),
+      [],
+    );
+    second.kill("SIGKILL");
+  });
+});

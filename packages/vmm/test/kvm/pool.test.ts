@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { after, before, describe, it } from "node:test";
+import {
+  createMicrovmPool,
+  type LayerReference,
+  type MicrovmPool,
+  type PoolBase,
+  type PoolOptions,
+  type RestoreOptions,
+  restoreMicrovm,
+} from "@firn/vmm";
+import { childrenOf, exists, isRunning, kill, until } from "../support/processes.ts";
+import { AgentConversation, resumeBytes } from "./agent-conversation.ts";
+import { bootToBase, layerReference, ROOT_DISK, snapshotFiles, temporaryFolder } from "./guest.ts";
+
+/** What a VMM may need for itself, in bytes. */
+const PRIVATE_BYTES_MAX = 5 << 20;
+
+describe("a pool", () => {
+  let folder: string;
+  let base: PoolBase;
+  let diffLayer: LayerReference;
+  let diffState: string;
+
+  before(async () => {
+    folder = await temporaryFolder();
+    const [source] = await bootToBase();
+    const baseFiles = snapshotFiles(folder, "base");
+    try {
+      await source.waitForDoorbell();
+      await source.snapshot(baseFiles);
+    } finally {
+      await source.close();
+    }
+    base = { layers: [await layerReference(baseFiles.layerPath)], statePath: baseFiles.statePath };
+    const diffFiles = snapshotFiles(folder, "diff");
+    await using clone = await restoreMicrovm({
+      ...base,
+      rootDiskPath: ROOT_DISK,
+      initialBytes: resumeBytes(),
+    });
+    const agent = new AgentConversation(clone.stream);
+    await agent.expect("resumed");
+    await agent.prepareSnapshot(3);
+    await clone.waitForDoorbell();
+    await clone.snapshot(diffFiles);
+    diffLayer = await layerReference(diffFiles.layerPath);
+    diffState = diffFiles.statePath;
+  });
+
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  const diff = (options: Partial<RestoreOptions> = {}): RestoreOptions => ({
+    layers: [...base.layers, diffLayer],
+    statePath: diffState,
+    rootDiskPath: ROOT_DISK,
+    leaf: true,
+    ...options,
+  });
+
+  /** The rig and its neighbours are busy; what is tested here is not when the pool holds back. */
+  const open = (options: PoolOptions = {}): MicrovmPool =>
+    createMicrovmPool({ bases: [base], maxMemoryPressure: 100, ...options });
+
+  it("restores to the memory that a new process restores to", async () => {
+    await using pool = open({ size: 1 });
+    await pool.filled();
+    await using pooled = await pool.restore(diff({ paused: true }));
+    await using fresh = await restoreMicrovm(diff({ paused: true }));
+    assert.deepEqual([pooled.pooled, fresh.pooled], [true, false]);
+    assert.equal(await pooled.memoryChecksum(), await fresh.memoryChecksum());
+  });
+
+  it("gives clones that answer, each in a process of its own, that count from their restore", async () => {
+    await using pool = open();
+    const pids = new Set<number>();
+    for (let clone = 0; clone < 6; clone += 1) {
+      await pool.filled();
+      await using microvm = await pool.restore(diff({ initialBytes: resumeBytes() }));
+      assert.ok(microvm.pooled);
+      const { doorbellCount } = await new AgentConversation(microvm.stream).expect("resumed");
+      assert.equal(doorbellCount, 2);
+      const { phases, bytesMapped, bytesCopied, kvmExits } = await microvm.statistics();
+      assert.equal(phases.createVm, 0);
+      assert.ok(bytesMapped + bytesCopied < 64 << 20, "the base is not counted");
+      assert.ok(kvmExits > 0);
+      pids.add(microvm.pid);
+    }
+    assert.equal(pids.size, 6);
+    const { hits, misses, failures, died } = pool.statistics();
+    assert.deepEqual({ hits, misses, failures, died }, { hits: 6, misses: 0, failures: 0, died: 0 });
+  });
+
+  it("needs little private memory for what waits", async () => {
+    await using pool = open({ size: 3 });
+    await pool.filled();
+    const { waiting, privateBytes } = pool.statistics();
+    assert.equal(waiting, 3);
+    assert.ok(privateBytes > 0 && privateBytes < 3 * PRIVATE_BYTES_MAX, `${privateBytes} bytes`);
+  });
+
+  it("refuses a diff of another base", async () => {
+    const [layer] = base.layers;
+    const other = [{ path: layer?.path ?? "", digest: `sha256:${"ab".repeat(32)}` }];
+    await using pool = open({ bases: [{ ...base, layers: other }], size: 1 });
+    await pool.filled();
+    await assert.rejects(pool.restore(diff({ layers: [...other, diffLayer] })), {
+      code: "FIRN_SNAPSHOT_CORRUPT",
+      message: /would be laid over sha256:abab|abab/,
+    });
+    assert.equal(pool.statistics().hits, 1);
+  });
+
+  it("waits after a base that cannot be used, and starts without it", async () => {
+    const failures: string[] = [];
+    const broken = { layers: base.layers, statePath: diffLayer.path };
+    await using pool = open({ bases: [broken], onFailure: ({ code }) => failures.push(code) });
+    await pool.filled();
+    assert.deepEqual(failures, ["FIRN_SNAPSHOT_CORRUPT"]);
+    assert.equal(pool.statistics().heldBack, "failures");
+    await using microvm = await pool.restore(diff({ initialBytes: resumeBytes() }));
+    assert.equal(microvm.pooled, false);
+    await new AgentConversation(microvm.stream).expect("resumed");
+  });
+
+  for (const point of ["preparing", "waiting", "restoring", "serving"] as const) {
+    it(`loses one process when it is killed while ${point}, and nothing else`, async () => {
+      const known = new Set(childrenOf(process.pid));
+      const ours = () => childrenOf(process.pid).filter((pid) => !known.has(pid));
+      await using pool = open({ size: 1 });
+      if (point !== "preparing") await pool.filled();
+      else await until("a process is there", () => ours().length > 0);
+      const restoring =
+        point === "restoring" || point === "serving"
+          ? pool.restore(diff({ initialBytes: resumeBytes() })).then(
+              (microvm) => microvm.exited,
+              (error: unknown) => ({ error }),
+            )
+          : undefined;
+      if (point === "serving") await until("the next is prepared", () => pool.statistics().waiting === 1);
+      const [pid] = ours() as [number];
+      kill(pid);
+      await until("it is reaped", () => !exists(pid));
+      const outcome = (await restoring) as { error?: { code: string } } | undefined;
+      if (restoring !== undefined) assert.equal(outcome?.error?.code, "FIRN_VMM_CRASHED");
+      await using microvm = await pool.restore(diff({ initialBytes: resumeBytes() }));
+      assert.notEqual(microvm.pid, pid);
+      await new AgentConversation(microvm.stream).expect("resumed");
+      await until("another one waits", () => pool.statistics().waiting === 1, 30_000);
+    });
+
+    it(`leaves nothing when Node is killed while a process is ${point}`, async () => {
+      const user = new URL("../support/pool-user.ts", import.meta.url).pathname;
+      const work = JSON.stringify({ base, diff: { ...diff(), initialBytes: undefined } });
+      const node: ChildProcess = spawn(process.execPath, [user, work], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      let said = "";
+      node.stdout?.on("data", (chunk: Buffer) => {
+        said += chunk.toString("utf8");
+      });
+      const seen = new Set<number>();
+      const look = () => {
+        for (const pid of childrenOf(node.pid ?? 0)) seen.add(pid);
+        if (point === "preparing") return seen.size > 0;
+        return said.includes(point === "serving" ? "serving" : "waiting");
+      };
+      await until(`it is ${point}`, look, 60_000);
+      look();
+      node.kill("SIGKILL");
+      assert.ok(seen.size > 0);
+      await until("all are gone", () => [...seen].every((pid) => !isRunning(pid)), 30_000);
+    });
+  }
+});

@@ -1,0 +1,65 @@
+import { describe, expect, it } from "vitest";
+import { judgeVmm, vmmTables } from "./judge-vmm.ts";
+import { parseVmmReport, type Restore, type VmmReport } from "./vmm-report.ts";
+
+const restore = (name: string, doorbellUs: number): Restore => ({
+  ...{ case: name, memoryMib: 128, vcpus: 1, layers: 1, prepared: false },
+  ...{ responseUs: 1, doorbellUs, firstRunUs: doorbellUs / 2, kvmExits: 2, mmioExits: 1, minorFaults: 1 },
+  ...{ bytesCopied: 0, bytesMapped: 0, loadCalls: 0, phasesUs: {} },
+});
+
+const report: VmmReport = {
+  rounds: 9,
+  floor: [{ vcpus: 1, createUs: 700, registersUs: 100, runUs: 200, totalUs: 1000 }],
+  restore: [
+    restore("prepared, nothing on top", 300),
+    restore("three layers", 1050),
+    restore("three layers as one", 1000),
+  ],
+  calls: [
+    { case: "base alone", systemCalls: 9, ioctls: 8, byName: {}, ioctlsByName: { KVM_SET_ONE_REG: 7 } },
+  ],
+  snapshot: [],
+  memory: {
+    ...{ preparedOwnBytes: 400_000, preparedGuestBytes: 0, cloneOwnBytes: 500_000, cloneGuestBytes: 9 },
+    ...{ cloneWrittenBytes: 5, cloneCopiedBytes: 4, clonePrivateBytes: 500_009, overWrittenBytes: 500_004 },
+  },
+  clones: [
+    {
+      ...{ count: 50, allAnsweredUs: 9000, ownBytes: 6_000_000, guestBytes: 1 },
+      ...{ preparedAllAnsweredUs: 4000, preparedOwnBytes: 2, preparedGuestBytes: 3 },
+    },
+  ],
+};
+
+describe("judgeVmm", () => {
+  it("judgeVmm() says which bars hold, with the figures behind them", () => {
+    expect(judgeVmm(report).map(({ measured, held }) => [measured, held])).toEqual([
+      [0.3, false],
+      [0.15, true],
+      [1.05, true],
+      [6_000_000, false],
+      [500_004, true],
+    ]);
+    expect(judgeVmm(report)[0]?.from).toContain("300 µs");
+  });
+
+  it("judgeVmm() throws when a figure that a bar needs is missing", () => {
+    expect(() => judgeVmm({ ...report, restore: [] })).toThrow("prepared, nothing on top");
+  });
+});
+
+describe("vmmTables", () => {
+  it("vmmTables() has a cell for every column", () => {
+    for (const { header, rows } of vmmTables(report)) {
+      for (const row of rows) expect(row).toHaveLength(header.length);
+    }
+  });
+});
+
+describe("parseVmmReport", () => {
+  it("parseVmmReport() finds the report behind other lines", () => {
+    expect(parseVmmReport(`{"rounds":1}\nnoise\n${JSON.stringify(report)}\n`)).toEqual(report);
+    expect(() => parseVmmReport("nothing")).toThrow("no report");
+  });
+});

@@ -1,0 +1,93 @@
+/** Times of the KVM floor, by number of vCPUs, in microseconds. */
+export interface Floor {
+  vcpus: number;
+  createUs: number;
+  registersUs: number;
+  runUs: number;
+  totalUs: number;
+}
+
+/** A kind of restore. Of a prepared process the first phases are partly those of the preparation. */
+export interface Restore {
+  case: string;
+  memoryMib: number;
+  vcpus: number;
+  layers: number;
+  prepared: boolean;
+  /** From sending the request to the response. */
+  responseUs: number;
+  /** To the report that the guest's first instructions have run. */
+  doorbellUs: number;
+  /** From the receipt of the request to the first KVM_RUN, as the VMM measures it. */
+  firstRunUs: number;
+  kvmExits: number;
+  mmioExits: number;
+  bytesCopied: number;
+  bytesMapped: number;
+  loadCalls: number;
+  minorFaults: number;
+  phasesUs: Record<string, number>;
+}
+
+/** System calls of a restore, from the receipt of the request to the first KVM_RUN of the guest. */
+export interface Calls {
+  case: string;
+  systemCalls: number;
+  ioctls: number;
+  byName: Record<string, number>;
+  ioctlsByName: Record<string, number>;
+}
+
+/** A snapshot of a guest that has written 128 pages since the last, half of them with zeros every other time. */
+export interface SnapshotCost {
+  memoryMib: number;
+  vcpus: number;
+  layers: number;
+  us: number;
+  candidateBytes: number;
+  dataBytes: number;
+  extents: number;
+  layerFileBytes: number;
+  stateFileBytes: number;
+}
+
+/** Private bytes of processes: guest memory, and everything else. */
+export interface Memory {
+  preparedOwnBytes: number;
+  preparedGuestBytes: number;
+  cloneOwnBytes: number;
+  cloneGuestBytes: number;
+  cloneWrittenBytes: number;
+  cloneCopiedBytes: number;
+  clonePrivateBytes: number;
+  overWrittenBytes: number;
+}
+
+/** Clones that are started at once; their memory when each has written its 128 pages. */
+export interface Clones {
+  count: number;
+  allAnsweredUs: number;
+  ownBytes: number;
+  guestBytes: number;
+  preparedAllAnsweredUs: number;
+  preparedOwnBytes: number;
+  preparedGuestBytes: number;
+}
+
+/** What `crates/vmm/benches/vmm` prints. */
+export interface VmmReport {
+  rounds: number;
+  floor: Floor[];
+  restore: Restore[];
+  calls: Calls[];
+  snapshot: SnapshotCost[];
+  memory: Memory;
+  clones: Clones[];
+}
+
+/** The report in the output of the benchmark: its last line that is an object. */
+export function parseVmmReport(output: string): VmmReport {
+  const line = output.split("\n").findLast((each) => each.startsWith("{"));
+  if (line === undefined) throw new Error("The benchmark printed no report.");
+  return JSON.parse(line) as VmmReport;
+}
