@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { ArmHost } from "../test/rig/src/index.ts";
 import { tail } from "./command.ts";
 import { SetupError } from "./errors.ts";
+import { fuzzSuite } from "./fuzz.ts";
 import { hasUsableKvm, repository } from "./machine.ts";
 import { main } from "./main.ts";
 import { totalLine } from "./results.ts";
@@ -20,6 +21,7 @@ const bindingTests = "packages/vmm/test/kvm/*.test.ts";
 const suites: Record<string, (images: Record<string, string>) => Promise<NamedResult>> = {
   rust: () => cargoSuite("Rust on this machine", ["--workspace"]),
   node: () => vitestSuite("TypeScript on this machine", ["--config", "setup/vitest.host.ts"]),
+  fuzz: () => fuzzSuite("fuzzing on this machine"),
   "arm-gic3": (env) => cargoSuite("Rust on ARM, GICv3", onArm, env),
   "arm-gic2": (env) => vmmSuite("gic2", "firn-vmm on ARM, GICv2", env),
   "arm-max": (env) => vmmSuite("max", "firn-vmm on ARM, SVE and pointer authentication", env, hostTests),
@@ -31,7 +33,7 @@ const suites: Record<string, (images: Record<string, string>) => Promise<NamedRe
 // A machine is one ARM host: where tests run on this one, a second run would be the same again.
 const wanted = (name: string) => !(hasUsableKvm() && name.startsWith("arm-"));
 
-const onThisMachine = new Set(["rust", "node"]);
+const onThisMachine = new Set(["rust", "node", "fuzz"]);
 
 await main(async (argv) => {
   const unknown = argv.find((name) => suites[name] === undefined);
