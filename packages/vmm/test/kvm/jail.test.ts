@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { text } from "node:stream/consumers";
 import { describe, it } from "node:test";
 import { bootMicrovm, createMicrovmPool, type JailLevel, probeJail, restoreMicrovm } from "@firn/vmm";
+import { NodeProgram } from "../support/node-program.ts";
 import { exists, isRunning, until } from "../support/processes.ts";
 import { AgentConversation, resumeBytes } from "./agent-conversation.ts";
 import { bootToBase, KERNEL, layerReference, ROOT_DISK, snapshotFiles, temporaryFolder } from "./guest.ts";
@@ -127,13 +125,8 @@ describe("the jail of a microVM", { skip: isRoot ? false : "only root can have e
       const { level } = await probeJail();
       const error = await probeJail({ level: "root" }).catch((error) => error);
       console.log(JSON.stringify([level, error.code, error.message]));`;
-    const node = spawn(process.execPath, ["--input-type=module-typescript", "--eval", script], {
-      stdio: ["ignore", "pipe", "inherit"],
-      uid: 65_534,
-      gid: 65_534,
-    });
-    const [said, [status, signal]] = await Promise.all([text(node.stdout), once(node, "exit")]);
-    assert.deepEqual([status, signal], [0, null], said);
+    const node = NodeProgram.ofSource(script, 65_534);
+    const said = await node.firstLine();
     const [level, code, message] = JSON.parse(said) as [string, string, string];
     assert.match(level, /^(user-namespaces|minimal)$/);
     assert.equal(code, "FIRN_JAIL_UNAVAILABLE");
@@ -147,25 +140,19 @@ describe("the jail of a microVM", { skip: isRoot ? false : "only root can have e
       import { bootMicrovm } from ${JSON.stringify(index)};
       const { pid } = await bootMicrovm(${JSON.stringify(options)});
       console.log(pid);`;
-    const run = () =>
-      spawn(process.execPath, ["--input-type=module-typescript", "--eval", script], {
-        stdio: ["ignore", "pipe", "inherit"],
-      });
-    const firstLine = (node: ReturnType<typeof run>) =>
-      new Promise<number>((resolve) => node.stdout.once("data", (data) => resolve(Number(data))));
-    const first = run();
-    const pid = await firstLine(first);
+    const first = NodeProgram.ofSource(script);
+    const pid = Number(await first.firstLine());
     assert.ok(isRunning(pid));
-    first.kill("SIGKILL");
+    first.child.kill("SIGKILL");
     await until("it is gone", () => !exists(pid), 30_000);
-    const second = run();
-    await firstLine(second);
+    const second = NodeProgram.ofSource(script);
+    await second.firstLine();
     const [, own = ""] = /^0::(\/.*)$/m.exec(readFileSync("/proc/self/cgroup", "utf8")) ?? [];
     const left = existsSync(CGROUPS + own) ? readdirSync(CGROUPS + own) : [];
     assert.deepEqual(
       left.filter((name) => name.startsWith(`firn-vmm-${first.pid}-`)),
       [],
     );
-    second.kill("SIGKILL");
+    second.child.kill("SIGKILL");
   });
 });

@@ -5,6 +5,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
+import { nodeArguments } from "../support/node-program.ts";
 import { fromEnvironment, KERNEL, ROOT_DISK, temporaryFolder } from "./guest.ts";
 
 const run = promisify(execFile);
@@ -23,7 +24,7 @@ describe("the packed package", () => {
       await writeFile(join(folder, "clones.ts"), example);
       // Of nothing but what was installed.
       const { FIRN_VMM_BINARY: _binary, FIRN_VMM_ADDON: _addon, ...env } = process.env;
-      const { stdout } = await run(process.execPath, ["clones.ts", KERNEL, ROOT_DISK], {
+      const { stdout } = await run(process.execPath, nodeArguments("clones.ts", KERNEL, ROOT_DISK), {
         cwd: folder,
         env,
         timeout: 240_000,

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, it } from "node:test";
+import { NodeProgram } from "../support/node-program.ts";
 import { exists, isRunning, until } from "../support/processes.ts";
 import { bootGuest, KERNEL, ROOT_DISK, temporaryFolder } from "./guest.ts";
 
@@ -77,14 +77,10 @@ describe("the process of a microVM", () => {
       import { bootMicrovm } from ${JSON.stringify(index)};
       const { pid } = await bootMicrovm(${JSON.stringify(options)});
       console.log(pid);`;
-    const node = spawn(process.execPath, ["--input-type=module-typescript", "--eval", script], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    const pid = await new Promise<number>((resolve) =>
-      node.stdout.once("data", (data) => resolve(Number(data))),
-    );
+    const node = NodeProgram.ofSource(script);
+    const pid = Number(await node.firstLine());
     assert.ok(isRunning(pid));
-    node.kill("SIGKILL");
+    node.child.kill("SIGKILL");
     await until("it is gone", () => !isRunning(pid), 30_000);
   });
 });
