@@ -2,15 +2,15 @@ import type { FirnVmmError } from "./errors.ts";
 
 /** What a pool holds, and what has happened in it since it was made. */
 export interface PoolStatistics {
-  /** Restores that took a process that waited. */
+  /** Restores in a process that waited. */
   hits: number;
-  /** Restores that found none and started one. */
+  /** Restores that found none, or one that ended, and started one. */
   misses: number;
   /** Processes that were prepared. */
   prepared: number;
   /** Processes that could not be. */
   failures: number;
-  /** Processes that ended while they waited. */
+  /** Processes that ended while they waited, or before they had restored. */
   died: number;
   /** Processes that were ended to keep to the budget: for a base that is wanted more, or because they need more than was thought. */
   evicted: number;

@@ -6,9 +6,9 @@ import { readMemoryPressure } from "./memory-pressure.ts";
 import type { Microvm } from "./microvm.ts";
 import { PoolShelf } from "./pool-shelf.ts";
 import type { PoolStatistics } from "./pool-statistics.ts";
-import type { PoolBase } from "./prepared-process.ts";
+import type { PoolBase, PreparedProcess } from "./prepared-process.ts";
 import { type RestoreOptions, restoreMicrovm, restoreStart } from "./restore.ts";
-import { becomeMicrovm } from "./start.ts";
+import { becomeMicrovm, type Start } from "./start.ts";
 import { requireWhole } from "./whole-number.ts";
 
 /** How long until memory pressure is looked at again, in milliseconds. */
@@ -45,8 +45,8 @@ export function createMicrovmPool(options: PoolOptions = {}): MicrovmPool {
  * of one of the pool's bases takes such a process, and another is prepared in its place, one at a time, while memory allows.
  * A restore that finds none ready, or none in the jail that it wants, works as `restoreMicrovm` does.
  *
- * A process is used once. One that ended while it waited is replaced and never handed out. Waiting processes do not keep Node
- * running, and end when it does.
+ * A process is used once. One that ended while it waited is replaced and never handed out; if one ends before it has restored, a new
+ * one does it. Waiting processes do not keep Node running, and end when it does.
  *
  * @example
  * ```ts
@@ -132,18 +132,35 @@ export class MicrovmPool implements AsyncDisposable {
     const start = restoreStart(options, shelf?.base.layers.length ?? 0);
     const prepared = shelf?.take();
     try {
-      if (prepared === undefined) {
+      const microvm = prepared && (await this.#restoreIn(prepared, start));
+      if (microvm === undefined) {
         this.#counts.misses += 1;
         return await restoreMicrovm(options);
       }
-      this.#counts.hits += 1;
-      const microvm = await becomeMicrovm(prepared, start, { pooled: true });
       if (shelf !== undefined) shelf.failures = 0;
       return microvm;
     } finally {
       // Not before: the start that somebody waits for comes first.
       if (pace.refillAfter === undefined) this.#refill();
       else void this.#refillAfter(pace.refillAfter);
+    }
+  }
+
+  /** `undefined` if the process has ended before it had restored. */
+  async #restoreIn(prepared: PreparedProcess, start: Start): Promise<Microvm | undefined> {
+    try {
+      const microvm = await becomeMicrovm(prepared, start, { pooled: true });
+      this.#counts.hits += 1;
+      return microvm;
+    } catch (thrown) {
+      // One that the kernel has begun to end looks alive until its memory is gone, and that it was waiting is no reason for whoever
+      // wants a microVM to have none.
+      if ((thrown as FirnVmmError).code === "FIRN_VMM_CRASHED") {
+        this.#counts.died += 1;
+        return undefined;
+      }
+      this.#counts.hits += 1;
+      throw thrown;
     }
   }
 

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { rm } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import {
@@ -11,6 +10,7 @@ import {
   type RestoreOptions,
   restoreMicrovm,
 } from "@firn/vmm";
+import { NodeProgram } from "../support/node-program.ts";
 import { childrenOf, exists, isRunning, kill, until } from "../support/processes.ts";
 import { AgentConversation, resumeBytes } from "./agent-conversation.ts";
 import { bootToBase, layerReference, ROOT_DISK, snapshotFiles, temporaryFolder } from "./guest.ts";
@@ -132,19 +132,21 @@ describe("a pool", () => {
       await using pool = open({ size: 1 });
       if (point !== "preparing") await pool.filled();
       else await until("a process is there", () => ours().length > 0);
-      const restoring =
-        point === "restoring" || point === "serving"
-          ? pool.restore(diff({ initialBytes: resumeBytes() })).then(
-              (microvm) => microvm.exited,
-              (error: unknown) => ({ error }),
-            )
-          : undefined;
+      const isTaken = point === "restoring" || point === "serving";
+      const restored = isTaken ? pool.restore(diff({ initialBytes: resumeBytes() })) : undefined;
       if (point === "serving") await until("the next is prepared", () => pool.statistics().waiting === 1);
       const [pid] = ours() as [number];
       kill(pid);
       await until("it is reaped", () => !exists(pid));
-      const outcome = (await restoring) as { error?: { code: string } } | undefined;
-      if (restoring !== undefined) assert.equal(outcome?.error?.code, "FIRN_VMM_CRASHED");
+      const taken = await restored;
+      if (taken?.pid === pid) {
+        const exit = (await taken.exited) as { error?: { code: string } };
+        assert.equal(exit.error?.code, "FIRN_VMM_CRASHED");
+      } else if (taken !== undefined) {
+        assert.equal(point, "restoring");
+        await new AgentConversation(taken.stream).expect("resumed");
+      }
+      await taken?.close();
       await using microvm = await pool.restore(diff({ initialBytes: resumeBytes() }));
       assert.notEqual(microvm.pid, pid);
       await new AgentConversation(microvm.stream).expect("resumed");
@@ -154,22 +156,16 @@ describe("a pool", () => {
     it(`leaves nothing when Node is killed while a process is ${point}`, async () => {
       const user = new URL("../support/pool-user.ts", import.meta.url).pathname;
       const work = JSON.stringify({ base, diff: { ...diff(), initialBytes: undefined } });
-      const node: ChildProcess = spawn(process.execPath, [user, work], {
-        stdio: ["ignore", "pipe", "inherit"],
-      });
-      let said = "";
-      node.stdout?.on("data", (chunk: Buffer) => {
-        said += chunk.toString("utf8");
-      });
+      const node = new NodeProgram([user, work]);
       const seen = new Set<number>();
       const look = () => {
-        for (const pid of childrenOf(node.pid ?? 0)) seen.add(pid);
+        for (const pid of childrenOf(node.pid)) seen.add(pid);
         if (point === "preparing") return seen.size > 0;
-        return said.includes(point === "serving" ? "serving" : "waiting");
+        return node.said.includes(point === "serving" ? "serving" : "waiting");
       };
-      await until(`it is ${point}`, look, 60_000);
+      await node.until(`it is ${point}`, look);
       look();
-      node.kill("SIGKILL");
+      node.child.kill("SIGKILL");
       assert.ok(seen.size > 0);
       await until("all are gone", () => [...seen].every((pid) => !isRunning(pid)), 30_000);
     });
