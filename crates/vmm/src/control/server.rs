@@ -1,8 +1,8 @@
 //! The process of one microVM: serves its control socket until that is closed.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
@@ -399,19 +399,19 @@ fn missing(descriptor: Descriptor) -> VmmError {
 }
 
 fn read_state(file: File) -> Result<MachineState> {
-    decode(&read_from_start(file, STATE_FILE_MAX, "the state file")?)
+    decode(&read_from_start(&file, STATE_FILE_MAX, "the state file")?)
 }
 
 fn read_working_set(file: File) -> Result<WorkingSet> {
     // One byte more than there may be, so that a longer file is not taken for a shorter one.
-    WorkingSet::decode(&read_from_start(file, FILE_LENGTH_MAX as u64 + 1, "the working set")?)
+    WorkingSet::decode(&read_from_start(&file, FILE_LENGTH_MAX as u64 + 1, "the working set")?)
 }
 
-fn read_from_start(mut file: File, max: u64, what: &str) -> Result<Vec<u8>> {
+/// All of a file, or its first `max` bytes, wherever its offset is.
+fn read_from_start(file: &File, max: u64, what: &str) -> Result<Vec<u8>> {
     let failed = || VmmError::wrap(ErrorCode::Io, format!("read {what}"));
-    let length = regular_file_length(&file).map_err(failed())?.unwrap_or(0).min(max);
-    // Room for all of it, and one more by which the end is found: then two reads are enough.
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default().saturating_add(1));
-    file.seek(SeekFrom::Start(0)).and_then(|_| file.take(max).read_to_end(&mut bytes)).map_err(failed())?;
+    let length = regular_file_length(file).map_err(failed())?.unwrap_or(0).min(max);
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, 0).map_err(failed())?;
     Ok(bytes)
 }
