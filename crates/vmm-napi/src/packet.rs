@@ -6,7 +6,6 @@ use firn_vmm::control::{
     BootRequest, CONTROL_VERSION, Descriptor, GicVersion, LayerIdentity, Request, RequestFrame,
     RestoreRequest, SnapshotRequest,
 };
-use firn_vmm::devices;
 use napi::bindgen_prelude::Uint8Array;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -145,15 +144,7 @@ impl Work {
         let (layers, mut inputs) = snapshot_inputs(options.layers, options.state_path)?;
         let sets = options.working_set_paths.into_iter();
         inputs.extend(sets.map(|path| (Descriptor::WorkingSet, "working set", path)));
-        let request = RestoreRequest {
-            layers,
-            app_image: None,
-            leaf: false,
-            paused: false,
-            track_writes: false,
-            record_reads: false,
-            limits: devices::DeviceLimits::default(),
-        };
+        let request = RestoreRequest { layers, ..RestoreRequest::default() };
         Ok(Self { inputs, ..Self::plain(Request::Prepare(request)) })
     }
 
