@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { until } from "./processes.ts";
 
+const ENGINE_FLAGS = new Set(["--liftoff-only", "--disable-wasm-trap-handler"]);
+
 /**
- * Arguments for another Node.js on the host of these tests: with the flag of its engine that this one was given because of how that
+ * Arguments for another Node.js on the host of these tests: with the flags of its engine that this one was given because of how that
  * host translates code (`test/rig/README.md`), if it was.
  */
 export function nodeArguments(...args: string[]): string[] {
-  return [...process.execArgv.filter((flag) => flag === "--liftoff-only"), ...args];
+  return [...process.execArgv.filter((flag) => ENGINE_FLAGS.has(flag)), ...args];
 }
 
 /** A program that runs in a Node.js of its own. */
