@@ -7,12 +7,12 @@ use firn_protocol::v1::guest_message::Message as Said;
 use firn_protocol::v1::host_message::Message as Say;
 use firn_protocol::v1::{FunctionFailed, InvokeResult, PrepareSnapshot, ResumeRecord};
 
-use crate::host::{Host, invoke, load_function, resume_record};
+use crate::host::{Host, expect_next, invoke, load_function, resume_record};
 
 fn failed(host: &mut Host) -> FunctionFailed {
     match host.next() {
         Said::FunctionFailed(failed) => failed,
-        other => panic!("expected a failure, got {other:?}"),
+        other => host.unexpected("a failure", &other),
     }
 }
 
@@ -135,7 +135,7 @@ fn the_function_goes_on_when_it_prints_more_than_the_host_reads() {
 fn the_session_ends_when_the_first_message_after_a_snapshot_is_no_resume_record() {
     let mut host = Host::load("export default () => 1");
     host.say(Say::PrepareSnapshot(PrepareSnapshot {}));
-    assert!(matches!(host.next(), Said::SnapshotPrepared(_)));
+    expect_next!(host, Said::SnapshotPrepared(_));
     host.snapshot(3, 1);
     host.say(invoke(1, "{}", 60_000));
     assert!(matches!(host.wait(), Err(AgentError::Unexpected(_))));
@@ -146,7 +146,7 @@ fn the_session_ends_when_the_first_message_after_a_snapshot_is_no_resume_record(
 fn the_session_ends_when_a_resume_record_is_not_whole() {
     let mut host = Host::load("export default () => 1");
     host.say(Say::PrepareSnapshot(PrepareSnapshot {}));
-    assert!(matches!(host.next(), Said::SnapshotPrepared(_)));
+    expect_next!(host, Said::SnapshotPrepared(_));
     host.say(Say::Resume(ResumeRecord {
         generation: vec![1; 16],
         entropy: vec![1; 63],
@@ -181,6 +181,6 @@ fn a_second_invocation_with_the_same_id_is_refused_and_cancelling_reaches_the_fi
     host.say(Say::CancelInvoke(firn_protocol::v1::CancelInvoke { id: 1 }));
     assert_eq!(host.answer(), r#""aborted""#);
     host.say(resume_record(9));
-    assert!(matches!(host.next(), Said::Resumed(_)));
+    expect_next!(host, Said::Resumed(_));
     assert!(host.logs.iter().any(|line| line.contains("Invocation 1 is refused")), "{:?}", host.logs);
 }

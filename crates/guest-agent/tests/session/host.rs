@@ -24,6 +24,17 @@ use crate::test_machine::{Deeds, TestMachine};
 /// How long a test waits for a message.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// Takes the host's next message, which must be of this pattern.
+macro_rules! expect_next {
+    ($host:expr, $pattern:pat $(if $condition:expr)?) => {
+        match $host.next() {
+            $pattern $(if $condition)? => {}
+            other => $host.unexpected(stringify!($pattern $(if $condition)?), &other),
+        }
+    };
+}
+pub(crate) use expect_next;
+
 /// A session in a thread of its own, with a function in a folder of its own.
 pub struct Host {
     pub deeds: Deeds,
@@ -59,10 +70,8 @@ impl Host {
             session,
             root,
         };
-        assert!(
-            matches!(host.next(), Said::Hello(hello) if hello.protocol_version == 1 && hello.doorbell_present)
-        );
-        assert!(matches!(host.next(), Said::RuntimeReady(ready) if ready.runtime.starts_with("node ")));
+        expect_next!(host, Said::Hello(hello) if hello.protocol_version == 1 && hello.doorbell_present);
+        expect_next!(host, Said::RuntimeReady(ready) if ready.runtime.starts_with("node "));
         host
     }
 
@@ -70,8 +79,13 @@ impl Host {
     pub fn load(program: &str) -> Self {
         let mut host = Self::start(program);
         host.say(load_function(100_000));
-        assert!(matches!(host.next(), Said::FunctionReady(_)));
+        expect_next!(host, Said::FunctionReady(_));
         host
+    }
+
+    /// Ends the test, with what came and the log.
+    pub fn unexpected(&self, expected: &str, came: &Said) -> ! {
+        panic!("expected {expected}, got {came:?}; log: {:#?}", self.logs)
     }
 
     pub fn say(&mut self, message: Say) {
@@ -110,7 +124,7 @@ impl Host {
     pub fn next_result(&mut self) -> InvokeResult {
         match self.next() {
             Said::InvokeResult(result) => result,
-            other => panic!("expected a result, got {other:?}; log: {:#?}", self.logs),
+            other => self.unexpected("a result", &other),
         }
     }
 

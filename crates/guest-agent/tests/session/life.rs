@@ -4,7 +4,7 @@ use firn_protocol::v1::PrepareSnapshot;
 use firn_protocol::v1::guest_message::Message as Said;
 use firn_protocol::v1::host_message::Message as Say;
 
-use crate::host::{Host, invoke, load_function, resume_record};
+use crate::host::{Host, expect_next, invoke, load_function, resume_record};
 
 const RANDOM: &str = "
     import { afterRestore } from '@firn/guest';
@@ -14,7 +14,7 @@ const RANDOM: &str = "
 
 fn prepare(host: &mut Host) {
     host.say(Say::PrepareSnapshot(PrepareSnapshot {}));
-    assert!(matches!(host.next(), Said::SnapshotPrepared(_)));
+    expect_next!(host, Said::SnapshotPrepared(_));
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn nothing_runs_between_freezing_and_reseeding_when_a_snapshot_is_taken() {
     // As a VMM does it: record and request lie in the queue together.
     host.say(resume_record(1));
     host.say(invoke(1, "{}", 60_000));
-    assert!(matches!(host.next(), Said::Resumed(resumed) if resumed.doorbell_count == 1));
+    expect_next!(host, Said::Resumed(resumed) if resumed.doorbell_count == 1);
     let first = host.answer();
     assert!(first.contains(r#""restores":1"#), "{first}");
     let deeds = host.deeds.lock().unwrap().clone();
@@ -52,15 +52,15 @@ fn a_base_is_snapshotted_before_a_function_is_loaded_and_again_after_it() {
     host.snapshot(2, 1);
     host.say(resume_record(1));
     host.say(load_function(100_000));
-    assert!(matches!(host.next(), Said::Resumed(resumed) if resumed.doorbell_count == 1));
-    assert!(matches!(host.next(), Said::FunctionReady(_)));
+    expect_next!(host, Said::Resumed(resumed) if resumed.doorbell_count == 1);
+    expect_next!(host, Said::FunctionReady(_));
     let mut answers = Vec::new();
     for round in 2..=4 {
         prepare(&mut host);
         host.snapshot(3, usize::try_from(round).unwrap());
         host.say(resume_record(u8::try_from(round).unwrap()));
         host.say(invoke(round, "{}", 60_000));
-        assert!(matches!(host.next(), Said::Resumed(resumed) if resumed.doorbell_count == round));
+        expect_next!(host, Said::Resumed(resumed) if resumed.doorbell_count == round);
         answers.push(host.answer());
     }
     let random = |answer: &String| answer.rsplit(':').next().unwrap().to_owned();
@@ -76,7 +76,7 @@ fn a_prepared_function_goes_on_when_the_snapshot_is_called_off() {
     let mut host = Host::load(RANDOM);
     prepare(&mut host);
     host.say(resume_record(1));
-    assert!(matches!(host.next(), Said::Resumed(resumed) if resumed.doorbell_count == 0));
+    expect_next!(host, Said::Resumed(resumed) if resumed.doorbell_count == 0);
     host.say(invoke(1, "{}", 60_000));
     host.answer();
 }
@@ -85,7 +85,7 @@ fn a_prepared_function_goes_on_when_the_snapshot_is_called_off() {
 fn a_running_machine_gets_seed_and_clock_when_it_was_only_paused() {
     let mut host = Host::load(RANDOM);
     host.say(resume_record(1));
-    assert!(matches!(host.next(), Said::Resumed(_)));
+    expect_next!(host, Said::Resumed(_));
     host.say(invoke(1, "{}", 60_000));
     assert!(host.answer().contains(r#""restores":0"#));
     assert_eq!(host.deeds.lock().unwrap()[1..], ["reseed true", "clock 1763870400.5"]);
