@@ -22,7 +22,7 @@ const suites: Record<string, (images: Record<string, string>) => Promise<NamedRe
   rust: () => cargoSuite("Rust on this machine", ["--workspace"]),
   node: () => vitestSuite("TypeScript on this machine", ["--config", "setup/vitest.host.ts"]),
   fuzz: () => fuzzSuite("fuzzing on this machine"),
-  "arm-gic3": (env) => cargoSuite("Rust on ARM, GICv3", onArm, env),
+  "arm-gic3": (env) => onHost("default", () => cargoSuite("Rust on ARM, GICv3", onArm, env)),
   "arm-gic2": (env) => vmmSuite("gic2", "firn-vmm on ARM, GICv2", env),
   "arm-max": (env) => vmmSuite("max", "firn-vmm on ARM, SVE and pointer authentication", env, hostTests),
   "arm-16k": (env) => vmmSuite("16k", "firn-vmm on ARM, pages of 16 KiB", env, hostTests),
@@ -80,9 +80,15 @@ function vmmSuite(
   return onHost(rig, () => cargoSuite(name, firnVmm, { ...env, FIRN_RIG: rig }));
 }
 
-async function onHost<T>(name: string, work: (host: ArmHost) => Promise<T>): Promise<T> {
+/** A suite that runs on an ARM host. Where one of its programs has crashed, that host's kernel says more than the program. */
+async function onHost(name: string, suite: (host: ArmHost) => Promise<NamedResult>): Promise<NamedResult> {
   await using host = await openHost({ name });
-  return await work(host);
+  const result = await suite(host);
+  if (result.failed > 0) {
+    const log = await host.exec("dmesg", [], { timeoutMs: 60_000 });
+    console.log(`The end of the ARM host's kernel log:\n${tail(log.stdout)}`);
+  }
+  return result;
 }
 
 async function bindingSuite(host: ArmHost, images: Record<string, string>): Promise<NamedResult> {
@@ -102,10 +108,6 @@ async function bindingSuite(host: ArmHost, images: Record<string, string>): Prom
   const name = "binding on ARM";
   const args = [
     "--conditions=firn-source",
-    // Node.js compiles TypeScript with WebAssembly, whose code one thread replaces while another runs it: see the rig's README.
-    "--liftoff-only",
-    // It has no handler for SIGSEGV then, and the kernel tells where it crashed.
-    "--disable-wasm-trap-handler",
     "--test",
     "--test-timeout=600000",
     "--test-reporter=tap",
@@ -119,11 +121,5 @@ async function bindingSuite(host: ArmHost, images: Record<string, string>): Prom
     timeoutMs,
   });
   console.log(stdout + stderr);
-  const result = tapSuite(name, status, stdout);
-  if (result.failed > 0) {
-    // Node.js says nothing of its own crash; the kernel does.
-    const log = await host.exec("dmesg", [], { timeoutMs: 60_000 });
-    console.log(`The end of the ARM host's kernel log:\n${tail(log.stdout)}`);
-  }
-  return result;
+  return tapSuite(name, status, stdout);
 }

@@ -97,7 +97,7 @@ async function buildDebianImage(): Promise<RigImage> {
   const node = await fetchNodeForArm();
   const npm = join(repository, "node_modules", "npm");
   const scripts = await Promise.all(
-    ["initrd-init", "inittab", "rc"].map((name) => readFile(join(files, name))),
+    ["initrd-init", "inittab", "rc", "node"].map((name) => readFile(join(files, name))),
   );
   const image = await artefact({
     kind: "rig-image",
@@ -108,13 +108,15 @@ async function buildDebianImage(): Promise<RigImage> {
       npm: await readFile(join(npm, "package.json")),
       scripts: Buffer.concat(scripts),
       modules: modules.join(" "),
-      layout: `2 ${sizeMiB}`,
+      layout: `3 ${sizeMiB}`,
     },
     async build(directory) {
       const root = join(directory, "root");
       await makeDirectories(root);
       await unpackForArm(packages, root);
-      await copyFile(join(node.directory, "node"), join(root, "usr/bin/node"));
+      await copyFile(join(node.directory, "node"), join(root, "usr/lib/node/node"));
+      await copyFile(join(files, "node"), join(root, "usr/bin/node"));
+      await chmod(join(root, "usr/bin/node"), 0o755);
       await cp(npm, join(root, "usr/lib/npm"), { recursive: true });
       await symlink("../lib/npm/bin/npm-cli.js", join(root, "usr/bin/npm"));
       await configure(root);
@@ -135,7 +137,7 @@ async function makeDirectories(root: string): Promise<void> {
   const directories = [
     "usr/bin",
     "usr/sbin",
-    "usr/lib",
+    "usr/lib/node",
     "proc",
     "sys",
     "dev",
