@@ -14,10 +14,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use firn_vmm::ErrorCode;
+use firn_vmm::control::{Descriptor, RestoreRequest};
 use firn_vmm::layer::{LayerFile, RangeSet};
 use firn_vmm::layout::MEMORY_BASE;
 use firn_vmm::working_set::WorkingSet;
-use harness::{Snapshot, Vmm, guest, host_page_size, read};
+use harness::{Snapshot, Vmm, guest, host_page_size, read, restore_request};
 
 fn written(path: &Path) -> RangeSet {
     WorkingSet::decode(&read(path)).unwrap().written
@@ -113,6 +114,37 @@ fn a_microvm_that_runs_or_was_booted_has_no_working_set() {
     assert_eq!(error.code, ErrorCode::SnapshotRefused);
 }
 
+/// How many pages the writer writes or clears before it rings again.
+const PAGES_WRITTEN: u64 = 128;
+/// Private pages in which two processes that have done the same may differ.
+const MARGIN_PAGES: u64 = 24;
+
+/// All that clones use, according to a working set.
+fn used(path: &Path) -> RangeSet {
+    let set = WorkingSet::decode(&read(path)).unwrap();
+    set.read.union(set.written.into_ranges())
+}
+
+/// A base and a diff of the writer, the diff's memory, and what its clones use.
+fn base_and_diff_of_writer(directory: &Path) -> (Snapshot, Snapshot, u64, PathBuf) {
+    let base = base(directory);
+    let mut source = Vmm::restore(&base, false, false).unwrap();
+    assert_eq!(source.doorbell(), (2, 2));
+    let diff = source.snapshot(Some(&base), directory, "diff");
+    let mut clone = Vmm::restore_recording_reads(&diff);
+    assert_eq!(clone.doorbell(), (2, 3));
+    let set = directory.join("set");
+    clone.record_working_set(&set, None).unwrap();
+    (base, diff, source.memory_checksum(), set)
+}
+
+/// Restores the topmost layer of a snapshot with a working set.
+fn restore_top(pooled: &mut Vmm, snapshot: &Snapshot, working_set: &Path, paused: bool) {
+    let request = RestoreRequest { paused, ..restore_request(snapshot, false, false) };
+    let set = File::open(working_set).unwrap();
+    pooled.restore_top_with(snapshot, request, &[(Descriptor::WorkingSet, &set)]).unwrap();
+}
+
 /// A base whose guest has written 64 pages, and reads them from then on.
 fn base_of_reader(directory: &Path) -> Snapshot {
     let mut source = Vmm::boot(&guest::reader(), false);
@@ -168,8 +200,7 @@ fn a_process_that_was_prepared_with_what_is_read_is_as_any_other_and_has_no_faul
     let (mut faults, mut private) = (Vec::new(), Vec::new());
     for sets in [vec![reads.as_path()], vec![reads.as_path(), reads.as_path()], Vec::new()] {
         let (mut pooled, prepared) = Vmm::prepare_with(&base, &sets).unwrap();
-        let expected =
-            if sets.is_empty() { 0 } else { WorkingSet::decode(&read(&reads)).unwrap().read.length() };
+        let expected = if sets.is_empty() { 0 } else { used(&reads).length() };
         assert_eq!(prepared.touched_pages, expected / host_page_size());
         private.push(prepared.private_bytes);
         pooled.restore_top(&diff, true).unwrap();
@@ -188,6 +219,67 @@ fn a_process_that_was_prepared_with_what_is_read_is_as_any_other_and_has_no_faul
     assert!(faults[0].max(faults[1]) + PAGES_READ <= faults[2], "{faults:?}");
     // What was only read is the base's, whether or not another process uses it just now.
     assert!(private[0] < private[2] + PAGES_READ * host_page_size(), "{private:?}");
+}
+
+#[test]
+fn what_is_written_is_private_in_a_process_that_was_prepared_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, diff, checksum, set) = base_and_diff_of_writer(directory.path());
+    let mut faults = Vec::new();
+    let mut private = Vec::new();
+    for anticipated in [vec![set.as_path()], Vec::new()] {
+        let (mut pooled, report) = Vmm::prepare_with(&base, &anticipated).unwrap();
+        let expected = if anticipated.is_empty() { 0 } else { used(&set).length() };
+        assert_eq!(report.touched_pages, expected / host_page_size());
+        private.push(report.private_bytes);
+        restore_top(&mut pooled, &diff, &set, true);
+        assert_eq!(pooled.memory_checksum(), checksum);
+        pooled.resume();
+        assert_eq!(pooled.doorbell(), (2, 3));
+
+        let (mut pooled, _) = Vmm::prepare_with(&base, &anticipated).unwrap();
+        restore_top(&mut pooled, &diff, &set, false);
+        assert_eq!(pooled.doorbell(), (2, 3));
+        faults.push(pooled.statistics().minor_faults);
+    }
+    let length = written(&set).length();
+    assert!(length >= PAGES_WRITTEN * host_page_size(), "{length}");
+    assert!(private[0] >= private[1] + length - MARGIN_PAGES * host_page_size(), "{private:?}, {length}");
+    assert!(faults[0] + PAGES_WRITTEN <= faults[1], "{faults:?}");
+}
+
+#[test]
+fn only_what_clones_of_all_snapshots_write_is_private_in_a_process_that_was_prepared_for_several() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, diff, checksum, set) = base_and_diff_of_writer(directory.path());
+    let other = directory.path().join("other");
+    let own = WorkingSet::decode(&read(&set)).unwrap();
+    let unused = 0x280_0000..0x280_0000 + PAGES_WRITTEN * host_page_size();
+    let written = own.written.union([unused]);
+    std::fs::write(&other, WorkingSet { layer: [1; 32], written: written.clone(), ..own }.encode()).unwrap();
+    let mut private = Vec::new();
+    for sets in [vec![other.as_path(), set.as_path()], vec![other.as_path()]] {
+        let (mut pooled, report) = Vmm::prepare_with(&base, &sets).unwrap();
+        private.push(report.private_bytes);
+        restore_top(&mut pooled, &diff, &set, true);
+        assert_eq!(pooled.memory_checksum(), checksum);
+        pooled.resume();
+        assert_eq!(pooled.doorbell(), (2, 3));
+    }
+    let more = (PAGES_WRITTEN - MARGIN_PAGES) * host_page_size();
+    assert!(private[0] + more <= private[1], "{private:?}, {written:?}");
+}
+
+#[test]
+fn no_working_set_is_recorded_in_a_process_that_was_prepared_with_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, diff, _, set) = base_and_diff_of_writer(directory.path());
+    for (anticipated, is_refused) in [(vec![set.as_path()], true), (Vec::new(), false)] {
+        let (mut pooled, _) = Vmm::prepare_with(&base, &anticipated).unwrap();
+        pooled.restore_top(&diff, true).unwrap();
+        let recorded = pooled.record_working_set(&directory.path().join(is_refused.to_string()), None);
+        assert_eq!(recorded.err().map(|error| error.code), is_refused.then_some(ErrorCode::SnapshotRefused));
+    }
 }
 
 #[test]

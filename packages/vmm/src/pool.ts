@@ -208,9 +208,9 @@ export class MicrovmPool implements AsyncDisposable {
   }
 
   /** The shelf with the most of the layers that are wanted, in the jail that is. */
-  #shelfFor({ layers, jail, trackWrites }: RestoreOptions): PoolShelf | undefined {
-    // Writes are tracked from the start or not at all.
-    if (trackWrites === true) return undefined;
+  #shelfFor({ layers, jail, trackWrites, recordReads }: RestoreOptions): PoolShelf | undefined {
+    // Writes are tracked from the start or not at all, and what a waiting process holds is not what a clone has used.
+    if (trackWrites === true || recordReads === true) return undefined;
     for (let count = layers.length; count > 0; count -= 1) {
       const shelf = this.#shelves.get(keyOf(layers.slice(0, count), jail));
       if (shelf !== undefined) return shelf;

@@ -15,8 +15,8 @@ export interface PoolBase {
   /** State file of the last of them. It says how many vCPUs and how much memory. */
   readonly statePath: string;
   /**
-   * Working sets of snapshots on top of it: what their clones read of the base is given to the guest before there is one. Those that
-   * are not there any more are left out.
+   * Working sets of snapshots on top of it: what any of their clones reads of the base is given to the guest before there is one,
+   * and what all of them write, up to 16 MiB, is private by then. Those that are not there any more are left out.
    */
   readonly workingSetPaths?: readonly string[] | undefined;
   /** The jail of its processes, which are for restores that want the same. */

@@ -157,7 +157,7 @@ impl Server {
                 let layers = files.take_all_files(Descriptor::Layer);
                 let mut prepared = Prepared::new(self.kvm()?, state, layers, &request)?;
                 let sets = files.take_all_files(Descriptor::WorkingSet).into_iter().map(read_working_set);
-                let touched_pages = prepared.touch(&sets.collect::<Result<Vec<_>>>()?)?;
+                let touched_pages = prepared.anticipate(&sets.collect::<Result<Vec<_>>>()?)?;
                 let mut phases = prepared.count_from_here(&self.kept)?;
                 phases.total = microseconds_since(start);
                 self.prepared = Some(prepared);

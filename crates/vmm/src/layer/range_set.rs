@@ -24,6 +24,18 @@ impl RangeSet {
         self.ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum()
     }
 
+    /// What is in the first ranges, as far as `length` bytes go.
+    #[must_use]
+    pub fn first(&self, mut length: u64) -> Self {
+        let mut result = Self::default();
+        for range in &self.ranges {
+            let end = range.end.min(range.start.saturating_add(length));
+            length -= end.saturating_sub(range.start);
+            result.append(range.start..end);
+        }
+        result
+    }
+
     /// Adds a range that starts at or after the start of every range so far.
     pub fn append(&mut self, range: Range<u64>) {
         if range.is_empty() {
@@ -117,6 +129,17 @@ mod tests {
                 prop_assert_eq!(gaps.iter().any(|range| range.contains(&offset)), !held(offset));
             }
             prop_assert_eq!(union.length(), (0..80).filter(|offset| held(*offset)).count() as u64);
+        }
+
+        #[test]
+        fn the_first_of_a_set_is_as_long_as_was_asked_for_and_holds_its_lowest(a in ranges(), length in 0u64..120) {
+            let set: RangeSet = a.into_iter().collect();
+            let first = set.first(length);
+            prop_assert_eq!(first.length(), set.length().min(length));
+            let rest = set.without(&first);
+            prop_assert_eq!(rest.length(), set.length() - first.length());
+            let (last, next) = (first.ranges().last(), rest.ranges().first());
+            prop_assert!(last.zip(next).is_none_or(|(last, next)| last.end <= next.start));
         }
 
         #[test]

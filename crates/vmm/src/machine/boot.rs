@@ -163,6 +163,7 @@ impl Parts {
             stopped_at,
             phases: Phases::default(),
             baseline: Baseline::default(),
+            anticipated: false,
         })
     }
 }

@@ -105,6 +105,8 @@ pub struct Machine {
     stopped_at: Option<Counters>,
     phases: Phases,
     baseline: Baseline,
+    /// Whether memory was made present before it was known what is restored.
+    anticipated: bool,
 }
 
 /// What a process had counted when it was told what to restore: preparing it is not part of the start.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use kvm_bindings::KVM_MP_STATE_RUNNABLE;
 
 use super::boot::Parts;
-use super::touch::touch;
+use super::touch::{Pages, touch};
 use super::vcpu_thread::Crew;
 use super::{Baseline, Machine, host_fingerprint, lock, microseconds_since};
 use crate::control::{Phases, RestoreRequest};
@@ -21,6 +21,9 @@ use crate::memory::mapping::host_page_size;
 use crate::memory::{GuestMemoryOptions, MemoryStack};
 use crate::snapshot::{HostFingerprint, MachineState};
 use crate::working_set::WorkingSet;
+
+/// Most memory that becomes private before it is known what is restored, bytes: a process that waits should not take more.
+const ANTICIPATED_WRITES_MAX: u64 = 16 << 20;
 
 /// The files and sockets of a restore.
 #[derive(Debug)]
@@ -71,6 +74,8 @@ pub struct Prepared {
     app_image: Option<[u8; 32]>,
     phases: Phases,
     track_writes: bool,
+    /// Whether memory is present that nothing has used.
+    anticipated: bool,
     baseline: Baseline,
 }
 
@@ -136,33 +141,40 @@ impl Prepared {
             app_image,
             phases,
             track_writes: request.track_writes,
+            anticipated: false,
             baseline: Baseline::default(),
         })
     }
 
-    /// Gives the VM the memory that clones of these working sets' snapshots only read, so that its guest has no exit for each page;
-    /// returns how many pages. A page too many does no harm.
+    /// Gives the VM the memory that clones of these working sets' snapshots use, so that its guest has no exit for each page: what any of
+    /// them only reads, and what all of them write, which becomes private. Returns how many pages. A page too many does no harm.
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_CORRUPT if a working set is of another size of memory; FIRN_KVM, FIRN_MEMORY.
-    pub fn touch(&mut self, working_sets: &[WorkingSet]) -> Result<u64> {
-        let mut read = RangeSet::default();
+    pub fn anticipate(&mut self, working_sets: &[WorkingSet]) -> Result<u64> {
+        let anticipating = Instant::now();
+        let Some(first) = working_sets.first() else { return Ok(0) };
+        let (mut read, mut written) = (RangeSet::default(), first.written.clone());
         for set in working_sets {
             set.check_size(self.memory.size())?;
             read = read.union(set.read.ranges().iter().cloned());
+            written = written.intersection(&set.written);
         }
+        let written = written.first(ANTICIPATED_WRITES_MAX);
+        let pages = Pages { read: read.without(&written), written };
+        self.memory.cut_blocks()?;
+        self.memory.populate_written(&pages.written)?;
+        self.anticipated = true;
         let (Some(vcpu), Some(saved)) = (self.parts.vcpus.first(), self.held.vcpus.first()) else {
             return Ok(0);
         };
         // One that is switched off runs nothing.
-        if read.ranges().is_empty() || saved.power_state != KVM_MP_STATE_RUNNABLE {
+        if saved.power_state != KVM_MP_STATE_RUNNABLE {
             return Ok(0);
         }
-        let touching = Instant::now();
-        self.memory.cut_blocks()?;
-        let touched = touch(&self.parts.vm, &self.crew, vcpu, &read, host_page_size())?;
+        let touched = touch(&self.parts.vm, &self.crew, vcpu, &pages, host_page_size())?;
         lock(vcpu)?.prepare(saved)?;
-        self.phases.populate += microseconds_since(touching);
+        self.phases.populate += microseconds_since(anticipating);
         Ok(touched)
     }
 
@@ -255,6 +267,7 @@ impl Prepared {
             counters,
         )?;
         machine.baseline = self.baseline;
+        machine.anticipated = self.anticipated;
         if !request.paused {
             machine.resume()?;
         }

@@ -15,7 +15,8 @@ impl Machine {
     /// set of another clone of the same snapshot, only what is in both.
     ///
     /// # Errors
-    /// FIRN_SNAPSHOT_REFUSED if the microVM runs or was booted, FIRN_SNAPSHOT_CORRUPT if `previous` is not of this snapshot.
+    /// FIRN_SNAPSHOT_REFUSED if the microVM runs or was booted, or its process was prepared with working sets; FIRN_SNAPSHOT_CORRUPT if
+    /// `previous` is not of this snapshot.
     pub fn record_working_set(
         &self,
         pagemap: &File,
@@ -25,6 +26,11 @@ impl Machine {
         let refused = |what: &str| VmmError::new(ErrorCode::SnapshotRefused, what);
         if !self.is_stopped() {
             return Err(refused("the microVM runs; pause it before its working set is recorded"));
+        }
+        if self.anticipated {
+            return Err(refused(
+                "its process was prepared with working sets, and what it holds is not what this clone has used; restore in a new process to record",
+            ));
         }
         let layer = self.memory.top_digest();
         let layer = layer

@@ -106,6 +106,8 @@ pub struct MemoryStack {
     layers: Vec<(LayerFile, Digest)>,
     /// What loading has copied, and so made private.
     copied: RangeSet,
+    /// What was made private ahead of being written, and still holds what the layers do.
+    populated: RangeSet,
     faults_page_by_page: bool,
     report: LoadReport,
 }
@@ -148,6 +150,7 @@ impl MemoryStack {
             page_size,
             layers: Vec::new(),
             copied: RangeSet::default(),
+            populated: RangeSet::default(),
             faults_page_by_page: false,
             report: LoadReport::default(),
         };
@@ -211,24 +214,26 @@ impl MemoryStack {
             .collect();
         let mappings_left = MAPPINGS_MAX.saturating_sub(self.report.map_calls);
         let plan = Plan::new(&planned, self.page_size, usize::try_from(mappings_left).unwrap_or(usize::MAX));
-        let copied = plan.copied();
+        let (mapped, copied) = (plan.mapped(), plan.copied());
         let report = load(&self.reservation, &files, plan)?;
+        self.populated = self.populated.without(&mapped).without(&copied);
         self.copied = self.copied.union(copied.into_ranges());
         self.report.add(&report);
         self.layers.extend(layers);
         Ok(report)
     }
 
-    /// Makes the pages private that are going to be written, before anything runs: one call for each range that loading has not
-    /// copied, in place of a fault for each page.
+    /// Makes the pages private that are going to be written, before anything runs: one call for each range that is not private yet,
+    /// in place of a fault for each page.
     ///
     /// # Errors
     /// As [`Self::populate`].
     pub fn populate_written(&mut self, written: &RangeSet) -> Result<()> {
-        let ranges = written.without(&self.copied);
+        let ranges = written.without(&self.copied).without(&self.populated);
         self.populate(ranges.ranges().iter().cloned(), Populate::Write)?;
         self.report.populated_bytes += ranges.length();
         self.report.populate_calls += ranges.ranges().len() as u64;
+        self.populated = self.populated.union(ranges.into_ranges());
         Ok(())
     }
 

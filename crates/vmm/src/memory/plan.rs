@@ -83,10 +83,12 @@ impl Plan {
 
     /// What the copies will make private.
     pub(crate) fn copied(&self) -> RangeSet {
-        let mut ranges: Vec<_> =
-            self.copies.iter().map(|piece| piece.offset..piece.offset.saturating_add(piece.length)).collect();
-        ranges.sort_unstable_by_key(|range| range.start);
-        ranges.into_iter().collect()
+        covered(self.copies.iter())
+    }
+
+    /// What the mappings will replace.
+    pub(crate) fn mapped(&self) -> RangeSet {
+        covered(self.mappings.iter().map(|mapping| &mapping.piece))
     }
 
     fn add_extent(
@@ -152,6 +154,13 @@ impl Plan {
             }
         }
     }
+}
+
+fn covered<'a>(pieces: impl Iterator<Item = &'a Piece>) -> RangeSet {
+    let mut ranges: Vec<_> =
+        pieces.map(|piece| piece.offset..piece.offset.saturating_add(piece.length)).collect();
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.into_iter().collect()
 }
 
 /// The whole pages of the extent that hold what is shown of it.

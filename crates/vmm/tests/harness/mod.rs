@@ -238,12 +238,22 @@ impl Vmm {
     }
 
     pub fn restore_top_as(&mut self, snapshot: &Snapshot, request: RestoreRequest) -> Result<(), VmmError> {
+        self.restore_top_with(snapshot, request, &[])
+    }
+
+    /// The same, with these descriptors besides those of every restore.
+    pub fn restore_top_with(
+        &mut self,
+        snapshot: &Snapshot,
+        request: RestoreRequest,
+        more: &[(Descriptor, &File)],
+    ) -> Result<(), VmmError> {
         let (top, digest) = snapshot.layers.last().unwrap();
         let (top, state, disk) =
             (File::open(top).unwrap(), File::open(&snapshot.state).unwrap(), file_with(&[0; 512]));
         let request = RestoreRequest { layers: vec![LayerIdentity { digest: *digest }], ..request };
         let files = [(Descriptor::Layer, &top), (Descriptor::State, &state), (Descriptor::RootDisk, &disk)];
-        self.request(Request::Restore(request), &files).map(|_| ())
+        self.request(Request::Restore(request), &[&files, more].concat()).map(|_| ())
     }
 
     /// Runs what this process was prepared with, and nothing more.
