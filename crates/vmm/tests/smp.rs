@@ -145,6 +145,6 @@ fn vcpus(snapshot: &Snapshot) -> Vec<VcpuState> {
 }
 
 fn register(vcpu: &VcpuState, wanted: u64) -> u64 {
-    let (_, value) = vcpu.registers().unwrap().find(|(id, _)| *id == wanted).unwrap();
+    let (_, value) = vcpu.registers().find(|(id, _)| *id == wanted).unwrap();
     u64::from_le_bytes(value.try_into().unwrap())
 }

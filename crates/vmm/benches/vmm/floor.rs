@@ -43,7 +43,8 @@ fn run(vcpus: u8) -> Run {
     let vm = Vm::new(&kvm).unwrap();
     let features = vm.vcpu_features(None).unwrap();
     let mut all: Vec<Vcpu> = (0..vcpus).map(|index| Vcpu::new(&vm, index, features).unwrap()).collect();
-    let _gic = Gic::new(&vm, None).unwrap();
+    let mpidrs: Vec<u64> = all.iter().map(|vcpu| vcpu.mpidr().unwrap()).collect();
+    let _gic = Gic::new(&vm, None, &mpidrs).unwrap();
     // SAFETY: the memory is dropped behind the VM.
     unsafe { vm.set_memory(memory.host_address(), memory.size(), false) }.unwrap();
     let created = microseconds(start);

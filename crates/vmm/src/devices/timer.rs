@@ -53,7 +53,7 @@ impl Timer {
     /// Makes the descriptor unreadable again, if the timer has fired.
     pub(super) fn acknowledge(&mut self) {
         // Nothing to read means that it has been set anew since it fired.
-        if rustix::io::read(&self.fd, &mut [0_u8; 8]).is_ok() {
+        if self.armed.is_some() && rustix::io::read(&self.fd, &mut [0_u8; 8]).is_ok() {
             self.armed = None;
         }
     }

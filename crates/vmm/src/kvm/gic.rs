@@ -21,14 +21,19 @@ use crate::snapshot::GicState;
 pub struct Gic {
     device: DeviceFd,
     version: GicVersion,
+    /// Those whose values are in a state, in its order.
+    registers: Vec<GicRegister>,
+    /// GICv3: the active-priority registers of each vCPU.
+    active_priorities: Vec<Vec<GicRegister>>,
 }
 
 impl Gic {
-    /// Creates the interrupt controller `wanted`, or the newest that the host has. All vCPUs must exist and be initialised.
+    /// Creates the interrupt controller `wanted`, or the newest that the host has. All vCPUs must exist and be initialised; `mpidrs` are
+    /// theirs, in order.
     ///
     /// # Errors
     /// FIRN_KVM_UNAVAILABLE if the host has no such interrupt controller.
-    pub fn new(vm: &Vm, wanted: Option<GicVersion>) -> Result<Self> {
+    pub fn new(vm: &Vm, wanted: Option<GicVersion>, mpidrs: &[u64]) -> Result<Self> {
         let candidates: &[GicVersion] = match wanted {
             Some(GicVersion::V2) => &[GicVersion::V2],
             Some(GicVersion::V3) => &[GicVersion::V3],
@@ -44,8 +49,15 @@ impl Gic {
                 flags: 0,
             };
             if let Ok(device) = vm.fd.create_device(&mut request) {
-                let gic = Self { device, version };
+                let affinities = affinities(mpidrs);
+                let registers = registers(version, &affinities);
+                let mut gic = Self { device, version, registers, active_priorities: Vec::new() };
                 gic.initialise()?;
+                if version == GicVersion::V3 {
+                    let active =
+                        |&affinity| Ok(active_priorities(affinity, gic.read(&cpu_control(affinity))?));
+                    gic.active_priorities = affinities.iter().map(active).collect::<Result<_>>()?;
+                }
                 return Ok(gic);
             }
         }
@@ -81,32 +93,24 @@ impl Gic {
             .command(&self.device)
     }
 
-    /// Reads every register, of a VM whose vCPUs are stopped. `mpidrs` are those of all vCPUs, in order.
-    pub fn save(&self, mpidrs: &[u64]) -> Result<GicState> {
-        let affinities = affinities(mpidrs);
-        let values = registers(self.version, &affinities)
-            .into_iter()
-            .map(|register| self.read(register))
-            .collect::<Result<_>>()?;
-        let mut active = Vec::new();
-        if self.version == GicVersion::V3 {
-            for &affinity in &affinities {
-                let control = self.read(cpu_control(affinity))?;
-                let values =
-                    active_priorities(affinity, control).into_iter().map(|register| self.read(register));
-                active.push(values.collect::<Result<_>>()?);
-            }
-        }
-        Ok(GicState { version: self.version, registers: values, active_priorities: active })
+    /// Reads every register, of a VM whose vCPUs are stopped.
+    pub fn save(&self) -> Result<GicState> {
+        let values =
+            |registers: &Vec<GicRegister>| registers.iter().map(|register| self.read(register)).collect();
+        Ok(GicState {
+            version: self.version,
+            registers: values(&self.registers)?,
+            active_priorities: self.active_priorities.iter().map(values).collect::<Result<_>>()?,
+        })
     }
 
     /// Writes the configuration of interrupts into a new interrupt controller. Nothing is let through.
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_CORRUPT if the state does not have the registers that it must have.
-    pub fn prepare(&self, state: &GicState, mpidrs: &[u64]) -> Result<()> {
-        let registers = self.registers_of(state, &affinities(mpidrs))?;
-        for (register, &value) in registers.into_iter().zip(&state.registers) {
+    pub fn prepare(&self, state: &GicState) -> Result<()> {
+        self.check(state)?;
+        for (register, &value) in self.registers.iter().zip(&state.registers) {
             if !register.live {
                 self.write_new(register, value)?;
             }
@@ -118,50 +122,40 @@ impl Gic {
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_CORRUPT if the state does not have the registers that it must have.
-    pub fn restore(&self, state: &GicState, held: &GicState, mpidrs: &[u64]) -> Result<()> {
-        let affinities = affinities(mpidrs);
-        let registers = self.registers_of(state, &affinities)?;
-        let values = state.registers.iter().copied().zip(held.registers.iter().copied());
-        let (setting, others): (Vec<_>, Vec<_>) =
-            registers.into_iter().zip(values).partition(|(register, _)| register.sets_interrupts);
-        for (register, (value, held)) in others {
-            if register.live {
+    pub fn restore(&self, state: &GicState, held: &GicState) -> Result<()> {
+        self.check(state)?;
+        let values = || self.registers.iter().zip(&state.registers);
+        for ((register, &value), held) in values().zip(&held.registers) {
+            if register.live && !register.sets_interrupts {
                 self.write_new(register, value)?;
-            } else if value != held {
+            } else if !register.live && value != *held {
                 self.write(register, value)?;
             }
         }
-        if self.version == GicVersion::V3 {
-            if state.active_priorities.len() != affinities.len() {
-                return Err(corrupt("number of vCPUs is wrong"));
-            }
-            for (&affinity, values) in affinities.iter().zip(&state.active_priorities) {
-                let control = self.read(cpu_control(affinity))?;
-                let registers = active_priorities(affinity, control);
-                if registers.len() != values.len() {
-                    return Err(corrupt("number of active-priority registers is wrong"));
-                }
-                for (register, &value) in registers.into_iter().zip(values) {
-                    self.write_new(register, value)?;
-                }
+        for (registers, values) in self.active_priorities.iter().zip(&state.active_priorities) {
+            for (register, &value) in registers.iter().zip(values) {
+                self.write_new(register, value)?;
             }
         }
-        for (register, (value, _)) in setting {
+        for (register, &value) in values().filter(|(register, _)| register.sets_interrupts) {
             self.write_new(register, value & !u64::from(register.ignored))?;
         }
         Ok(())
     }
 
-    /// The registers whose values are in `state`, in its order.
-    fn registers_of(&self, state: &GicState, affinities: &[u32]) -> Result<Vec<GicRegister>> {
-        let registers = registers(self.version, affinities);
-        if state.version != self.version || state.registers.len() != registers.len() {
+    /// Checks that a state has values for all registers, and for no others.
+    fn check(&self, state: &GicState) -> Result<()> {
+        if state.version != self.version || state.registers.len() != self.registers.len() {
             return Err(corrupt("version or number of registers is wrong"));
         }
-        Ok(registers)
+        let own = self.active_priorities.iter().map(Vec::len);
+        if own.eq(state.active_priorities.iter().map(Vec::len)) {
+            return Ok(());
+        }
+        Err(corrupt("number of active-priority registers is wrong"))
     }
 
-    fn read(&self, register: GicRegister) -> Result<u64> {
+    fn read(&self, register: &GicRegister) -> Result<u64> {
         if register.wide {
             register.attribute.get_u64(&self.device)
         } else {
@@ -170,11 +164,11 @@ impl Gic {
     }
 
     /// Writes a register that was not written before.
-    fn write_new(&self, register: GicRegister, value: u64) -> Result<()> {
+    fn write_new(&self, register: &GicRegister, value: u64) -> Result<()> {
         if register.reset_to_zero && value == 0 { Ok(()) } else { self.write(register, value) }
     }
 
-    fn write(&self, register: GicRegister, value: u64) -> Result<()> {
+    fn write(&self, register: &GicRegister, value: u64) -> Result<()> {
         if register.wide {
             return register.attribute.set_u64(&self.device, value).map_err(refused);
         }

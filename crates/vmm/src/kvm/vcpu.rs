@@ -186,7 +186,7 @@ impl Vcpu {
     /// FIRN_SNAPSHOT_INCOMPATIBLE if this host's vCPU is of another kind, FIRN_SNAPSHOT_CORRUPT if the state is another vCPU's.
     pub fn finalize_as(&self, state: &VcpuState) -> Result<()> {
         self.check_identity(state)?;
-        for (id, value) in state.registers()? {
+        for (id, value) in state.registers() {
             if id == registers::SVE_VECTOR_LENGTHS {
                 let mut own = [0; 64];
                 self.read_bytes(id, &mut own)?;
@@ -206,25 +206,37 @@ impl Vcpu {
     }
 
     fn check_identity(&self, state: &VcpuState) -> Result<()> {
+        self.check_kind(state)?;
+        match state.registers().find(|(id, _)| *id == registers::MPIDR_EL1) {
+            Some((_, value)) => self.check_mpidr(value),
+            None => Ok(()),
+        }
+    }
+
+    fn check_kind(&self, state: &VcpuState) -> Result<()> {
         let own = self.features.bits(false);
-        if (state.target, state.features) != (self.target, own) {
-            return Err(VmmError::new(
-                ErrorCode::SnapshotIncompatible,
-                format!(
-                    "the snapshot's vCPU has target {} and features {:#x}, this host's has {} and {own:#x}; rebuild the snapshot here",
-                    state.target, state.features, self.target
-                ),
-            ));
+        if (state.target, state.features) == (self.target, own) {
+            return Ok(());
         }
-        // The interrupt controller knows vCPUs by it.
-        let own = self.mpidr()?;
-        match state.registers()?.find(|(id, _)| *id == registers::MPIDR_EL1) {
-            Some((_, value)) if to_u64(value) != own => Err(VmmError::new(
-                ErrorCode::SnapshotCorrupt,
-                format!("MPIDR_EL1 of vCPU {} is {:#x}, and must be {own:#x}", self.index, to_u64(value)),
-            )),
-            _ => Ok(()),
+        Err(VmmError::new(
+            ErrorCode::SnapshotIncompatible,
+            format!(
+                "the snapshot's vCPU has target {} and features {:#x}, this host's has {} and {own:#x}; rebuild the snapshot here",
+                state.target, state.features, self.target
+            ),
+        ))
+    }
+
+    /// The interrupt controller knows vCPUs by it.
+    fn check_mpidr(&self, value: &[u8]) -> Result<()> {
+        let (saved, own) = (to_u64(value), self.mpidr()?);
+        if saved == own {
+            return Ok(());
         }
+        Err(VmmError::new(
+            ErrorCode::SnapshotCorrupt,
+            format!("MPIDR_EL1 of vCPU {} is {saved:#x}, and must be {own:#x}", self.index),
+        ))
     }
 
     /// Writes everything but timers and counters, before the vCPU has run. It must be final.
@@ -232,7 +244,7 @@ impl Vcpu {
     /// # Errors
     /// FIRN_SNAPSHOT_INCOMPATIBLE if this host's vCPU refuses a value.
     pub fn prepare(&self, state: &VcpuState) -> Result<()> {
-        for (id, value) in state.registers()? {
+        for (id, value) in state.registers() {
             if id != registers::SVE_VECTOR_LENGTHS && !is_time(id) {
                 self.write_bytes(id, value)?;
             }
@@ -246,18 +258,19 @@ impl Vcpu {
     /// # Errors
     /// FIRN_SNAPSHOT_INCOMPATIBLE if the vCPU refuses a value: from its first run on those of its features and identity are fixed.
     pub fn restore(&self, state: &VcpuState, held: &VcpuState) -> Result<Counters> {
-        self.check_identity(state)?;
+        self.check_kind(state)?;
         let mut counters = Counters { timer: 0, physical: None };
         if state.power_state != held.power_state {
             self.set_power_state(state)?;
         }
-        let mut held = held.registers()?;
-        for (id, value) in state.registers()? {
+        let mut held = held.registers();
+        for (id, value) in state.registers() {
             let is_held = held.next() == Some((id, value));
             match id {
                 registers::TIMER_COUNT => counters.timer = to_u64(value),
                 registers::PHYSICAL_TIMER_COUNT => counters.physical = Some(to_u64(value)),
                 _ if is_held && !is_time(id) => {}
+                registers::MPIDR_EL1 => self.check_mpidr(value)?,
                 _ => self.write_bytes(id, value)?,
             }
         }

@@ -65,7 +65,7 @@ impl Machine {
         let start = Instant::now();
         check(request)?;
         let vm = Parts::create(kvm, request.vcpus, None)?;
-        let gic = Gic::new(&vm.vm, request.gic)?;
+        let gic = Gic::new(&vm.vm, request.gic, &vm.mpidrs)?;
         let mut phases = Phases { create_vm: microseconds_since(start), ..Phases::default() };
 
         let loading = Instant::now();
@@ -153,7 +153,6 @@ impl Parts {
         Ok(Machine {
             crew,
             vcpus: self.vcpus,
-            mpidrs: self.mpidrs,
             devices,
             gic,
             vm: self.vm,

@@ -94,7 +94,6 @@ pub struct Machine {
     // Fields are dropped in this order: the threads must be gone before the VM, and the VM before its memory.
     crew: Crew,
     vcpus: Vec<Arc<Mutex<Vcpu>>>,
-    mpidrs: Vec<u64>,
     devices: Arc<Mutex<Devices>>,
     gic: Gic,
     vm: Arc<Vm>,

@@ -17,8 +17,9 @@ use crate::error::{ErrorCode, Result, VmmError};
 use crate::jail::Kept;
 use crate::kvm::{Gic, Kvm};
 use crate::layer::{LayerFile, RangeSet, hex};
+use crate::layout::{GENERATION_ID_ADDRESS, MEMORY_BASE};
 use crate::memory::mapping::host_page_size;
-use crate::memory::{GuestMemoryOptions, MemoryStack};
+use crate::memory::{GuestMemoryOptions, MemoryStack, Populate};
 use crate::snapshot::{HostFingerprint, MachineState};
 use crate::working_set::WorkingSet;
 
@@ -91,7 +92,7 @@ impl Prepared {
             return Err(VmmError::new(ErrorCode::SnapshotCorrupt, "state file: not 1 to 8 vCPUs"));
         };
         let parts = Parts::create(kvm, count, Some(first.features))?;
-        let gic = Gic::new(&parts.vm, Some(state.gic.version)).map_err(|error| {
+        let gic = Gic::new(&parts.vm, Some(state.gic.version), &parts.mpidrs).map_err(|error| {
             VmmError::new(
                 ErrorCode::SnapshotIncompatible,
                 format!("the snapshot has an interrupt controller that this host has not: {}", error.message),
@@ -123,13 +124,16 @@ impl Prepared {
             GuestMemoryOptions { size: state.memory_bytes, track_writes: request.track_writes },
             layers,
         )?;
+        // Every restore writes there.
+        let generation = GENERATION_ID_ADDRESS - MEMORY_BASE;
+        memory.populate(std::iter::once(generation..generation + 1), Populate::Write)?;
         // SAFETY: `memory` is moved into the machine, whose VM is dropped before it.
         unsafe { parts.vm.set_memory(memory.host_address(), memory.size(), request.track_writes) }?;
         phases.load_memory = microseconds_since(loading);
 
         let loading = Instant::now();
         crew.wait_ready()?;
-        gic.prepare(&state.gic, &parts.mpidrs)?;
+        gic.prepare(&state.gic)?;
         phases.load_gic = microseconds_since(loading);
         Ok(Self {
             crew,
@@ -241,7 +245,7 @@ impl Prepared {
         self.phases.load_vcpus += microseconds_since(vcpus);
 
         let gic = Instant::now();
-        self.gic.restore(&state.gic, &self.held.gic, &self.parts.mpidrs)?;
+        self.gic.restore(&state.gic, &self.held.gic)?;
         self.phases.load_gic += microseconds_since(gic);
 
         let loading = Instant::now();

@@ -38,7 +38,7 @@ impl Machine {
             let vcpu = lock(vcpu)?;
             vcpus.push(vcpu.save(stopped_at)?);
         }
-        let gic = self.gic.save(&self.mpidrs)?;
+        let gic = self.gic.save()?;
         let host = host_fingerprint(&*self.first_vcpu()?, &self.gic)?;
         let machine = MachineState { host, memory_bytes: self.memory.size(), vcpus, gic, devices };
         let bytes = encode(&machine)?;

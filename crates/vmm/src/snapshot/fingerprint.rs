@@ -108,14 +108,16 @@ impl HostFingerprint {
         if self.vector_lengths != host.vector_lengths {
             return Some(difference("set of SVE vector lengths", self.vector_lengths, host.vector_lengths));
         }
-        let ids = self.id_registers.iter().chain(&host.id_registers).map(|(id, _)| *id);
-        for id in ids {
-            let value = |fingerprint: &HostFingerprint| {
-                fingerprint.id_registers.iter().find(|(own, _)| *own == id).map(|(_, value)| *value)
-            };
-            let (own, other) = (value(self), value(host));
-            if own != other {
-                return Some(difference(&register_id::name(id), hexadecimal(own), hexadecimal(other)));
+        // Nearly always they are the same, and in the same order.
+        if self.id_registers != host.id_registers {
+            for id in self.id_registers.iter().chain(&host.id_registers).map(|(id, _)| *id) {
+                let value = |fingerprint: &HostFingerprint| {
+                    fingerprint.id_registers.iter().find(|(own, _)| *own == id).map(|(_, value)| *value)
+                };
+                let (own, other) = (value(self), value(host));
+                if own != other {
+                    return Some(difference(&register_id::name(id), hexadecimal(own), hexadecimal(other)));
+                }
             }
         }
         if self.register_list != host.register_list {

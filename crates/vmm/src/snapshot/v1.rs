@@ -162,7 +162,7 @@ impl Fingerprint {
     fn into_current(self, vcpus: &[state::VcpuState]) -> Result<HostFingerprint> {
         let mut id_registers = Vec::new();
         let mut vector_lengths = VectorLengths::default();
-        for (id, value) in vcpus.first().map(state::VcpuState::registers).transpose()?.into_iter().flatten() {
+        for (id, value) in vcpus.first().map(state::VcpuState::registers).into_iter().flatten() {
             if id == register_id::SVE_VECTOR_LENGTHS {
                 vector_lengths = VectorLengths::from_register(value);
             } else if register_id::is_identification(id) {
