@@ -2,9 +2,15 @@
 export interface Floor {
   vcpus: number;
   createUs: number;
+  /** Setting those that a boot needs: three, on the first vCPU. */
   registersUs: number;
+  /** Setting all others that a vCPU has, which a restore needs. */
+  allRegistersUs: number;
   runUs: number;
-  totalUs: number;
+  /** All but `allRegistersUs`. */
+  bootUs: number;
+  /** All. */
+  restoreUs: number;
 }
 
 /** A kind of restore. Of a prepared process the first phases are partly those of the preparation. */
