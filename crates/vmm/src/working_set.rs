@@ -1,6 +1,7 @@
 //! The working set of a snapshot: which memory a clone uses while it answers its first requests, so that it can be there before
-//! the guest asks for it, page by page, each time behind an exit. What is written is made private by every restore; what is only
-//! read of the layers below is given to the guest by a process that is prepared with these, before it is known for what.
+//! the guest asks for it, page by page, each time behind an exit. What is written is made private by every restore. A process that is
+//! prepared with these, before it is known for what, gives its guest what is only read of the layers below, and what all of them
+//! write.
 //!
 //! The file, format version 1. Little-endian; offsets and lengths are from the start of guest memory, multiples of [`GRANULE`].
 //!

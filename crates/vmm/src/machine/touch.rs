@@ -1,4 +1,4 @@
-//! Giving a VM the memory that its guest is known to read before there is a guest.
+//! Giving a VM the memory that its guest is known to use before there is a guest.
 //!
 //! Each page that a guest touches for the first time costs an exit into KVM, which enters the page into the VM's translation tables
 //! (stage 2). arm64 has no call that enters pages ahead of time, so a vCPU touches them: it runs a program of eleven instructions, with
