@@ -74,8 +74,21 @@ pub fn make(name: &str, kept: &Kept) -> String {
             });
             thread.join().unwrap()
         }
+        "fault" => fault(),
+        "vcpu-fault" => std::thread::spawn(|| {
+            seccomp::confine_vcpu_thread().unwrap();
+            fault()
+        })
+        .join()
+        .unwrap(),
         other => panic!("there is no attempt {other}"),
     }
+}
+
+/// Writes to the first page of the address space, where nothing is mapped.
+fn fault() -> String {
+    unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(0) };
+    "survived".to_owned()
 }
 
 static ROOT: libc::gid_t = 0;

@@ -204,6 +204,19 @@ fn other_processes_and_privileges_are_out_of_reach_without_the_filter_too() {
 }
 
 #[test]
+fn a_fault_ends_the_process_by_its_own_signal() {
+    for level in levels() {
+        for name in ["fault", "vcpu-fault"] {
+            let probe = attempt(level, name);
+            assert!(
+                probe.said.is_empty() && probe.status.signal() == Some(libc::SIGSEGV),
+                "{level} {name}: {probe:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_filter_ends_every_attempt() {
     let own = std::process::id();
     let mut names: Vec<String> = [

@@ -8,6 +8,7 @@
 //! | `root` | an empty root file system |
 //! | `privileges` | users, groups and capabilities |
 //! | `limits` | resource limits |
+//! | `signals` | faults, and limits that are signalled |
 //! | `landlock` | no path, no port |
 //! | `seccomp` | the system calls that each kind of thread may make |
 //! | `calls` | the lists of system calls |
@@ -31,6 +32,7 @@ mod privileges;
 mod report;
 mod root;
 pub mod seccomp;
+mod signals;
 
 use std::time::Instant;
 
@@ -76,6 +78,7 @@ pub fn enter(options: &JailOptions, socket: &ControlSocket) -> Result<Option<Ins
     let _remembered = rustix::param::page_size();
     let Some(kept) = level::enter(chosen, options, socket, Kept::open)? else { return Ok(None) };
     limits::apply(chosen)?;
+    signals::set_dispositions()?;
     privileges::give_up()?;
     let mut report = JailReport {
         level: chosen,
