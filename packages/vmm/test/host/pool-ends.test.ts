@@ -73,8 +73,8 @@ describe.each(POINTS)("at the point %s", (point, behaviour) => {
     await using microvm = await pool.restore(diff);
     expect(microvm.pid).not.toBe(pid);
     await until("another one waits", () => pool.statistics().waiting === 1);
-    const { failures, died } = pool.statistics();
+    const { failures, died, lastFailure } = pool.statistics();
     const ended = point === "waiting" || point === "restoring";
-    expect([failures, died]).toEqual([point === "preparing" ? 1 : 0, ended ? 1 : 0]);
+    expect([failures, died], String(lastFailure)).toEqual([point === "preparing" ? 1 : 0, ended ? 1 : 0]);
   });
 });

@@ -1,4 +1,12 @@
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -40,16 +48,23 @@ const DONE = "\\000";
 export class StandIn {
   readonly folder: string = mkdtempSync(join(tmpdir(), "firn-vmm-test-"));
   readonly path: string = join(this.folder, "program");
+  readonly #behaviour = join(this.folder, "behaviour");
 
   constructor() {
+    // Written once: a pool may start it at any moment, and what is open to be written cannot be started.
+    writeFileSync(this.path, `#!/bin/sh\nhere='${this.folder}'\n. "$here/behaviour"\n`);
     this.behave("exit 1");
     process.env.FIRN_VMM_BINARY = this.path;
   }
 
   /** What the program does from now on: lines of a shell script, which may leave files in the folder `$here`. */
   behave(script: string): void {
-    for (const name of readdirSync(this.folder)) rmSync(join(this.folder, name));
-    writeFileSync(this.path, `#!/bin/sh\nhere='${this.folder}'\n${script}\n`);
+    const kept = [this.path, this.#behaviour];
+    const files = readdirSync(this.folder).map((name) => join(this.folder, name));
+    for (const file of files.filter((file) => !kept.includes(file))) rmSync(file);
+    // In one piece, for a program that is starting.
+    writeFileSync(`${this.#behaviour}.new`, `${script}\n`);
+    renameSync(`${this.#behaviour}.new`, this.#behaviour);
     chmodSync(this.path, 0o755);
   }
 
@@ -78,7 +93,8 @@ export class StandIn {
   /** The numbers of the processes that came to a point. */
   at(point: "preparing" | "waiting" | "restoring" | "serving"): number[] {
     try {
-      return this.read(point).trim().split("\n").map(Number);
+      // What follows the last end of a line is not written yet, and may never be if the process is ended now.
+      return this.read(point).split("\n").slice(0, -1).map(Number);
     } catch {
       return [];
     }
