@@ -19,10 +19,13 @@ export declare class VmmProcess {
   isRunning(): boolean
   /** Restores a snapshot; resolves when the vCPUs run, or could. */
   restore(id: number, options: RestoreOptions): Promise<Started>
-  /** Node's end of the agent stream of a microVM that has started. The descriptor is the caller's; it can be taken once. */
-  takeStream(): number
-  /** The read end of the console's pipe, if there is one. The descriptor is the caller's; it can be taken once. */
-  takeConsole(): number | null
+  /**
+   * Has `adopt` make an object of Node's end of the agent stream of a microVM that has started, and returns that. The object has to
+   * close the descriptor; if there comes none, it is closed with this object. It can be taken once.
+   */
+  takeStream<T>(adopt: (fd: number) => T): T
+  /** The same with the read end of the console's pipe, if there is one. */
+  takeConsole<T>(adopt: (fd: number) => T): T | null
   /** Writes a snapshot into two new files, which are removed again if it fails or is cancelled. */
   snapshot(id: number, options: SnapshotOptions): Promise<SnapshotReport>
   /** Writes down which memory the microVM has written, into a new file, which is removed again if that fails or is cancelled. */

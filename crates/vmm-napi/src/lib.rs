@@ -10,6 +10,7 @@
 //! | [`spawn`] | starting the process |
 //! | [`jail`] | the user id and the cgroup that a process is given |
 //! | [`agent_stream`] | the socket pair of the agent stream |
+//! | [`lent`] | descriptors on their way to an owner in JavaScript |
 //! | [`link`] | what a network card is plugged into |
 //! | [`files`] | opening what the VMM reads and creating what it writes |
 //! | [`stderr_tail`] | the last words of a process |
@@ -26,6 +27,7 @@ pub mod failure;
 pub mod files;
 pub mod inbox;
 pub mod jail;
+pub mod lent;
 pub mod link;
 pub mod options;
 pub mod packet;

@@ -1,10 +1,9 @@
 //! The class that JavaScript sees.
 
-use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 
 use firn_vmm::control::Request;
-use napi::bindgen_prelude::Object;
+use napi::bindgen_prelude::{Object, Unknown};
 use napi::{Env, Result};
 use napi_derive::napi;
 
@@ -12,6 +11,7 @@ use crate::event::{EventFunction, EventSink};
 use crate::failure::Failure;
 use crate::inbox::{Command, Inbox};
 use crate::jail::JailWish;
+use crate::lent::{Adopt, LentDescriptors};
 use crate::options::{
     BootOptions, JailOptions, PrepareOptions, RestoreOptions, SnapshotOptions, WorkingSetOptions,
 };
@@ -29,6 +29,7 @@ const SUPERVISOR_STACK_BYTES: usize = 512 << 10;
 #[napi]
 pub struct VmmProcess {
     inbox: Arc<Inbox>,
+    lent: LentDescriptors,
 }
 
 #[napi]
@@ -49,7 +50,7 @@ impl VmmProcess {
             .stack_size(SUPERVISOR_STACK_BYTES)
             .spawn(move || supervise(&binary_path, &jail, &shared, &wake, EventSink::new(on_event)))
             .map_err(Failure::io("start the thread of a microVM"))?;
-        Ok(Self { inbox })
+        Ok(Self { inbox, lent: LentDescriptors::default() })
     }
 
     /// The jail; resolves when the process is in it.
@@ -84,18 +85,29 @@ impl VmmProcess {
         self.request(env, id, Work::restore(options)?)
     }
 
-    /// Node's end of the agent stream of a microVM that has started. The descriptor is the caller's; it can be taken once.
-    #[napi(catch_unwind)]
-    pub fn take_stream(&self) -> Result<i32> {
+    /// Has `adopt` make an object of Node's end of the agent stream of a microVM that has started, and returns that. The object has to
+    /// close the descriptor; if there comes none, it is closed with this object. It can be taken once.
+    #[napi(
+        ts_generic_types = "T",
+        ts_args_type = "adopt: (fd: number) => T",
+        ts_return_type = "T",
+        catch_unwind
+    )]
+    pub fn take_stream<'env>(&self, adopt: Adopt<'env>) -> Result<Unknown<'env>> {
         let stream =
             self.inbox.take_stream().ok_or_else(|| Failure::internal("there is no stream to take"))?;
-        Ok(stream.into_raw_fd())
+        self.lent.hand_over(stream, &adopt)
     }
 
-    /// The read end of the console's pipe, if there is one. The descriptor is the caller's; it can be taken once.
-    #[napi(catch_unwind)]
-    pub fn take_console(&self) -> Option<i32> {
-        self.inbox.take_console().map(IntoRawFd::into_raw_fd)
+    /// The same with the read end of the console's pipe, if there is one.
+    #[napi(
+        ts_generic_types = "T",
+        ts_args_type = "adopt: (fd: number) => T",
+        ts_return_type = "T | null",
+        catch_unwind
+    )]
+    pub fn take_console<'env>(&self, adopt: Adopt<'env>) -> Result<Option<Unknown<'env>>> {
+        self.inbox.take_console().map(|console| self.lent.hand_over(console, &adopt)).transpose()
     }
 
     /// Writes a snapshot into two new files, which are removed again if it fails or is cancelled.

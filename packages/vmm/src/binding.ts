@@ -10,9 +10,9 @@ export interface VmmProcess {
   boot(id: number, options: NativeBootOptions): Promise<Started>;
   prepare(id: number, options: NativePrepareOptions): Promise<Prepared>;
   isRunning(): boolean;
-  /** Descriptors are the native side's until they are taken, so that a thread that ends in between leaves none. */
-  takeStream(): number;
-  takeConsole(): number | null;
+  /** Descriptors are the native side's until `adopt` has returned what closes them: a thread that ends before leaves none. */
+  takeStream<T>(adopt: (fd: number) => T): T;
+  takeConsole<T>(adopt: (fd: number) => T): T | null;
   restore(id: number, options: NativeRestoreOptions): Promise<Started>;
   snapshot(id: number, options: NativeSnapshotOptions): Promise<SnapshotReport>;
   recordWorkingSet(id: number, options: NativeWorkingSetOptions): Promise<WorkingSetReport>;

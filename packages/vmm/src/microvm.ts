@@ -80,9 +80,8 @@ export class Microvm implements AsyncDisposable {
     this.#vmm = vmm;
     this.#doorbell = events.doorbell;
     this.exited = events.exited;
-    this.stream = new Socket({ fd: vmm.takeStream(), readable: true, writable: true });
-    const console = vmm.takeConsole();
-    this.console = console === null ? null : new Socket({ fd: console, readable: true, writable: false });
+    this.stream = vmm.takeStream((fd) => new Socket({ fd, readable: true, writable: true }));
+    this.console = vmm.takeConsole((fd) => new Socket({ fd, readable: true, writable: false }));
     // A killed process resets its connections. That is told by `exited`, and must not become an uncaught exception.
     this.stream.on("error", () => {});
     this.console?.on("error", () => {});

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -21,6 +22,7 @@ const POINTS: ["preparing" | "waiting" | "restoring" | "serving", PoolBehaviour]
   ["serving", {}],
 ];
 const user = new URL("../support/pool-user.ts", import.meta.url);
+const taker = new URL("../support/stream-taker.ts", import.meta.url);
 
 // What Node.js keeps from the first thread on is not counted.
 beforeAll(async () => {
@@ -77,4 +79,15 @@ describe.each(POINTS)("at the point %s", (point, behaviour) => {
     const ended = point === "waiting" || point === "restoring";
     expect([failures, died], String(lastFailure)).toEqual([point === "preparing" ? 1 : 0, ended ? 1 : 0]);
   });
+});
+
+it("the end of the thread while it takes over a microVM's stream leaves no process or descriptor", async () => {
+  standIn.servePool();
+  const count = () => readdirSync("/proc/self/fd").length;
+  const before = count();
+  const thread = new Worker(taker, { workerData: { base, diff }, stdout: true });
+  await once(thread, "exit");
+  expect(standIn.at("restoring")).toHaveLength(1);
+  await until("all processes are gone", () => all().every((pid) => !exists(pid)));
+  await until("all is given back", () => count() <= before);
 });
