@@ -82,6 +82,7 @@ pub struct VcpuState {
     /// Ids of all its registers, in KVM's order.
     pub register_ids: Vec<u64>,
     /// Their values, one behind the other, each as wide as its id says.
+    #[serde(with = "serde_bytes")]
     pub register_values: Vec<u8>,
 }
 
