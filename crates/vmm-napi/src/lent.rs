@@ -1,7 +1,7 @@
 //! Descriptors on their way to an owner in JavaScript.
 
 use std::cell::RefCell;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use napi::Result;
 use napi::bindgen_prelude::{Function, Unknown};
@@ -13,7 +13,8 @@ use crate::failure::Failure;
 pub type Adopt<'env> = Function<'env, i32, Unknown<'env>>;
 
 /// Descriptors whose numbers JavaScript got and of which it is not known whether they have an owner there: a thread can be ended
-/// between any two instructions. Dropped when Node.js has closed all that its thread owned.
+/// between any two instructions. Dropped with the object that lent them, which at the end of a thread is after Node.js has closed all that
+/// the thread owned (`Environment::RunCleanup` closes handles before it finalizes native objects).
 #[derive(Debug, Default)]
 pub struct LentDescriptors(RefCell<Vec<Lent>>);
 
@@ -51,7 +52,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         // SAFETY: the number is only asked what it means; if it means nothing, that is an error.
         let descriptor = unsafe { BorrowedFd::borrow_raw(self.number) };
-        if identity(&descriptor).is_ok_and(|file| file == self.file) {
+        if identity(descriptor).is_ok_and(|file| file == self.file) {
             // SAFETY: it still means what was lent, which never had another number, so nothing else owns it.
             drop(unsafe { OwnedFd::from_raw_fd(self.number) });
         }
@@ -59,7 +60,7 @@ impl Drop for Lent {
 }
 
 /// Device and number: of sockets and pipes too they tell one from another.
-fn identity(descriptor: &(impl std::os::fd::AsFd + AsRawFd)) -> rustix::io::Result<(u64, u64)> {
+fn identity(descriptor: impl AsFd) -> rustix::io::Result<(u64, u64)> {
     fstat(descriptor).map(|status| (status.st_dev, status.st_ino))
 }
 
