@@ -68,21 +68,21 @@ pub fn make(name: &str, kept: &Kept) -> String {
         "syscall" => outcome(unsafe { libc::syscall(number(), -1, -1, -1, -1, -1, -1) }),
         "vcpu-syscall" => {
             let number = number();
-            let thread = std::thread::spawn(move || {
-                seccomp::confine_vcpu_thread().unwrap();
-                outcome(unsafe { libc::syscall(number, -1, -1, -1, -1, -1, -1) })
-            });
-            thread.join().unwrap()
+            in_vcpu_thread(move || outcome(unsafe { libc::syscall(number, -1, -1, -1, -1, -1, -1) }))
         }
         "fault" => fault(),
-        "vcpu-fault" => std::thread::spawn(|| {
-            seccomp::confine_vcpu_thread().unwrap();
-            fault()
-        })
-        .join()
-        .unwrap(),
+        "vcpu-fault" => in_vcpu_thread(fault),
         other => panic!("there is no attempt {other}"),
     }
+}
+
+/// Makes an attempt in a thread that is confined as those of vCPUs are.
+fn in_vcpu_thread(attempt: impl FnOnce() -> String + Send + 'static) -> String {
+    let thread = std::thread::spawn(|| {
+        seccomp::confine_vcpu_thread().unwrap();
+        attempt()
+    });
+    thread.join().unwrap()
 }
 
 /// Writes to the first page of the address space, where nothing is mapped.

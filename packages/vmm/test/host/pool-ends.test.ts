@@ -32,6 +32,8 @@ beforeAll(async () => {
   await thread.terminate();
 }, 60_000);
 
+/** How many entries a folder of this process has. */
+const count = (folder: "fd" | "task") => readdirSync(`/proc/self/${folder}`).length;
 const all = () => [...new Set([...standIn.at("preparing"), ...standIn.at("restoring")])];
 
 describe.each(POINTS)("at the point %s", (point, behaviour) => {
@@ -47,7 +49,6 @@ describe.each(POINTS)("at the point %s", (point, behaviour) => {
 
   it("the end of the thread leaves no process, descriptor or thread", async () => {
     standIn.servePool(behaviour);
-    const count = (folder: string) => readdirSync(`/proc/self/${folder}`).length;
     const before = { fd: count("fd"), task: count("task") };
     const thread = new Worker(user, { workerData: { base, diff }, stdout: true });
     await until("a process is there", () => standIn.at(point).length > 0);
@@ -83,11 +84,10 @@ describe.each(POINTS)("at the point %s", (point, behaviour) => {
 
 it("the end of the thread while it takes over a microVM's stream leaves no process or descriptor", async () => {
   standIn.servePool();
-  const count = () => readdirSync("/proc/self/fd").length;
-  const before = count();
+  const before = count("fd");
   const thread = new Worker(taker, { workerData: { base, diff }, stdout: true });
   await once(thread, "exit");
   expect(standIn.at("restoring")).toHaveLength(1);
   await until("all processes are gone", () => all().every((pid) => !exists(pid)));
-  await until("all is given back", () => count() <= before);
+  await until("all is given back", () => count("fd") <= before);
 });

@@ -65,6 +65,7 @@ export class StandIn {
     // In one piece, for a program that is starting.
     writeFileSync(`${this.#behaviour}.new`, `${script}\n`);
     renameSync(`${this.#behaviour}.new`, this.#behaviour);
+    // A test may have made it a program that cannot be started.
     chmodSync(this.path, 0o755);
   }
 
