@@ -52,8 +52,18 @@ fn snapshots_of_version_2_run() {
 /// back by a limit, and a frame waits in the card.
 #[test]
 fn snapshots_of_version_3_run() {
+    run_all_with_optional_devices("v3");
+}
+
+/// As of version 3.
+#[test]
+fn snapshots_of_version_4_run() {
+    run_all_with_optional_devices("v4");
+}
+
+fn run_all_with_optional_devices(version: &str) {
     let disk = file_with(&[0; DISK_SIZE]);
-    let restored = restore_all("v3", |snapshot| {
+    let restored = restore_all(version, |snapshot| {
         let (_peer, link) = stream_pair();
         Vmm::restore_with(snapshot, &[(Descriptor::ScratchDisk, &disk), (Descriptor::Net, &File::from(link))])
     });

@@ -22,6 +22,7 @@ pub struct HostFingerprint {
     /// Number and checksum of the ids in the vCPUs' register list.
     pub register_list: (u64, u64),
     /// Identification registers, as guests see them: KVM's id and the value.
+    #[serde(with = "super::words::pairs")]
     pub id_registers: Vec<(u64, u64)>,
     /// The SVE vector lengths of a guest; none without SVE.
     pub vector_lengths: VectorLengths,

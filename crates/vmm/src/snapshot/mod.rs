@@ -8,6 +8,8 @@ mod state;
 mod state_file;
 mod v1;
 mod v2;
+mod v3;
+mod words;
 
 pub use fingerprint::{HostFingerprint, VectorLengths};
 #[cfg(target_arch = "aarch64")]

@@ -80,6 +80,7 @@ pub struct VcpuState {
     /// `kvm_mp_state.mp_state`: whether it is switched on.
     pub power_state: u32,
     /// Ids of all its registers, in KVM's order.
+    #[serde(with = "super::words")]
     pub register_ids: Vec<u64>,
     /// Their values, one behind the other, each as wide as its id says.
     #[serde(with = "serde_bytes")]
@@ -116,6 +117,7 @@ pub struct GicState {
     /// Its version.
     pub version: GicVersion,
     /// Distributor, redistributors and CPU interfaces.
+    #[serde(with = "super::words")]
     pub registers: Vec<u64>,
     /// GICv3: the active-priority registers of each vCPU, as many as its priority bits need.
     pub active_priorities: Vec<Vec<u64>>,

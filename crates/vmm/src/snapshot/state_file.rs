@@ -9,11 +9,11 @@
 //! | 24 | | body |
 
 use super::state::MachineState;
-use super::{v1, v2};
+use super::{v1, v2, v3};
 use crate::error::{ErrorCode, Result, VmmError};
 
 /// Version of the body that is written. A change of any type in it is a new version, with a reader for the one before.
-pub const STATE_VERSION: u32 = 3;
+pub const STATE_VERSION: u32 = 4;
 pub(super) const MAGIC: [u8; 8] = *b"FIRNSTAT";
 pub(super) const HEADER_SIZE: usize = 24;
 const CHECKSUM_AT: usize = 16;
@@ -23,7 +23,7 @@ pub(super) const BODY_MAX: usize = 512 << 10;
 // Snapshots lie on disks with these values in them.
 const _: () = assert!(u64::from_le_bytes(MAGIC) == 0x5441_5453_4e52_4946);
 const _: () = assert!(HEADER_SIZE == CHECKSUM_AT + 8);
-const _: () = assert!(STATE_VERSION == 3);
+const _: () = assert!(STATE_VERSION == 4);
 
 /// The bytes of a state file.
 ///
@@ -87,6 +87,7 @@ pub fn decode(bytes: &[u8]) -> Result<MachineState> {
     let (state, rest) = match version {
         1 => v1::decode(body).map_err(undecodable).and_then(|(state, rest)| Ok((state?, rest))),
         2 => v2::decode(body).map_err(undecodable),
+        3 => v3::decode(body).map_err(undecodable),
         _ => postcard::take_from_bytes(body).map_err(undecodable),
     }?;
     if !rest.is_empty() {

@@ -92,13 +92,13 @@ struct ClockState {
 }
 
 #[derive(Deserialize)]
-struct BlockState {
+pub(super) struct BlockState {
     capacity: u64,
     transport: TransportState,
 }
 
 #[derive(Deserialize)]
-struct TransportState {
+pub(super) struct TransportState {
     status: u32,
     device_features_select: u32,
     driver_features_select: u32,

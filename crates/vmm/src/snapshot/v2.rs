@@ -7,7 +7,7 @@ use super::fingerprint::{HostFingerprint, VectorLengths};
 use super::{state, v1};
 
 #[derive(Deserialize)]
-struct MachineState {
+pub(super) struct MachineState {
     host: Fingerprint,
     memory_bytes: u64,
     vcpus: Vec<v1::VcpuState>,
