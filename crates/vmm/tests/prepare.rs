@@ -95,6 +95,23 @@ fn a_process_is_prepared_with_several_layers() {
 }
 
 #[test]
+fn what_an_upper_layer_hides_of_a_lower_one_is_not_copied() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, diff, _) = base_and_diff(directory.path(), 1, &guest::writer());
+    let mut clone = Vmm::restore(&diff, false, false).unwrap();
+    clone.doorbell();
+    let second = clone.snapshot(Some(&diff), directory.path(), "second");
+    assert!(diff.report.data_bytes > 0);
+
+    let new = Vmm::restore_paused(&second).statistics();
+    let (mut pooled, _) = Vmm::prepare(&base).unwrap();
+    let request = RestoreRequest { paused: true, ..restore_request(&second, false, false) };
+    pooled.restore_above(1, &second, request, &[]).unwrap();
+    assert_eq!(pooled.statistics().bytes_copied, new.bytes_copied);
+    assert_eq!(pooled.memory_checksum(), clone.memory_checksum());
+}
+
+#[test]
 fn a_diff_of_another_base_is_refused_with_both_names() {
     let directory = tempfile::tempdir().unwrap();
     let (base, diff, _) = base_and_diff(directory.path(), 1, &guest::counter());

@@ -104,7 +104,7 @@ proptest! {
             let mut pooled = MemoryStack::with_page_size(options(SIZE), page_size).unwrap();
             let mut layers = opened();
             let diffs = layers.split_off(1);
-            pooled.push_with(layers, &LoadOptions::default()).unwrap();
+            pooled.push(layers).unwrap();
             pooled.push_with(diffs, &LoadOptions { map_threshold }).unwrap();
             prop_assert!(bytes(&pooled) == after);
 
@@ -120,7 +120,7 @@ proptest! {
         for (index, writes) in (1u8..).zip(&rounds) {
             apply(&memory, writes);
             let (file, _) = snapshot(&memory).unwrap();
-            memory.push(open(&file), digest(index)).unwrap();
+            memory.push(vec![(open(&file), digest(index))]).unwrap();
         }
         let mut flat = tempfile::tempfile().unwrap();
         write_layer(&memory, &mut flat, &WriteOptions::default()).unwrap();
@@ -177,11 +177,11 @@ fn more_short_extents_than_one_read_takes_are_read_in_few_calls() {
     assert_eq!(report.extents, 2048);
     let expected = bytes(&memory);
     let mut clone = MemoryStack::from_layers(options(size), vec![(open(&base_file), digest(1))]).unwrap();
-    let load = clone.push(open(&diff_file), digest(2)).unwrap();
+    let load = clone.push(vec![(open(&diff_file), digest(2))]).unwrap();
     assert_eq!((load.read_calls, load.map_calls, load.copied_bytes), (2, 0, 2048 * GRANULE));
     assert!(bytes(&clone) == expected);
     // What the diff copied is private, but no difference.
-    memory.push(open(&diff_file), digest(2)).unwrap();
+    memory.push(vec![(open(&diff_file), digest(2))]).unwrap();
     let (nothing, report) = snapshot(&memory).unwrap();
     assert!(report.candidate_bytes >= 2048 * GRANULE);
     assert!(open(&nothing).extents().is_empty());
@@ -195,7 +195,7 @@ fn a_base_is_mapped_whole_and_nothing_of_it_is_private() {
     let (file, _) = snapshot(&base).unwrap();
     for page_size in [4096, 16384, 65536] {
         let mut clone = MemoryStack::with_page_size(options(SIZE), page_size).unwrap();
-        clone.push(open(&file), digest(1)).unwrap();
+        clone.push(vec![(open(&file), digest(1))]).unwrap();
         assert_eq!((clone.report().copied_bytes, clone.report().map_calls), (0, 2));
         assert_eq!(
             clone.report().mapped_bytes,
@@ -275,7 +275,7 @@ fn a_file_that_shrank_after_it_was_opened_is_an_error_where_it_is_read() {
     let (diff_file, report) = snapshot(&memory).unwrap();
     let diff = open(&diff_file);
     diff_file.set_len(report.file_bytes - 5000).unwrap();
-    let error = memory.push(diff, digest(2)).unwrap_err();
+    let error = memory.push(vec![(diff, digest(2))]).unwrap_err();
     assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
     assert!(error.message.contains("ends"), "{error}");
 }

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::layer::testing::*;
     use crate::layer::{ExtentSource, GRANULE};
-    use crate::memory::{LoadOptions, MemoryStack};
+    use crate::memory::MemoryStack;
 
     fn file_of(bytes: &[u8]) -> File {
         let mut file = tempfile::tempfile().unwrap();
@@ -229,7 +229,7 @@ mod tests {
             file.set_len(header.file_length).unwrap();
             if let Ok(layer) = LayerFile::open(file) {
                 let mut memory = MemoryStack::with_page_size(options(SIZE), page_size).unwrap();
-                memory.push_with(vec![(layer, digest(1))], &LoadOptions::default()).unwrap();
+                memory.push(vec![(layer, digest(1))]).unwrap();
                 bytes(&memory);
             }
         }

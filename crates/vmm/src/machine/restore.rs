@@ -218,10 +218,11 @@ impl Prepared {
                 "the snapshot's memory size or number of vCPUs is not that of its base",
             ));
         }
-        for (layer, digest) in open(layers, request)? {
-            self.app_image = layer.app_image();
-            self.memory.push(layer, digest)?;
+        let layers = open(layers, request)?;
+        if let Some((top, _)) = layers.last() {
+            self.app_image = top.app_image();
         }
+        self.memory.push(layers)?;
         if request.record_reads {
             self.memory.fault_page_by_page()?;
         }

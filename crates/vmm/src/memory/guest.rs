@@ -165,7 +165,7 @@ impl MemoryStack {
     /// As [`Self::anonymous`] and [`Self::push_with`].
     pub fn from_layers(options: GuestMemoryOptions, layers: Vec<(LayerFile, Digest)>) -> Result<Self> {
         let mut stack = Self::anonymous(options)?;
-        stack.push_with(layers, &LoadOptions::default())?;
+        stack.push(layers)?;
         stack.protect()?;
         // A clone is to own what it writes, not the 2 MiB around it. A regular boot, which writes most of what it touches, is left to the
         // host's policy.
@@ -173,12 +173,12 @@ impl MemoryStack {
         Ok(stack)
     }
 
-    /// Lays one more layer over the memory, as [`Self::push_with`].
+    /// Lays more layers over the memory, as [`Self::push_with`].
     ///
     /// # Errors
     /// As [`Self::push_with`].
-    pub fn push(&mut self, layer: LayerFile, digest: Digest) -> Result<LoadReport> {
-        self.push_with(vec![(layer, digest)], &LoadOptions::default())
+    pub fn push(&mut self, layers: Vec<(LayerFile, Digest)>) -> Result<LoadReport> {
+        self.push_with(layers, &LoadOptions::default())
     }
 
     /// Lays layers over the memory, the lowest first, each with its digest. Nothing may have run in it, nor written to it, since the

@@ -248,12 +248,26 @@ impl Vmm {
         request: RestoreRequest,
         more: &[(Descriptor, &File)],
     ) -> Result<(), VmmError> {
-        let (top, digest) = snapshot.layers.last().unwrap();
-        let (top, state, disk) =
-            (File::open(top).unwrap(), File::open(&snapshot.state).unwrap(), file_with(&[0; 512]));
-        let request = RestoreRequest { layers: vec![LayerIdentity { digest: *digest }], ..request };
-        let files = [(Descriptor::Layer, &top), (Descriptor::State, &state), (Descriptor::RootDisk, &disk)];
-        self.request(Request::Restore(request), &[&files, more].concat()).map(|_| ())
+        self.restore_above(snapshot.layers.len() - 1, snapshot, request, more)
+    }
+
+    /// The same, in a process that was prepared with the first `below` layers.
+    pub fn restore_above(
+        &mut self,
+        below: usize,
+        snapshot: &Snapshot,
+        request: RestoreRequest,
+        more: &[(Descriptor, &File)],
+    ) -> Result<(), VmmError> {
+        let layers = &snapshot.layers[below..];
+        let files: Vec<File> = layers.iter().map(|(path, _)| File::open(path).unwrap()).collect();
+        let (state, disk) = (File::open(&snapshot.state).unwrap(), file_with(&[0; 512]));
+        let identities = layers.iter().map(|(_, digest)| LayerIdentity { digest: *digest });
+        let request = RestoreRequest { layers: identities.collect(), ..request };
+        let mut descriptors: Vec<_> = files.iter().map(|file| (Descriptor::Layer, file)).collect();
+        descriptors.extend([(Descriptor::State, &state), (Descriptor::RootDisk, &disk)]);
+        descriptors.extend(more);
+        self.request(Request::Restore(request), &descriptors).map(|_| ())
     }
 
     /// Runs what this process was prepared with, and nothing more.
