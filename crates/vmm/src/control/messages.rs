@@ -330,7 +330,7 @@ pub struct Phases {
     pub load_gic: u64,
     /// Rebuilding devices and queueing what the stream already holds.
     pub load_devices: u64,
-    /// From the receipt of the request to the first KVM_RUN of the guest.
+    /// From the receipt of the request to the first KVM_RUN of the guest; to the end of a restore that leaves it paused.
     pub total: u64,
 }
 

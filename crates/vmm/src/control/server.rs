@@ -153,7 +153,7 @@ impl Server {
             }
             Request::Prepare(request) => {
                 self.refuse_second_start()?;
-                let state = read_state(files.need_file(Descriptor::State)?)?;
+                let state = read_state(&files.need_file(Descriptor::State)?)?;
                 let layers = files.take_all_files(Descriptor::Layer);
                 let mut prepared = Prepared::new(self.kvm()?, state, layers, &request)?;
                 let sets = files.take_all_files(Descriptor::WorkingSet).into_iter().map(read_working_set);
@@ -228,10 +228,9 @@ impl Server {
         if self.machine.is_some() {
             return self.refuse_second_start().map(|()| Response::Done);
         }
-        let state = match files.take_file(Descriptor::State) {
-            Some(file) => Some(read_state(file)?),
-            None => None,
-        };
+        // Closed when the guest runs.
+        let state_file = files.take_file(Descriptor::State);
+        let state = state_file.as_ref().map(read_state).transpose()?;
         let read_state = microseconds_since(start);
         let layers = files.take_all_files(Descriptor::Layer);
         let restore_files = RestoreFiles {
@@ -256,7 +255,7 @@ impl Server {
             }
             (None, None) => return Err(missing(Descriptor::State)),
         };
-        machine.set_start_times(read_state, microseconds_since(start));
+        machine.set_requested_at(start, read_state);
         self.adopt(machine)
     }
 
@@ -398,8 +397,8 @@ fn missing(descriptor: Descriptor) -> VmmError {
     VmmError::new(ErrorCode::Protocol, format!("the request came without its {descriptor:?} descriptor"))
 }
 
-fn read_state(file: File) -> Result<MachineState> {
-    decode(&read_from_start(&file, STATE_FILE_MAX, "the state file")?)
+fn read_state(file: &File) -> Result<MachineState> {
+    decode(&read_from_start(file, STATE_FILE_MAX, "the state file")?)
 }
 
 fn read_working_set(file: File) -> Result<WorkingSet> {

@@ -1,29 +1,19 @@
 //! Data cache maintenance for guest memory that the guest maps as device memory.
 
-use vm_memory::{GuestAddress, GuestMemory as _, Permissions};
-
-use crate::error::{ErrorCode, Result, VmmError};
-use crate::memory::GuestMemory;
+use vm_memory::VolatileSlice;
+use vm_memory::bitmap::BitmapSlice;
 
 /// Smallest data cache line of any ARMv8 core, bytes.
 #[cfg(target_arch = "aarch64")]
 const LINE: usize = 16;
 
-/// Writes `length` bytes at `address` back from the data cache to the point of coherency.
+/// Writes guest memory back from the data cache to the point of coherency.
 ///
 /// Linux' generation id driver uses `ioremap`, that is, device memory that bypasses the cache: on a host without FEAT_S2FWB
 /// it would not see what this process wrote. A no-op where the guest always shares the host's view.
-pub(super) fn clean(memory: &GuestMemory, address: u64, length: usize) -> Result<()> {
-    let doing = "finding guest memory to clean from the cache";
-    for slice in memory
-        .get_slices(GuestAddress(address), length, Permissions::Read)
-        .map_err(VmmError::wrap(ErrorCode::Memory, doing))?
-    {
-        let slice = slice.map_err(VmmError::wrap(ErrorCode::Memory, doing))?;
-        let guard = slice.ptr_guard();
-        clean_lines(guard.as_ptr(), guard.len());
-    }
-    Ok(())
+pub(super) fn clean<B: BitmapSlice>(slice: &VolatileSlice<'_, B>) {
+    let guard = slice.ptr_guard();
+    clean_lines(guard.as_ptr(), guard.len());
 }
 
 #[cfg(target_arch = "aarch64")]

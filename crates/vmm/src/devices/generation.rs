@@ -1,7 +1,7 @@
 //! The VM generation id: 16 bytes in guest memory that change whenever the guest's state is used again, and an
 //! interrupt that says so. On it, Linux (6.10 and newer, `drivers/virt/vmgenid.c`) reseeds its random number generator.
 
-use vm_memory::{Bytes, GuestAddress};
+use vm_memory::{GuestAddress, GuestMemoryBackend};
 
 use super::cache;
 use super::interrupt::SlotInterrupt;
@@ -20,11 +20,12 @@ impl Generation {
 
     /// Writes an id to guest memory, without an interrupt.
     pub(super) fn write_id(memory: &GuestMemory, id: [u8; 16]) -> Result<()> {
-        let doing = "writing the VM generation id to guest memory";
-        memory
-            .write_slice(&id, GuestAddress(GENERATION_ID_ADDRESS))
-            .map_err(VmmError::wrap(ErrorCode::Memory, doing))?;
-        cache::clean(memory, GENERATION_ID_ADDRESS, id.len())
+        let place = memory
+            .get_slice(GuestAddress(GENERATION_ID_ADDRESS), id.len())
+            .map_err(VmmError::wrap(ErrorCode::Memory, "writing the VM generation id to guest memory"))?;
+        place.copy_from(&id);
+        cache::clean(&place);
+        Ok(())
     }
 
     /// Writes an id to guest memory and tells the guest.

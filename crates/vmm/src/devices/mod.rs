@@ -50,6 +50,7 @@ pub use self::options::DeviceOptions;
 pub use self::ready::{StreamInterest, Watched};
 pub use self::serial::SerialState;
 pub use self::state::{DevicesState, OptionalDevicesState};
+pub use self::timer::Timer;
 pub use self::virtio::block::BlockState;
 pub use self::virtio::mmio::TransportState;
 pub use self::virtio::net::NetState;
@@ -62,7 +63,6 @@ use self::doorbell::Doorbell;
 use self::generation::Generation;
 use self::interrupt::{Interrupts, SlotInterrupt};
 use self::serial::Serial;
-use self::timer::Timer;
 use self::virtio::block::{Access, Block};
 use self::virtio::device::VirtioDevice;
 use self::virtio::mmio::Transport;
@@ -158,7 +158,7 @@ impl Devices {
                 .transpose()?,
             net: net.map(|net| Transport::new(net, interrupt(Slot::Net), memory.clone())).transpose()?,
             rng: rng.map(|rng| Transport::new(rng, interrupt(Slot::Rng), memory.clone())).transpose()?,
-            timer: Timer::new()?,
+            timer: options.timer.map_or_else(Timer::new, Ok)?,
             mmio_reads: 0,
             mmio_writes: 0,
             memory,
@@ -249,7 +249,7 @@ impl Devices {
             rng: rng
                 .map(|(rng, state)| Transport::restore(rng, interrupt(Slot::Rng), memory.clone(), state))
                 .transpose()?,
-            timer: Timer::new()?,
+            timer: options.timer.map_or_else(Timer::new, Ok)?,
             mmio_reads: 0,
             mmio_writes: 0,
             memory,

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use super::limits::DeviceLimits;
+use super::timer::Timer;
 
 /// The descriptors that a microVM's devices work on, and how they work.
 pub struct DeviceOptions {
@@ -24,6 +25,8 @@ pub struct DeviceOptions {
     pub leaf: bool,
     /// How fast devices may be.
     pub limits: DeviceLimits,
+    /// A timer that was made beforehand; without one it is made with the devices.
+    pub timer: Option<Timer>,
     /// Of a boot: whether there is a random number generator. A restored microVM has what its snapshot had.
     pub rng: bool,
     /// Of a boot: whether there is a network card; there is one, too, if there is a `link`. A restored microVM has what its
@@ -45,6 +48,7 @@ impl DeviceOptions {
             stream: None,
             leaf: false,
             limits: DeviceLimits::default(),
+            timer: None,
             rng: false,
             net: false,
             mac: None,

@@ -9,15 +9,20 @@ use rustix::time::{
 
 use crate::error::{ErrorCode, Result, VmmError};
 
-/// A timer of the host's monotonic clock.
-pub(super) struct Timer {
+/// A timer of the host's monotonic clock, by which devices do what they held back.
+pub struct Timer {
     fd: OwnedFd,
     /// When it fires next, if it was set.
     armed: Option<Instant>,
 }
 
 impl Timer {
-    pub(super) fn new() -> Result<Self> {
+    /// A timer that is not set.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::Io`] if the process can have no more descriptors.
+    pub fn new() -> Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let fd = timerfd_create(TimerfdClockId::Monotonic, flags)
             .map_err(VmmError::wrap(ErrorCode::Io, "create the timer of the devices"))?;

@@ -41,17 +41,10 @@ pub const TIMER_COUNT: u64 = system_register(3, 3, 14, 3, 2);
 /// The guest's physical counter (KVM_REG_ARM_PTIMER_CNT), in the list from Linux 6.4.
 pub const PHYSICAL_TIMER_COUNT: u64 = system_register(3, 3, 14, 0, 1);
 
-/// Control and compare registers of the guest's virtual and physical timer. That a timer has expired is seen when they are loaded,
-/// so they are written together with the counter, just before the guest runs.
-pub const TIMERS: [u64; 4] = [
-    system_register(3, 3, 14, 3, 1),
-    system_register(3, 3, 14, 0, 2),
-    system_register(3, 3, 14, 2, 1),
-    system_register(3, 3, 14, 2, 2),
-];
-
 /// Control registers of the virtual and the physical timer.
 pub const TIMER_CONTROLS: [u64; 2] = [system_register(3, 3, 14, 3, 1), system_register(3, 3, 14, 2, 1)];
+/// ENABLE in [`TIMER_CONTROLS`].
+pub const TIMER_ENABLED: u64 = 1;
 /// ISTATUS in [`TIMER_CONTROLS`]: that a timer has expired. It follows from the compare register and the counter at the moment of the
 /// read, and writes ignore it.
 pub const TIMER_EXPIRED: u8 = 1 << 2;

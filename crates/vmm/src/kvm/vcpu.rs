@@ -239,20 +239,20 @@ impl Vcpu {
         ))
     }
 
-    /// Writes everything but timers and counters, before the vCPU has run. It must be final.
+    /// Writes everything but the counters and the switches of timers that are on, before the vCPU has run. It must be final.
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_INCOMPATIBLE if this host's vCPU refuses a value.
     pub fn prepare(&self, state: &VcpuState) -> Result<()> {
         for (id, value) in state.registers() {
-            if id != registers::SVE_VECTOR_LENGTHS && !is_time(id) {
+            if id != registers::SVE_VECTOR_LENGTHS && !is_running_time(id, value) {
                 self.write_bytes(id, value)?;
             }
         }
         self.set_power_state(state)
     }
 
-    /// Writes what is not as in `held`, which the vCPU was prepared with, and the timers; not the counters, which
+    /// Writes what is not as in `held`, which the vCPU was prepared with, and what that left out; not the counters, which
     /// [`Vcpu::set_counters`] writes last.
     ///
     /// # Errors
@@ -269,7 +269,7 @@ impl Vcpu {
             match id {
                 registers::TIMER_COUNT => counters.timer = to_u64(value),
                 registers::PHYSICAL_TIMER_COUNT => counters.physical = Some(to_u64(value)),
-                _ if is_held && !is_time(id) => {}
+                _ if is_held && !is_running_time(id, value) => {}
                 registers::MPIDR_EL1 => self.check_mpidr(value)?,
                 _ => self.write_bytes(id, value)?,
             }
@@ -325,9 +325,12 @@ impl Vcpu {
     }
 }
 
-/// Registers whose value depends on when it is read or written.
-fn is_time(id: u64) -> bool {
-    id == registers::TIMER_COUNT || id == registers::PHYSICAL_TIMER_COUNT || registers::TIMERS.contains(&id)
+/// Whether it matters when this value is written: a counter goes on from there, and whether a timer has expired is seen when it is loaded.
+fn is_running_time(id: u64, value: &[u8]) -> bool {
+    match id {
+        registers::TIMER_COUNT | registers::PHYSICAL_TIMER_COUNT => true,
+        _ => registers::TIMER_CONTROLS.contains(&id) && to_u64(value) & registers::TIMER_ENABLED != 0,
+    }
 }
 
 fn to_u64(bytes: &[u8]) -> u64 {

@@ -114,6 +114,7 @@ impl Machine {
         let mut machine = vm.assemble(crew, gic, memory, devices, request.track_writes, false, None)?;
         phases.total = microseconds_since(start);
         machine.phases = phases;
+        machine.requested_at = Some(start);
         machine.crew.set(Wanted::Run)?;
         Ok(machine)
     }
@@ -161,6 +162,7 @@ impl Parts {
             leaf,
             stopped_at,
             phases: Phases::default(),
+            requested_at: None,
             baseline: Baseline::default(),
             anticipated: false,
         })

@@ -73,7 +73,7 @@ mod written;
 
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use boot::BootFiles;
 pub use restore::{Prepared, RestoreFiles};
@@ -103,6 +103,8 @@ pub struct Machine {
     /// The guest's time at the moment it was stopped, or `None` while it runs.
     stopped_at: Option<Counters>,
     phases: Phases,
+    /// When it was asked for, if it has run ever since it was there.
+    requested_at: Option<Instant>,
     baseline: Baseline,
     /// Whether memory was made present before it was known what is restored.
     anticipated: bool,
@@ -160,12 +162,12 @@ impl Machine {
     /// Lets the vCPUs run on from where they stopped, with a new VM generation id; what the stream holds is in the guest's
     /// receive queue before its next instruction.
     pub fn resume(&mut self) -> Result<()> {
-        let Some(counters) = self.stopped_at else { return Ok(()) };
-        self.devices()?.resume(new_generation()?)?;
-        self.run(counters)
+        if self.is_stopped() { self.resume_as(new_generation()?) } else { Ok(()) }
     }
 
-    fn run(&mut self, counters: Counters) -> Result<()> {
+    fn resume_as(&mut self, generation: [u8; 16]) -> Result<()> {
+        let Some(counters) = self.stopped_at else { return Ok(()) };
+        self.devices()?.resume(generation)?;
         self.first_vcpu()?.set_counters(counters)?;
         self.stopped_at = None;
         self.crew.set(Wanted::Run)
@@ -189,7 +191,7 @@ impl Machine {
             private_bytes: kept.private_bytes()?,
             minor_faults: minor_faults.saturating_sub(self.baseline.minor_faults),
             major_faults: major_faults.saturating_sub(self.baseline.major_faults),
-            phases: self.phases.clone(),
+            phases: self.phases(),
             disk_bytes_written: devices.disk_bytes_written,
             net_frames_received: devices.net_frames_received,
             net_frames_sent: devices.net_frames_sent,
@@ -197,6 +199,14 @@ impl Machine {
             random_bytes: devices.random_bytes_given,
             console_bytes_dropped: devices.console_bytes_dropped,
         })
+    }
+
+    fn phases(&self) -> Phases {
+        let mut phases = self.phases.clone();
+        if let (Some(requested), Some(first_run)) = (self.requested_at, self.crew.first_run()) {
+            phases.total = microseconds(first_run.saturating_duration_since(requested));
+        }
+        phases
     }
 
     /// A checksum of all memory, of a stopped microVM.
@@ -246,5 +256,9 @@ fn lock<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
 }
 
 pub(crate) fn microseconds_since(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    microseconds(start.elapsed())
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -10,9 +10,9 @@ use kvm_bindings::KVM_MP_STATE_RUNNABLE;
 use super::boot::Parts;
 use super::touch::{Pages, touch};
 use super::vcpu_thread::Crew;
-use super::{Baseline, Machine, host_fingerprint, lock, microseconds_since};
+use super::{Baseline, Machine, host_fingerprint, lock, microseconds_since, new_generation};
 use crate::control::{Phases, RestoreRequest};
-use crate::devices::{DeviceOptions, Devices, InterruptLine};
+use crate::devices::{DeviceOptions, Devices, InterruptLine, Timer};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::jail::Kept;
 use crate::kvm::{Gic, Kvm};
@@ -25,6 +25,9 @@ use crate::working_set::WorkingSet;
 
 /// Most memory that becomes private before it is known what is restored, bytes: a process that waits should not take more.
 const ANTICIPATED_WRITES_MAX: u64 = 16 << 20;
+
+/// More than a restore uses of its thread's stack, in bytes.
+const RESTORE_STACK: usize = 32 << 10;
 
 /// The files and sockets of a restore.
 #[derive(Debug)]
@@ -68,6 +71,10 @@ pub struct Prepared {
     parts: Parts,
     gic: Gic,
     memory: MemoryStack,
+    /// For the devices.
+    timer: Timer,
+    /// The VM generation id of the microVM that this becomes.
+    generation: [u8; 16],
     /// What the vCPUs and the interrupt controller hold.
     held: MachineState,
     host: HostFingerprint,
@@ -134,12 +141,15 @@ impl Prepared {
         let loading = Instant::now();
         crew.wait_ready()?;
         gic.prepare(&state.gic)?;
+        touch_stack();
         phases.load_gic = microseconds_since(loading);
         Ok(Self {
             crew,
             parts,
             gic,
             memory,
+            timer: Timer::new()?,
+            generation: new_generation()?,
             held: state,
             host,
             app_image,
@@ -258,6 +268,7 @@ impl Prepared {
             stream: files.stream,
             leaf: request.leaf,
             limits: request.limits,
+            timer: Some(self.timer),
             ..DeviceOptions::new(files.root_disk)
         };
         let interrupts: Arc<dyn InterruptLine> = Arc::clone(&self.parts.vm) as Arc<dyn InterruptLine>;
@@ -274,7 +285,7 @@ impl Prepared {
         machine.baseline = self.baseline;
         machine.anticipated = self.anticipated;
         if !request.paused {
-            machine.resume()?;
+            machine.resume_as(self.generation)?;
         }
         self.phases.load_devices = microseconds_since(loading);
         machine.phases = self.phases;
@@ -297,11 +308,18 @@ impl Prepared {
 }
 
 impl Machine {
-    /// Records how long the start took besides what the machine saw itself, in microseconds.
-    pub fn set_start_times(&mut self, read_state: u64, total: u64) {
+    /// Notes when this restore was asked for, and how long it took until its state was read.
+    pub fn set_requested_at(&mut self, requested_at: Instant, read_state: u64) {
         self.phases.read_state = read_state;
-        self.phases.total = total;
+        self.phases.total = microseconds_since(requested_at);
+        self.requested_at = (!self.is_stopped()).then_some(requested_at);
     }
+}
+
+/// Makes the pages of this thread's stack present that the rest of a restore needs: each is a fault less, later.
+#[inline(never)]
+fn touch_stack() {
+    std::hint::black_box([0_u8; RESTORE_STACK]);
 }
 
 fn open(layers: Vec<File>, request: &RestoreRequest) -> Result<Vec<(LayerFile, [u8; 32])>> {

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ struct Shared {
     orders: Mutex<Orders>,
     changed: Condvar,
     events_fd: OwnedFd,
+    /// When the first of them entered KVM_RUN with a guest to run.
+    first_run: OnceLock<Instant>,
     exits: AtomicU64,
     mmio_exits: AtomicU64,
 }
@@ -81,6 +83,7 @@ impl Crew {
             changed: Condvar::new(),
             events_fd: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
                 .map_err(VmmError::wrap(ErrorCode::Io, "create an eventfd"))?,
+            first_run: OnceLock::new(),
             exits: AtomicU64::new(0),
             mmio_exits: AtomicU64::new(0),
         });
@@ -195,6 +198,11 @@ impl Crew {
         lock(&self.shared.orders).map(|mut orders| std::mem::take(&mut orders.events)).unwrap_or_default()
     }
 
+    /// When the guest began to run, if it has.
+    pub(super) fn first_run(&self) -> Option<Instant> {
+        self.shared.first_run.get().copied()
+    }
+
     /// Returns of KVM_RUN, and how many were for MMIO.
     pub(super) fn exits(&self) -> (u64, u64) {
         (self.shared.exits.load(Ordering::Relaxed), self.shared.mmio_exits.load(Ordering::Relaxed))
@@ -299,6 +307,7 @@ impl Worker {
         // SAFETY: the lock is held, the vCPU is alive.
         unsafe { exit.set(false) };
         while self.is_run_wanted() {
+            self.shared.first_run.get_or_init(Instant::now);
             self.shared.exits.fetch_add(1, Ordering::Relaxed);
             match vcpu.run() {
                 Ok(VcpuExit::MmioRead(address, data)) => {

@@ -101,8 +101,7 @@ impl<D: VirtioDevice> Transport<D> {
     /// A device that no driver has touched.
     pub(in crate::devices) fn new(device: D, interrupt: SlotInterrupt, memory: GuestMemory) -> Result<Self> {
         let queues = D::QUEUE_SIZES.iter().map(|size| VirtQueue::new(*size)).collect::<Result<_>>()?;
-        let registers = TransportState::default();
-        Ok(Self { device, interrupt, memory, registers, queues, notifications: 0 })
+        Ok(Self { queues, ..Self::without_queues(device, interrupt, memory) })
     }
 
     /// A device of a snapshot.
@@ -112,7 +111,7 @@ impl<D: VirtioDevice> Transport<D> {
         memory: GuestMemory,
         state: &TransportState,
     ) -> Result<Self> {
-        let mut transport = Self::new(device, interrupt, memory)?;
+        let mut transport = Self::without_queues(device, interrupt, memory);
         transport.check(state)?;
         transport.queues = D::QUEUE_SIZES
             .iter()
@@ -121,6 +120,11 @@ impl<D: VirtioDevice> Transport<D> {
             .collect::<Result<_>>()?;
         transport.registers = TransportState { queues: Vec::new(), ..state.clone() };
         Ok(transport)
+    }
+
+    fn without_queues(device: D, interrupt: SlotInterrupt, memory: GuestMemory) -> Self {
+        let registers = TransportState::default();
+        Self { device, interrupt, memory, registers, queues: Vec::new(), notifications: 0 }
     }
 
     fn check(&self, state: &TransportState) -> Result<()> {
