@@ -158,7 +158,7 @@ impl Server {
                 let mut prepared = Prepared::new(self.kvm()?, state, layers, &request)?;
                 let sets = files.take_all_files(Descriptor::WorkingSet).into_iter().map(read_working_set);
                 let touched_pages = prepared.anticipate(&sets.collect::<Result<Vec<_>>>()?)?;
-                let mut phases = prepared.count_from_here(&self.kept)?;
+                let mut phases = prepared.end_preparation(&self.kept)?;
                 phases.total = microseconds_since(start);
                 self.prepared = Some(prepared);
                 Ok(Response::Prepared(PreparedReport {

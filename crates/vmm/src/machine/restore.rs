@@ -26,8 +26,9 @@ use crate::working_set::WorkingSet;
 /// Most memory that becomes private before it is known what is restored, bytes: a process that waits should not take more.
 const ANTICIPATED_WRITES_MAX: u64 = 16 << 20;
 
-/// More than a restore uses of its thread's stack, in bytes.
+/// More than most restores use of their thread's stack and of the heap, in bytes. A state with SVE of 2,048 bits takes over 64 KiB.
 const RESTORE_STACK: usize = 32 << 10;
+const RESTORE_HEAP: usize = 96 << 10;
 
 /// The files and sockets of a restore.
 #[derive(Debug)]
@@ -141,7 +142,6 @@ impl Prepared {
         let loading = Instant::now();
         crew.wait_ready()?;
         gic.prepare(&state.gic)?;
-        touch_stack();
         phases.load_gic = microseconds_since(loading);
         Ok(Self {
             crew,
@@ -192,11 +192,13 @@ impl Prepared {
         Ok(touched)
     }
 
-    /// What came before is not part of the start: it counts from here. Returns where the time has gone so far.
+    /// Ends the preparation of a process that is going to wait. What came before is not part of the start, which counts from here.
+    /// Returns where the time has gone so far.
     ///
     /// # Errors
     /// FIRN_IO if /proc cannot be read.
-    pub fn count_from_here(&mut self, kept: &Kept) -> Result<Phases> {
+    pub fn end_preparation(&mut self, kept: &Kept) -> Result<Phases> {
+        touch_stack_and_heap();
         let (minor_faults, major_faults) = kept.fault_counts()?;
         self.baseline = Baseline { load: self.memory.report(), minor_faults, major_faults };
         Ok(std::mem::take(&mut self.phases))
@@ -316,10 +318,12 @@ impl Machine {
     }
 }
 
-/// Makes the pages of this thread's stack present that the rest of a restore needs: each is a fault less, later.
+/// Makes the pages of stack and heap present that the rest of a restore needs: each is a fault less, later. The C library keeps so much of
+/// the heap when it is freed (M_TRIM_THRESHOLD of mallopt(3)).
 #[inline(never)]
-fn touch_stack() {
+fn touch_stack_and_heap() {
     std::hint::black_box([0_u8; RESTORE_STACK]);
+    drop(std::hint::black_box(vec![1_u8; RESTORE_HEAP]));
 }
 
 fn open(layers: Vec<File>, request: &RestoreRequest) -> Result<Vec<(LayerFile, [u8; 32])>> {
