@@ -4,7 +4,15 @@ import { parseVmmReport, type Restore, type VmmReport } from "./vmm-report.ts";
 
 const restore = (name: string, doorbellUs: number): Restore => ({
   ...{ case: name, memoryMib: 128, vcpus: 1, layers: 1, prepared: false },
-  ...{ responseUs: 1, doorbellUs, firstRunUs: doorbellUs / 2, kvmExits: 2, mmioExits: 1, minorFaults: 1 },
+  ...{
+    responseUs: 1,
+    doorbellUs,
+    roundUs: doorbellUs * 2,
+    firstRunUs: doorbellUs / 2,
+    kvmExits: 2,
+    mmioExits: 1,
+    minorFaults: 1,
+  },
   ...{ bytesCopied: 0, bytesMapped: 0, loadCalls: 0, phasesUs: {} },
 });
 
@@ -13,7 +21,7 @@ const report: VmmReport = {
   floor: [
     {
       ...{ vcpus: 1, createUs: 300, registersUs: 50, allRegistersUs: 500, runUs: 150 },
-      ...{ bootUs: 500, restoreUs: 1000 },
+      ...{ bootUs: 500, restoreUs: 1000, repeatedBootUs: 400, repeatedRestoreUs: 800 },
     },
   ],
   restore: [
@@ -41,7 +49,6 @@ describe("judgeVmm", () => {
   it("judgeVmm() says which bars hold, with the figures behind them", () => {
     expect(judgeVmm(report).map(({ measured, held }) => [measured, held])).toEqual([
       [0.15, true],
-      [0.3, false],
       [0.3, false],
       [1.05, true],
       [6_000_000, false],

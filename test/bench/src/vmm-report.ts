@@ -1,4 +1,4 @@
-/** Times of the KVM floor, by number of vCPUs, in microseconds. */
+/** Times of the KVM floor, by number of vCPUs, in microseconds, in processes that do it for the first time. */
 export interface Floor {
   vcpus: number;
   createUs: number;
@@ -11,6 +11,9 @@ export interface Floor {
   bootUs: number;
   /** All. */
   restoreUs: number;
+  /** The same in a process that has just done it, with all that can be cached in caches. */
+  repeatedBootUs: number;
+  repeatedRestoreUs: number;
 }
 
 /** A kind of restore. Of a prepared process the first phases are partly those of the preparation. */
@@ -24,6 +27,8 @@ export interface Restore {
   responseUs: number;
   /** To the report that the guest's first instructions have run. */
   doorbellUs: number;
+  /** Until the guest has written to its 128 pages besides. */
+  roundUs: number;
   /** From the receipt of the request to the first KVM_RUN, as the VMM measures it. */
   firstRunUs: number;
   kvmExits: number;

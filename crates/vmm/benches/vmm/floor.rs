@@ -1,15 +1,25 @@
 //! The KVM floor: a VM with its vCPUs, interrupt controller and memory, whose guest leaves at its first instructions.
+//!
+//! It is measured in processes like those that microVMs have: each waits for a word, and then does it for the first time. How long it takes
+//! in a process that has just done the same is told beside it.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use firn_vmm::kvm::{Gic, Kvm, Vcpu, Vm};
 use firn_vmm::layout::RAM_BASE;
 use firn_vmm::memory::{GuestMemoryOptions, MemoryStack};
 use kvm_ioctls::VcpuExit;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::{median, microseconds};
+
+/// The variable that makes this program one of those processes; its value is the number of vCPUs.
+pub const VARIABLE: &str = "FIRN_BENCH_FLOOR";
 
 /// `mov x1, #0x0a000000; str w1, [x1]`: a store to where there is no memory.
 const PROGRAM: [u32; 2] = [0xd2a1_4001, 0xb900_0021];
@@ -17,6 +27,7 @@ const MEMORY: u64 = 128 << 20;
 
 /// Times of one run, in microseconds: until the interrupt controller is there, the registers of a boot are set, all registers are
 /// set, the guest has left.
+#[derive(Serialize, Deserialize)]
 struct Run {
     created: u64,
     set: u64,
@@ -24,24 +35,61 @@ struct Run {
     total: u64,
 }
 
-pub fn measure(vcpus: u8, rounds: usize) -> Value {
-    let runs: Vec<Run> = (0..rounds).map(|_| run(vcpus)).collect();
+impl Run {
+    /// Without the registers that only a restore sets.
+    fn boot(&self) -> u64 {
+        self.total - (self.all_set - self.set)
+    }
+}
+
+/// `program` is this one.
+pub fn measure(program: &Path, vcpus: u8, rounds: usize) -> Value {
+    let runs: Vec<Run> = (0..rounds).map(|_| run_in_process(program, vcpus)).collect();
     let of = |field: fn(&Run) -> u64| median(runs.iter().map(field).collect());
+    let repeated: Vec<Run> = (0..rounds).map(|_| run(vcpus, || ())).collect();
+    let of_repeated = |field: fn(&Run) -> u64| median(repeated.iter().map(field).collect());
     json!({
         "vcpus": vcpus,
         "createUs": of(|run| run.created),
         "registersUs": of(|run| run.set - run.created),
         "allRegistersUs": of(|run| run.all_set - run.set),
         "runUs": of(|run| run.total - run.all_set),
-        "bootUs": of(|run| run.total - (run.all_set - run.set)),
+        "bootUs": of(Run::boot),
         "restoreUs": of(|run| run.total),
+        "repeatedBootUs": of_repeated(Run::boot),
+        "repeatedRestoreUs": of_repeated(|run| run.total),
     })
 }
 
-fn run(vcpus: u8) -> Run {
+fn run_in_process(program: &Path, vcpus: u8) -> Run {
+    let mut child = Command::new(program)
+        .env(VARIABLE, vcpus.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let run = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert!(child.wait().unwrap().success());
+    run
+}
+
+/// One such process: says that it is ready, waits for a word, and prints what it has measured.
+pub fn run_once(vcpus: u8) {
+    let run = run(vcpus, || {
+        println!("ready");
+        std::io::stdin().read_exact(&mut [0]).unwrap();
+    });
+    println!("{}", serde_json::to_string(&run).unwrap());
+}
+
+fn run(vcpus: u8, wait: impl FnOnce()) -> Run {
     let memory = MemoryStack::anonymous(GuestMemoryOptions { size: MEMORY, track_writes: false }).unwrap();
     let program: Vec<u8> = PROGRAM.iter().flat_map(|word| word.to_le_bytes()).collect();
     memory.guest_memory().write_slice(&program, GuestAddress(RAM_BASE)).unwrap();
+    wait();
     let start = Instant::now();
     let kvm = Kvm::open().unwrap();
     let vm = Vm::new(&kvm).unwrap();

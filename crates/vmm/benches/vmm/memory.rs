@@ -59,7 +59,8 @@ pub fn measure(scene: &Scene) -> Value {
     let mut clone = Attempt::new(Some(base), diff);
     clone.restore(false);
     clone.ring();
-    let statistics = clone.work();
+    clone.work();
+    let statistics = clone.vmm.statistics();
     let idle = private(clone.vmm.pid(), memory);
     // The same once more, to learn what it wrote: keeping the record takes memory of its own.
     let mut tracked = Attempt::new(None, diff);

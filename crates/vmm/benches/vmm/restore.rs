@@ -15,6 +15,8 @@ struct Run {
     response: u64,
     /// Until the guest's first instructions, a store to the doorbell, have run, and that was heard of.
     doorbell: u64,
+    /// Until the guest has written its 128 pages besides.
+    round: u64,
     statistics: Statistics,
 }
 
@@ -50,6 +52,7 @@ pub fn measure_all(scene: &Scene, rounds: usize) -> Vec<Value> {
             "prepared": prepared.is_some(),
             "responseUs": of(&|run| run.response),
             "doorbellUs": of(&|run| run.doorbell),
+            "roundUs": of(&|run| run.round),
             "firstRunUs": of(&|run| run.statistics.phases.total),
             "kvmExits": of(&|run| run.statistics.kvm_exits),
             "mmioExits": of(&|run| run.statistics.mmio_exits),
@@ -79,5 +82,8 @@ fn run(prepared: Option<&Snapshot>, snapshot: &Snapshot) -> Run {
     let response = microseconds(start);
     attempt.ring();
     let doorbell = microseconds(start);
-    Run { response, doorbell, statistics: attempt.vmm.statistics() }
+    let statistics = attempt.vmm.statistics();
+    let start = Instant::now();
+    attempt.work();
+    Run { response, doorbell, round: doorbell + microseconds(start), statistics }
 }
