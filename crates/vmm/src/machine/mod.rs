@@ -167,10 +167,20 @@ impl Machine {
 
     fn resume_as(&mut self, generation: [u8; 16]) -> Result<()> {
         let Some(counters) = self.stopped_at else { return Ok(()) };
-        self.devices()?.resume(generation)?;
-        self.first_vcpu()?.set_counters(counters)?;
-        self.stopped_at = None;
-        self.crew.set(Wanted::Run)
+        // Waking a thread takes longer than what is left to do. None of them sees that: they wait for their vCPUs.
+        let vcpus = self.vcpus.iter().map(|vcpu| lock(vcpu)).collect::<Result<Vec<_>>>()?;
+        self.crew.set(Wanted::Run)?;
+        let finish = || {
+            lock(&self.devices)?.resume(generation)?;
+            vcpus.first().map_or(Ok(()), |first| first.set_counters(counters))
+        };
+        let outcome = finish();
+        if outcome.is_ok() {
+            self.stopped_at = None;
+        } else {
+            self.crew.set(Wanted::Stop)?;
+        }
+        outcome
     }
 
     /// Counters and phases so far. Reads the files of /proc that the process has kept.
