@@ -42,23 +42,41 @@ impl Run {
     }
 }
 
-/// `program` is this one.
-pub fn measure(program: &Path, vcpus: u8, rounds: usize) -> Value {
-    let runs: Vec<Run> = (0..rounds).map(|_| run_in_process(program, vcpus)).collect();
-    let of = |field: fn(&Run) -> u64| median(runs.iter().map(field).collect());
-    let repeated: Vec<Run> = (0..rounds).map(|_| run(vcpus, || ())).collect();
-    let of_repeated = |field: fn(&Run) -> u64| median(repeated.iter().map(field).collect());
-    json!({
-        "vcpus": vcpus,
-        "createUs": of(|run| run.created),
-        "registersUs": of(|run| run.set - run.created),
-        "allRegistersUs": of(|run| run.all_set - run.set),
-        "runUs": of(|run| run.total - run.all_set),
-        "bootUs": of(Run::boot),
-        "restoreUs": of(|run| run.total),
-        "repeatedBootUs": of_repeated(Run::boot),
-        "repeatedRestoreUs": of_repeated(|run| run.total),
-    })
+/// What was measured with so many vCPUs.
+pub struct Floor<'a> {
+    program: &'a Path,
+    pub vcpus: u8,
+    runs: Vec<Run>,
+    repeated: Vec<Run>,
+}
+
+impl<'a> Floor<'a> {
+    /// `program` is this one.
+    pub fn new(program: &'a Path, vcpus: u8) -> Self {
+        Self { program, vcpus, runs: Vec::new(), repeated: Vec::new() }
+    }
+
+    pub fn measure(&mut self) {
+        self.runs.push(run_in_process(self.program, self.vcpus));
+        run(self.vcpus, || ());
+        self.repeated.push(run(self.vcpus, || ()));
+    }
+
+    pub fn report(&self) -> Value {
+        let of = |field: fn(&Run) -> u64| median(self.runs.iter().map(field).collect());
+        let of_repeated = |field: fn(&Run) -> u64| median(self.repeated.iter().map(field).collect());
+        json!({
+            "vcpus": self.vcpus,
+            "createUs": of(|run| run.created),
+            "registersUs": of(|run| run.set - run.created),
+            "allRegistersUs": of(|run| run.all_set - run.set),
+            "runUs": of(|run| run.total - run.all_set),
+            "bootUs": of(Run::boot),
+            "restoreUs": of(|run| run.total),
+            "repeatedBootUs": of_repeated(Run::boot),
+            "repeatedRestoreUs": of_repeated(|run| run.total),
+        })
+    }
 }
 
 fn run_in_process(program: &Path, vcpus: u8) -> Run {

@@ -46,15 +46,19 @@ fn main() {
     std::fs::copy(std::env::current_exe().unwrap(), &own).unwrap();
     // SAFETY: no other thread runs yet.
     unsafe { std::env::set_var(harness::BINARY_VARIABLE, &binary) };
-    say("the KVM floor");
-    let floors: Vec<_> = [1, 2, 4].into_iter().map(|vcpus| floor::measure(&own, vcpus, rounds * 3)).collect();
     say("snapshots");
     let mut scenes = Vec::new();
     for (memory_mib, vcpus) in [(128, 1), (512, 1), (2048, 1), (128, 2), (128, 4)] {
         scenes.push(scene::Scene::new(memory_mib, vcpus));
     }
-    say("restores");
-    let restores: Vec<_> = scenes.iter().flat_map(|scene| restore::measure_all(scene, rounds)).collect();
+    say("restores, and the KVM floor");
+    let mut floors = [1, 2, 4].map(|vcpus| floor::Floor::new(&own, vcpus));
+    let mut restores = Vec::new();
+    for scene in &scenes {
+        let floor = floors.iter_mut().find(|floor| floor.vcpus == scene.vcpus).unwrap();
+        restores.extend(restore::measure_all(scene, floor, rounds));
+    }
+    let floors: Vec<_> = floors.iter().map(floor::Floor::report).collect();
     say("system calls");
     let calls = calls::count(&scenes[0]);
     say("memory");

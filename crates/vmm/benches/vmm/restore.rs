@@ -5,6 +5,7 @@ use std::time::Instant;
 use firn_vmm::control::Statistics;
 use serde_json::{Value, json};
 
+use crate::floor::Floor;
 use crate::harness::Snapshot;
 use crate::scene::{Attempt, Scene};
 use crate::{median, microseconds};
@@ -20,7 +21,8 @@ struct Run {
     statistics: Statistics,
 }
 
-pub fn measure_all(scene: &Scene, rounds: usize) -> Vec<Value> {
+/// Measures restores, and the floor between them.
+pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<Value> {
     let [base, two, three] = scene.chain.as_slice() else { panic!("a chain has three layers") };
     let cases: [(&str, Option<&Snapshot>, &Snapshot); 7] = [
         ("base alone", None, base),
@@ -34,6 +36,7 @@ pub fn measure_all(scene: &Scene, rounds: usize) -> Vec<Value> {
     // Round after round through all cases, so that what else the machine does falls on all alike.
     let mut runs: Vec<Vec<Run>> = cases.iter().map(|_| Vec::new()).collect();
     for round in 0..=rounds {
+        floor.measure();
         for (index, (_, prepared, snapshot)) in cases.iter().enumerate() {
             let run = run(*prepared, snapshot);
             // The first finds cold caches.
