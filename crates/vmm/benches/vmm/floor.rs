@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use vm_memory::{Bytes, GuestAddress};
 
-use crate::{median, microseconds};
+use crate::{median, microseconds, settle};
 
 /// The variable that makes this program one of those processes; its value is the number of vCPUs.
 pub const VARIABLE: &str = "FIRN_BENCH_FLOOR";
@@ -58,8 +58,9 @@ impl<'a> Floor<'a> {
 
     pub fn measure(&mut self) {
         self.runs.push(run_in_process(self.program, self.vcpus));
-        run(self.vcpus, || ());
-        self.repeated.push(run(self.vcpus, || ()));
+        // Once for the caches.
+        run(self.vcpus, settle);
+        self.repeated.push(run(self.vcpus, settle));
     }
 
     pub fn report(&self) -> Value {
@@ -88,6 +89,7 @@ fn run_in_process(program: &Path, vcpus: u8) -> Run {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    settle();
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
     let run = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert!(child.wait().unwrap().success());

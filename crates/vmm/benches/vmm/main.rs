@@ -97,3 +97,9 @@ fn median(mut values: Vec<u64>) -> u64 {
 fn microseconds(since: std::time::Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap()
 }
+
+/// Waits as a process of a pool does, until the kernel is done with what the end of the last microVM has left to it.
+#[cfg(target_arch = "aarch64")]
+fn settle() {
+    std::thread::sleep(std::time::Duration::from_millis(20));
+}

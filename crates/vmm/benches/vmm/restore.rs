@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::floor::Floor;
 use crate::harness::Snapshot;
 use crate::scene::{Attempt, Scene};
-use crate::{median, microseconds};
+use crate::{median, microseconds, settle};
 
 /// One restore.
 struct Run {
@@ -36,11 +36,14 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<V
     // Round after round through all cases, so that what else the machine does falls on all alike.
     let mut runs: Vec<Vec<Run>> = cases.iter().map(|_| Vec::new()).collect();
     for round in 0..=rounds {
-        floor.measure();
+        // The first finds cold caches.
+        let counts = round > 0;
+        if counts {
+            floor.measure();
+        }
         for (index, (_, prepared, snapshot)) in cases.iter().enumerate() {
             let run = run(*prepared, snapshot);
-            // The first finds cold caches.
-            if round > 0 {
+            if counts {
                 runs[index].push(run);
             }
         }
@@ -80,6 +83,7 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<V
 
 fn run(prepared: Option<&Snapshot>, snapshot: &Snapshot) -> Run {
     let mut attempt = Attempt::new(prepared, snapshot);
+    settle();
     let start = Instant::now();
     attempt.restore(false);
     let response = microseconds(start);
