@@ -49,6 +49,9 @@ describe("judgeVmm", () => {
   it("judgeVmm() says which bars hold, with the figures behind them", () => {
     expect(judgeVmm(report).map(({ measured, held }) => [measured, held])).toEqual([
       [0.15, true],
+      [0.3, false],
+      [0.3, false],
+      [1.05, true],
       [1.05, true],
       [6_000_000, false],
       [500_004, true],
