@@ -120,9 +120,7 @@ struct Baseline {
 
 impl Machine {
     fn first_vcpu(&self) -> Result<MutexGuard<'_, Vcpu>> {
-        let vcpu =
-            self.vcpus.first().ok_or_else(|| VmmError::new(ErrorCode::Config, "a microVM without vCPUs"))?;
-        lock(vcpu)
+        lock(self.vcpus.first().ok_or_else(without_vcpus)?)
     }
 
     /// The descriptor that becomes readable when there are [`Machine::take_events`].
@@ -172,7 +170,7 @@ impl Machine {
         self.crew.set(Wanted::Run)?;
         let finish = || {
             lock(&self.devices)?.resume(generation)?;
-            vcpus.first().map_or(Ok(()), |first| first.set_counters(counters))
+            vcpus.first().ok_or_else(without_vcpus)?.set_counters(counters)
         };
         let outcome = finish();
         if outcome.is_ok() {
@@ -259,6 +257,10 @@ fn new_generation() -> Result<[u8; 16]> {
     rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
         .map_err(VmmError::wrap(ErrorCode::Io, "draw a VM generation id"))?;
     Ok(id)
+}
+
+fn without_vcpus() -> VmmError {
+    VmmError::new(ErrorCode::Config, "a microVM without vCPUs")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>> {

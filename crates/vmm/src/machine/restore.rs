@@ -10,7 +10,7 @@ use kvm_bindings::KVM_MP_STATE_RUNNABLE;
 use super::boot::Parts;
 use super::touch::{Pages, touch};
 use super::vcpu_thread::Crew;
-use super::{Baseline, Machine, host_fingerprint, lock, microseconds_since, new_generation};
+use super::{Baseline, Machine, host_fingerprint, lock, microseconds_since, new_generation, without_vcpus};
 use crate::control::{Phases, RestoreRequest};
 use crate::devices::{DeviceOptions, Devices, InterruptLine, Timer};
 use crate::error::{ErrorCode, Result, VmmError};
@@ -120,7 +120,7 @@ impl Prepared {
             }
             vcpu.prepare(saved)?;
         }
-        let host = host.ok_or_else(|| VmmError::new(ErrorCode::Config, "a microVM without vCPUs"))?;
+        let host = host.ok_or_else(without_vcpus)?;
         let crew = Crew::start(&parts.vcpus)?;
         phases.load_vcpus = microseconds_since(loading);
 
