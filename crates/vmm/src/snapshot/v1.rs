@@ -42,6 +42,7 @@ pub(super) struct VcpuState {
     features: u32,
     power_state: u32,
     register_ids: Vec<u64>,
+    #[serde(with = "serde_bytes")]
     register_values: Vec<u8>,
 }
 
