@@ -23,10 +23,15 @@ fn base_and_diff(directory: &Path, vcpus: u8, image: &[u8]) -> (Snapshot, Snapsh
     source.doorbell();
     let base = source.snapshot(None, directory, "base");
     drop(source);
-    let mut clone = Vmm::restore(&base, false, false).unwrap();
-    clone.doorbell();
-    let diff = clone.snapshot(Some(&base), directory, "diff");
+    let (diff, clone) = next_diff(directory, &base, "diff");
     (base, diff, clone)
+}
+
+/// A diff on top of a snapshot, taken at the next ring of its guest, and the microVM that it is of.
+fn next_diff(directory: &Path, below: &Snapshot, name: &str) -> (Snapshot, Vmm) {
+    let mut clone = Vmm::restore(below, false, false).unwrap();
+    clone.doorbell();
+    (clone.snapshot(Some(below), directory, name), clone)
 }
 
 #[test]
@@ -86,9 +91,7 @@ fn a_prepared_process_can_run_what_it_was_prepared_with() {
 fn a_process_is_prepared_with_several_layers() {
     let directory = tempfile::tempdir().unwrap();
     let (_, diff, _) = base_and_diff(directory.path(), 1, &guest::writer());
-    let mut source = Vmm::restore(&diff, false, false).unwrap();
-    source.doorbell();
-    let second = source.snapshot(Some(&diff), directory.path(), "second");
+    let (second, mut source) = next_diff(directory.path(), &diff, "second");
     let (mut pooled, _) = Vmm::prepare(&diff).unwrap();
     pooled.restore_top(&second, true).unwrap();
     assert_eq!(pooled.memory_checksum(), source.memory_checksum());
@@ -98,9 +101,7 @@ fn a_process_is_prepared_with_several_layers() {
 fn what_an_upper_layer_hides_of_a_lower_one_is_not_copied() {
     let directory = tempfile::tempdir().unwrap();
     let (base, diff, _) = base_and_diff(directory.path(), 1, &guest::writer());
-    let mut clone = Vmm::restore(&diff, false, false).unwrap();
-    clone.doorbell();
-    let second = clone.snapshot(Some(&diff), directory.path(), "second");
+    let (second, mut clone) = next_diff(directory.path(), &diff, "second");
     assert!(diff.report.data_bytes > 0);
 
     let new = Vmm::restore_paused(&second).statistics();
