@@ -104,7 +104,7 @@ impl Gic {
         })
     }
 
-    /// Writes the configuration of interrupts into a new interrupt controller. Nothing is let through.
+    /// Writes how interrupts are configured, and which are let through, into a new interrupt controller of a VM in which nothing interrupts.
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_CORRUPT if the state does not have the registers that it must have.
@@ -129,7 +129,7 @@ impl Gic {
             if register.live && !register.sets_interrupts {
                 self.write_new(register, value)?;
             } else if !register.live && value != *held {
-                self.write(register, value)?;
+                self.change(register, *held, value)?;
             }
         }
         for (registers, values) in self.active_priorities.iter().zip(&state.active_priorities) {
@@ -168,6 +168,17 @@ impl Gic {
         if register.reset_to_zero && value == 0 { Ok(()) } else { self.write(register, value) }
     }
 
+    /// Writes a register that holds another value.
+    fn change(&self, register: &GicRegister, held: u64, value: u64) -> Result<()> {
+        if !register.adds_bits {
+            return self.write(register, value);
+        }
+        if value & !held != 0 {
+            self.write(register, value)?;
+        }
+        if held & !value != 0 { self.write(&register.clearing(), held & !value) } else { Ok(()) }
+    }
+
     fn write(&self, register: &GicRegister, value: u64) -> Result<()> {
         if register.wide {
             return register.attribute.set_u64(&self.device, value).map_err(refused);
@@ -204,4 +215,50 @@ fn affinities(mpidrs: &[u64]) -> Vec<u32> {
             u32::from_le_bytes([aff0, aff1, aff2, aff3])
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use kvm_bindings::KVM_DEV_ARM_VGIC_GRP_DIST_REGS;
+
+    use super::*;
+    use crate::kvm::{Kvm, Vcpu};
+
+    /// The interrupt controller of a VM with one vCPU; both live as long as the test that uses it.
+    fn in_new_vm() -> (Gic, Vcpu, Vm) {
+        let vm = Vm::new(&Kvm::open().unwrap()).unwrap();
+        let vcpu = Vcpu::new(&vm, 0, vm.vcpu_features(None).unwrap()).unwrap();
+        let gic = Gic::new(&vm, None, &[vcpu.mpidr().unwrap()]).unwrap();
+        (gic, vcpu, vm)
+    }
+
+    /// A state in which these of the private and shared interrupts are let through, or none of them for now.
+    fn letting_through(interrupts: u32, is_distributor_on: bool) -> GicState {
+        let (gic, ..) = in_new_vm();
+        let mut state = gic.save().unwrap();
+        for (register, value) in gic.registers.iter().zip(&mut state.registers) {
+            let Attribute { group, number } = register.attribute;
+            if register.adds_bits {
+                // SGIs may be on for good.
+                *value = *value & 0xffff | u64::from(interrupts);
+            } else if (group, number) == (KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0) {
+                // Of GICv2 group 0, of GICv3 group 1.
+                let enable = if gic.version == GicVersion::V2 { 1 } else { 2 };
+                *value = *value & !enable | if is_distributor_on { enable } else { 0 };
+            }
+        }
+        state
+    }
+
+    #[test]
+    fn a_restore_adds_and_takes_away_of_what_was_let_through_beforehand() {
+        let states = [letting_through(0x5a5a_0000, true), letting_through(0x0ff0_0000, false)];
+        for (held, wanted) in [(0, 1), (1, 0), (0, 0)] {
+            let (gic, ..) = in_new_vm();
+            gic.prepare(&states[held]).unwrap();
+            assert_eq!(gic.save().unwrap(), states[held], "prepared");
+            gic.restore(&states[wanted], &states[held]).unwrap();
+            assert_eq!(gic.save().unwrap(), states[wanted], "{wanted} behind {held}");
+        }
+    }
 }

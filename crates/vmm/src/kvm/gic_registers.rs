@@ -20,8 +20,9 @@ pub(super) struct GicRegister {
     pub wide: bool,
     /// Whether it is zero in a new interrupt controller, so that a zero need not be written.
     pub reset_to_zero: bool,
-    /// Whether it lets interrupts through or holds their state, and not how they are configured: a write can add bits and not take
-    /// any away, so it is written once, behind the configuration.
+    /// Whether a write only adds bits: those that are to go are written to the register at [`CLEARING`].
+    pub adds_bits: bool,
+    /// Whether it holds the state of interrupts, and not how they are configured: it is written once, behind the configuration.
     pub live: bool,
     /// Whether it makes interrupts pending or active. These are written behind all others: what becomes pending while the
     /// distributor or the interrupt is disabled is never delivered.
@@ -30,22 +31,47 @@ pub(super) struct GicRegister {
     pub ignored: u32,
 }
 
+impl GicRegister {
+    /// The register that takes away what this one adds.
+    pub(super) fn clearing(&self) -> Self {
+        let Attribute { group, number } = self.attribute;
+        Self { attribute: Attribute { group, number: number + CLEARING }, ..*self }
+    }
+}
+
+/// How far behind ISENABLER its ICENABLER is, bytes.
+const CLEARING: u64 = 0x80;
+
 /// A run of 32-bit words in the distributor or redistributor.
 struct Words {
     offset: u64,
     count: u64,
     reset_to_zero: bool,
+    adds_bits: bool,
     live: bool,
     sets_interrupts: bool,
     ignored: u32,
 }
 
 const fn words(offset: u64, count: u64) -> Words {
-    Words { offset, count, reset_to_zero: false, live: false, sets_interrupts: false, ignored: 0 }
+    Words {
+        offset,
+        count,
+        reset_to_zero: false,
+        adds_bits: false,
+        live: false,
+        sets_interrupts: false,
+        ignored: 0,
+    }
 }
 
 const fn zeroed(offset: u64, count: u64) -> Words {
     Words { reset_to_zero: true, ..words(offset, count) }
+}
+
+/// ISENABLER.
+const fn enabling(offset: u64, count: u64, reset_to_zero: bool) -> Words {
+    Words { adds_bits: true, reset_to_zero, ..words(offset, count) }
 }
 
 impl Words {
@@ -77,23 +103,23 @@ const V3_DISTRIBUTOR: &[Words] = &[
     zeroed(0x6000 + 32 * 8, SPIS * 2), // IROUTER
     zeroed(0x0c00 + 8, SPIS / 16),     // ICFGR
     zeroed(0x0400 + 32, SPIS / 4),     // IPRIORITYR
-    zeroed(0x0100 + 4, SPIS / 32).live(), // ISENABLER
+    enabling(0x0100 + 4, SPIS / 32, true), // ISENABLER
     setting(0x0200 + 4, SPIS / 32),    // ISPENDR
     setting(0x0300 + 4, SPIS / 32),    // ISACTIVER
-    words(0x0000, 1).live(),           // CTLR
+    words(0x0000, 1),                  // CTLR
 ];
 
 /// GICv3 redistributor; its second frame, for the private interrupts, begins at 0x1_0000.
 const V3_REDISTRIBUTOR: &[Words] = &[
-    zeroed(0x0010, 1),         // STATUSR
-    words(0x0014, 1),          // WAKER
-    words(0x1_0080, 1),        // IGROUPR0
-    words(0x1_0c00, 2),        // ICFGR0, ICFGR1
-    zeroed(0x1_0400, 8),       // IPRIORITYR
-    words(0x1_0100, 1).live(), // ISENABLER0
-    setting(0x1_0200, 1),      // ISPENDR0
-    setting(0x1_0300, 1),      // ISACTIVER0
-    words(0x0000, 1).live(),   // CTLR
+    zeroed(0x0010, 1),            // STATUSR
+    words(0x0014, 1),             // WAKER
+    words(0x1_0080, 1),           // IGROUPR0
+    words(0x1_0c00, 2),           // ICFGR0, ICFGR1
+    zeroed(0x1_0400, 8),          // IPRIORITYR
+    enabling(0x1_0100, 1, false), // ISENABLER0
+    setting(0x1_0200, 1),         // ISPENDR0
+    setting(0x1_0300, 1),         // ISACTIVER0
+    words(0x0000, 1),             // CTLR
 ];
 
 const fn system_register(crn: u64, crm: u64, op2: u64) -> u64 {
@@ -116,11 +142,11 @@ const V3_ICC_CTLR: u64 = system_register(12, 12, 4);
 
 /// GICv2 distributor: per vCPU, because KVM banks interrupts 0 to 31.
 const V2_DISTRIBUTOR_BANKED: &[Words] = &[
-    words(0x0080, 1),        // IGROUPR
-    words(0x0c04, 1),        // ICFGR of the PPIs; that of the SGIs is read-only
-    zeroed(0x0400, 8),       // IPRIORITYR
-    words(0x0100, 1).live(), // ISENABLER
-    setting(0x0f20, 4),      // SPENDSGIR: which vCPU sent which SGI
+    words(0x0080, 1),           // IGROUPR
+    words(0x0c04, 1),           // ICFGR of the PPIs; that of the SGIs is read-only
+    zeroed(0x0400, 8),          // IPRIORITYR
+    enabling(0x0100, 1, false), // ISENABLER
+    setting(0x0f20, 4),         // SPENDSGIR: which vCPU sent which SGI
     // ISPENDR. A written SGI would come once more, from the vCPU itself.
     setting(0x0200, 1).without(SGIS),
     setting(0x0300, 1), // ISACTIVER
@@ -128,18 +154,18 @@ const V2_DISTRIBUTOR_BANKED: &[Words] = &[
 
 /// GICv2 distributor: shared interrupts.
 const V2_DISTRIBUTOR: &[Words] = &[
-    words(0x0008, 1),                     // IIDR: unlocks the writes of IGROUPR
-    words(0x0080 + 4, SPIS / 32),         // IGROUPR
-    words(0x0800 + 32, SPIS / 4),         // ITARGETSR
-    zeroed(0x0c00 + 8, SPIS / 16),        // ICFGR
-    zeroed(0x0400 + 32, SPIS / 4),        // IPRIORITYR
-    zeroed(0x0100 + 4, SPIS / 32).live(), // ISENABLER
-    setting(0x0200 + 4, SPIS / 32),       // ISPENDR
-    setting(0x0300 + 4, SPIS / 32),       // ISACTIVER
+    words(0x0008, 1),                      // IIDR: unlocks the writes of IGROUPR
+    words(0x0080 + 4, SPIS / 32),          // IGROUPR
+    words(0x0800 + 32, SPIS / 4),          // ITARGETSR
+    zeroed(0x0c00 + 8, SPIS / 16),         // ICFGR
+    zeroed(0x0400 + 32, SPIS / 4),         // IPRIORITYR
+    enabling(0x0100 + 4, SPIS / 32, true), // ISENABLER
+    setting(0x0200 + 4, SPIS / 32),        // ISPENDR
+    setting(0x0300 + 4, SPIS / 32),        // ISACTIVER
 ];
 
 /// GICv2 distributor CTLR.
-const V2_DISTRIBUTOR_CONTROL: &[Words] = &[words(0x0000, 1).live()];
+const V2_DISTRIBUTOR_CONTROL: &[Words] = &[words(0x0000, 1)];
 
 /// GICv2 CPU interface. KVM shows GICC_PMR as five bits, in both directions.
 const V2_CPU_INTERFACE: &[Words] = &[
@@ -147,7 +173,7 @@ const V2_CPU_INTERFACE: &[Words] = &[
     words(0x0008, 1),         // BPR
     words(0x001c, 1),         // ABPR
     zeroed(0x00d0, 1).live(), // APR
-    words(0x0000, 1).live(),  // CTLR
+    words(0x0000, 1),         // CTLR
 ];
 
 fn expand(group: u32, cpu: u64, table: &'static [Words]) -> impl Iterator<Item = GicRegister> {
@@ -156,6 +182,7 @@ fn expand(group: u32, cpu: u64, table: &'static [Words]) -> impl Iterator<Item =
             attribute: Attribute { group, number: cpu << 32 | (run.offset + index * 4) },
             wide: false,
             reset_to_zero: run.reset_to_zero,
+            adds_bits: run.adds_bits,
             live: run.live,
             sets_interrupts: run.sets_interrupts,
             ignored: run.ignored,
@@ -213,6 +240,7 @@ fn wide(affinity: u32, register: u64) -> GicRegister {
         },
         wide: true,
         reset_to_zero: false,
+        adds_bits: false,
         live: false,
         sets_interrupts: false,
         ignored: 0,
