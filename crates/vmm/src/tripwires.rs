@@ -10,7 +10,7 @@ use crate::snapshot::STATE_VERSION;
 
 /// The versions that this VMM writes.
 const _: () = assert!(format::VERSION == 1);
-const _: () = assert!(STATE_VERSION == 4);
+const _: () = assert!(STATE_VERSION == 5);
 
 /// The memory layer file.
 const _: () = assert!(u64::from_le_bytes(format::MAGIC) == 0x5259_414c_4e52_4946);

@@ -61,6 +61,12 @@ fn snapshots_of_version_4_run() {
     run_all_with_optional_devices("v4");
 }
 
+/// As of version 3.
+#[test]
+fn snapshots_of_version_5_run() {
+    run_all_with_optional_devices("v5");
+}
+
 fn run_all_with_optional_devices(version: &str) {
     let disk = file_with(&[0; DISK_SIZE]);
     let restored = restore_all(version, |snapshot| {

@@ -1,12 +1,14 @@
 //! A state file, or, if the first byte of the input is odd, the state of the devices alone. Everything that does not need KVM is
 //! restored and used.
 
+use std::hash::Hasher;
 use std::io::{Read, Write};
 
 use firn_vmm::ErrorCode;
 use firn_vmm::devices::{Devices, DevicesState, Watched};
 use firn_vmm::layout::{MEMORY_BASE, Slot};
 use firn_vmm::snapshot::{STATE_VERSION, decode, encode};
+use twox_hash::XxHash64;
 
 use crate::guest::{assert_disk_works, interrupts, memory, options, start};
 
@@ -50,10 +52,10 @@ fn read_file(body: &[u8]) {
     let mut file = b"FIRNSTAT".to_vec();
     file.extend(STATE_VERSION.to_le_bytes());
     file.extend(length.to_le_bytes());
-    let mut digest = crc64fast::Digest::new();
-    digest.write(&file);
-    digest.write(body);
-    file.extend(digest.sum64().to_le_bytes());
+    let mut hasher = XxHash64::with_seed(0);
+    hasher.write(&file);
+    hasher.write(body);
+    file.extend(hasher.finish().to_le_bytes());
     file.extend(body);
 
     let Ok(state) = decode(&file) else { return };
