@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
+use rustix::io::{pread, retry_on_intr};
 
 use super::messages::{
     CONTROL_VERSION, Descriptor, Event, Message, PreparedReport, Request, RequestFrame, Response,
@@ -14,7 +15,6 @@ use super::messages::{
 use super::socket::{ControlSocket, Received};
 use crate::devices::Watched;
 use crate::error::{ErrorCode, Result, VmmError};
-use crate::file_length::regular_file_length;
 use crate::jail::{Inside, Kept, seccomp};
 use crate::kvm::Kvm;
 use crate::machine::{BootFiles, Machine, Prepared, RestoreFiles, microseconds_since};
@@ -22,7 +22,9 @@ use crate::snapshot::{MachineState, decode};
 use crate::working_set::{FILE_LENGTH_MAX, WorkingSet};
 
 /// Longest state file that is read, in bytes; the decoder has a tighter limit of its own.
-const STATE_FILE_MAX: u64 = 8 << 20;
+const STATE_FILE_MAX: usize = 8 << 20;
+/// How much of a file is read at first, in bytes: most state files whole.
+const FIRST_READ: usize = 64 << 10;
 /// After the guest has stopped, how long the controller may take to close the socket before the process ends by itself.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -64,7 +66,7 @@ impl Server {
         let mut events = Vec::with_capacity(8);
         loop {
             events.clear();
-            match epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), None) {
+            match epoll::wait(&self.poll, spare_capacity(&mut events), None) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(VmmError::wrap(ErrorCode::Io, "wait for events")(error)),
             }
@@ -402,15 +404,46 @@ fn read_state(file: &File) -> Result<MachineState> {
 }
 
 fn read_working_set(file: File) -> Result<WorkingSet> {
-    // One byte more than there may be, so that a longer file is not taken for a shorter one.
-    WorkingSet::decode(&read_from_start(&file, FILE_LENGTH_MAX as u64 + 1, "the working set")?)
+    WorkingSet::decode(&read_from_start(&file, FILE_LENGTH_MAX, "the working set")?)
 }
 
-/// All of a file, or its first `max` bytes, wherever its offset is.
-fn read_from_start(file: &File, max: u64, what: &str) -> Result<Vec<u8>> {
-    let failed = || VmmError::wrap(ErrorCode::Io, format!("read {what}"));
-    let length = regular_file_length(file).map_err(failed())?.unwrap_or(0).min(max);
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-    file.read_exact_at(&mut bytes, 0).map_err(failed())?;
-    Ok(bytes)
+/// All of a file, or more than its first `max` bytes, wherever its offset is. To ask for its length would be a call more in every start.
+fn read_from_start(file: &File, max: usize, what: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(FIRST_READ);
+    loop {
+        let offset = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        retry_on_intr(|| pread(file, spare_capacity(&mut bytes), offset))
+            .map_err(VmmError::wrap(ErrorCode::Io, format!("read {what}")))?;
+        // Nothing but the end of a file makes a read of it short.
+        if bytes.len() < bytes.capacity() || bytes.len() > max {
+            return Ok(bytes);
+        }
+        bytes.reserve(bytes.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_whole_whatever_its_length_and_not_far_beyond_the_most() {
+        for length in [0, 1, FIRST_READ - 1, FIRST_READ, FIRST_READ + 1, 5 * FIRST_READ] {
+            let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&bytes).unwrap();
+            assert!(read_from_start(&file, length, "a file").unwrap() == bytes, "{length} bytes");
+            let part = read_from_start(&file, length / 2, "a file").unwrap();
+            assert!(bytes.starts_with(&part), "{length} bytes");
+            assert!(part.len() >= length / 2 && part.len() <= length.max(FIRST_READ), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_at_an_offset_is_an_error() {
+        let (reader, _writer) = rustix::pipe::pipe().unwrap();
+        assert_eq!(read_from_start(&File::from(reader), 1, "a pipe").unwrap_err().code, ErrorCode::Io);
+    }
 }
