@@ -206,6 +206,8 @@ export interface PrepareOptions {
   statePath: string
   /** Working sets of snapshots on top of them. */
   workingSetPaths: Array<string>
+  /** Root file system of what is restored on top of them. */
+  rootDiskPath?: string
 }
 
 /** Most that a device may do. */
@@ -222,8 +224,8 @@ export interface RestoreOptions {
   layers: Array<Layer>
   /** State file of the topmost layer. */
   statePath: string
-  /** Root file system. */
-  rootDiskPath: string
+  /** Root file system; may be left out in a process that was prepared with it. */
+  rootDiskPath?: string
   /** App image. */
   appDiskPath?: string
   /** SHA-256 of the app image, 32 bytes. */

@@ -74,8 +74,8 @@ pub struct RestoreOptions {
     pub layers: Vec<Layer>,
     /// State file of the topmost layer.
     pub state_path: String,
-    /// Root file system.
-    pub root_disk_path: String,
+    /// Root file system; may be left out in a process that was prepared with it.
+    pub root_disk_path: Option<String>,
     /// App image.
     pub app_disk_path: Option<String>,
     /// SHA-256 of the app image, 32 bytes.
@@ -111,6 +111,8 @@ pub struct PrepareOptions {
     pub state_path: String,
     /// Working sets of snapshots on top of them.
     pub working_set_paths: Vec<String>,
+    /// Root file system of what is restored on top of them.
+    pub root_disk_path: Option<String>,
 }
 
 /// A snapshot.

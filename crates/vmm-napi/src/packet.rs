@@ -90,10 +90,8 @@ impl Work {
             mac: options.net.as_ref().map(NetOptions::mac).transpose()?.flatten(),
             limits: DeviceLimits::to_vmm(options.limits.as_ref())?,
         });
-        let mut inputs = vec![
-            (Descriptor::Kernel, "kernel", options.kernel_path),
-            (Descriptor::RootDisk, "root disk", options.root_disk_path),
-        ];
+        let mut inputs =
+            vec![(Descriptor::Kernel, "kernel", options.kernel_path), root_disk(options.root_disk_path)];
         inputs.extend(options.initrd_path.map(|path| (Descriptor::Initrd, "initrd", path)));
         inputs.extend(options.app_disk_path.map(|path| (Descriptor::AppDisk, "app disk", path)));
         let connect = Connect { initial_bytes: Vec::new(), console: options.console };
@@ -112,7 +110,7 @@ impl Work {
     /// FIRN_VMM_OPTIONS for a digest that is not 32 bytes long.
     pub fn restore(options: RestoreOptions) -> Result<Self, Failure> {
         let (layers, mut inputs) = snapshot_inputs(options.layers, options.state_path)?;
-        inputs.push((Descriptor::RootDisk, "root disk", options.root_disk_path));
+        inputs.extend(options.root_disk_path.map(root_disk));
         inputs.extend(options.app_disk_path.map(|path| (Descriptor::AppDisk, "app disk", path)));
         inputs.extend(options.working_set_path.map(|path| (Descriptor::WorkingSet, "working set", path)));
         let request = Request::Restore(RestoreRequest {
@@ -142,6 +140,7 @@ impl Work {
     /// FIRN_VMM_OPTIONS for a digest that is not 32 bytes long.
     pub fn prepare(options: PrepareOptions) -> Result<Self, Failure> {
         let (layers, mut inputs) = snapshot_inputs(options.layers, options.state_path)?;
+        inputs.extend(options.root_disk_path.map(root_disk));
         let sets = options.working_set_paths.into_iter();
         inputs.extend(sets.map(|path| (Descriptor::WorkingSet, "working set", path)));
         let request = RestoreRequest { layers, ..RestoreRequest::default() };
@@ -232,6 +231,10 @@ fn snapshot_inputs(
     }
     inputs.push((Descriptor::State, "snapshot state", state_path));
     Ok((identities, inputs))
+}
+
+fn root_disk(path: String) -> NamedFile {
+    (Descriptor::RootDisk, "root disk", path)
 }
 
 fn link(net: Option<NetOptions>) -> Result<Option<Link>, Failure> {

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use firn_vmm::ErrorCode;
-use firn_vmm::control::RestoreRequest;
-use harness::{MEMORY, Snapshot, Vmm, guest, read, restore_request};
+use firn_vmm::control::{Descriptor, Request, RestoreRequest};
+use harness::{MEMORY, Snapshot, Vmm, file_with, guest, read, restore_request};
 
 /// A base taken at the first ring of a guest, a diff on top of it taken at the next one, and the microVM that it is of.
 fn base_and_diff(directory: &Path, vcpus: u8, image: &[u8]) -> (Snapshot, Snapshot, Vmm) {
@@ -85,6 +85,28 @@ fn a_prepared_process_can_run_what_it_was_prepared_with() {
     std::thread::sleep(Duration::from_millis(200));
     pooled.restore_itself().unwrap();
     assert_eq!(pooled.doorbell(), (3, 3));
+}
+
+#[test]
+fn a_process_that_was_prepared_with_a_root_disk_is_given_none_later_or_another_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, diff, _) = base_and_diff(directory.path(), 1, &guest::counter());
+    let [right, wrong] = [512, 1024].map(|size| file_with(&vec![0; size]));
+    let prepare = |disk| Vmm::prepare_as(&base, &[(Descriptor::RootDisk, disk)]).unwrap().0;
+    let without = |vmm: &mut Vmm| vmm.request(Request::Restore(RestoreRequest::default()), &[]);
+
+    let mut pooled = prepare(&right);
+    without(&mut pooled).unwrap();
+    assert_eq!(pooled.doorbell().0, 2);
+    assert_eq!(without(&mut prepare(&wrong)).unwrap_err().code, ErrorCode::SnapshotIncompatible);
+    let mut pooled = prepare(&wrong);
+    pooled.restore_top(&diff, false).unwrap();
+    assert_eq!(pooled.doorbell(), (2, 3), "the one that came with the restore counts");
+    let error = without(&mut Vmm::prepare(&base).unwrap().0).unwrap_err();
+    assert_eq!(error.code, ErrorCode::Protocol, "{error}");
+    let odd = file_with(&[0; 100]);
+    let error = Vmm::prepare_as(&base, &[(Descriptor::RootDisk, &odd)]).err().unwrap();
+    assert_eq!(error.code, ErrorCode::Config, "{error}");
 }
 
 #[test]

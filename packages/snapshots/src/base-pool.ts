@@ -1,7 +1,6 @@
 import {
   createMicrovmPool,
   type FirnVmmError,
-  type JailOptions,
   type MicrovmPool,
   type PoolBase,
   type PoolOptions,
@@ -20,18 +19,19 @@ const WORKING_SETS = 4;
 export class BasePool {
   readonly microvms: MicrovmPool;
   readonly #store: Store;
-  readonly #jail: JailOptions | undefined;
+  /** What all processes have in common. */
+  readonly #common: Pick<PoolBase, "rootDiskPath" | "jail">;
   /** By the state file of a base: the working sets of the diffs that were started last, the last one first. */
   readonly #workingSets = new Map<string, readonly string[]>();
 
   constructor(
     store: Store,
     settings: PoolSettings,
-    jail: JailOptions | undefined,
+    { rootDiskPath, jail }: Pick<PoolBase, "rootDiskPath" | "jail">,
     onFailure: (error: FirnVmmError) => void,
   ) {
     this.#store = store;
-    this.#jail = jail;
+    this.#common = { rootDiskPath, jail };
     this.microvms = createMicrovmPool({ ...settings, onFailure });
   }
 
@@ -60,7 +60,7 @@ export class BasePool {
   async remove(base: SnapshotManifest): Promise<void> {
     const { digest } = base.memory;
     const layers = [{ path: this.#store.blobs.pathOf(digest), digest }];
-    await this.microvms.remove({ layers, jail: this.#jail });
+    await this.microvms.remove({ layers, ...this.#common });
   }
 
   /** The working sets that processes for this base are to be prepared with from now on. */
@@ -75,7 +75,7 @@ export class BasePool {
 
   #add(base: PoolBase): void {
     try {
-      this.microvms.add({ ...base, jail: this.#jail });
+      this.microvms.add({ ...base, ...this.#common });
     } catch (error) {
       // The program ends.
       if (errorCode(error) !== "FIRN_POOL_CLOSED") throw error;

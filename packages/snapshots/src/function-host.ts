@@ -52,7 +52,7 @@ export class FunctionHost {
 
   private constructor(store: Store, catalog: Catalog, machine: MachineOptions, events: HostEvents) {
     const { signal } = this.#stopped;
-    const pool = new BasePool(store, machine.pool ?? {}, machine.jail, events.onPoolFailure ?? (() => {}));
+    const pool = new BasePool(store, machine.pool ?? {}, machine, events.onPoolFailure ?? (() => {}));
     const bases = new BaseProvider({ store, catalog, machine, pool, signal });
     const onLog = events.onDeployLog ?? (() => {});
     this.#deployments = new Deployments({ store, catalog, bases, machine, onLog, signal });

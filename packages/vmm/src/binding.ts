@@ -65,12 +65,13 @@ export interface NativePrepareOptions {
   layers: { path: string; digest: Uint8Array }[];
   statePath: string;
   workingSetPaths: string[];
+  rootDiskPath?: string;
 }
 
 export interface NativeRestoreOptions {
   layers: { path: string; digest: Uint8Array }[];
   statePath: string;
-  rootDiskPath: string;
+  rootDiskPath?: string;
   appDiskPath?: string;
   appImageDigest?: Uint8Array;
   workingSetPath?: string;

@@ -50,7 +50,7 @@ export function createMicrovmPool(options: PoolOptions = {}): MicrovmPool {
  *
  * @example
  * ```ts
- * await using pool = createMicrovmPool({ bases: [{ layers: [base], statePath: "base.state" }] });
+ * await using pool = createMicrovmPool({ bases: [{ layers: [base], statePath: "base.state", rootDiskPath }] });
  * await using clone = await pool.restore({ layers: [base, diff], statePath: "diff.state", rootDiskPath, leaf: true });
  * console.log(clone.pooled, pool.statistics());
  * ```
@@ -61,7 +61,7 @@ export class MicrovmPool implements AsyncDisposable {
   readonly #maxMemoryPressure: number;
   readonly #memoryPressurePath: string;
   readonly #onFailure: (error: FirnVmmError, base: PoolBase) => void;
-  /** By the digests of their layers and the jail. */
+  /** By the digests of their layers, the root disk and the jail. */
   readonly #shelves = new Map<string, PoolShelf>();
   readonly #counts = { hits: 0, misses: 0, prepared: 0, failures: 0, died: 0, evicted: 0 };
   #heldBack: PoolStatistics["heldBack"] = null;
@@ -92,7 +92,7 @@ export class MicrovmPool implements AsyncDisposable {
    */
   add(base: PoolBase): void {
     this.#throwIfClosed();
-    const key = keyOf(base.layers, base.jail);
+    const key = keyOf(base);
     const known = this.#shelves.get(key);
     const isFirstSet =
       (known?.base.workingSetPaths ?? []).length === 0 && (base.workingSetPaths ?? []).length > 0;
@@ -106,8 +106,8 @@ export class MicrovmPool implements AsyncDisposable {
   }
 
   /** Ends the processes that wait for this base, and prepares no more; resolves when they are gone. */
-  async remove(base: Pick<PoolBase, "layers" | "jail">): Promise<void> {
-    const key = keyOf(base.layers, base.jail);
+  async remove(base: Pick<PoolBase, "layers" | "rootDiskPath" | "jail">): Promise<void> {
+    const key = keyOf(base);
     const shelf = this.#shelves.get(key);
     this.#shelves.delete(key);
     await shelf?.drain();
@@ -129,7 +129,7 @@ export class MicrovmPool implements AsyncDisposable {
     this.#throwIfClosed();
     throwIfAborted("The restore", options.signal);
     const shelf = this.#shelfFor(options);
-    const start = restoreStart(options, shelf?.base.layers.length ?? 0);
+    const start = restoreStart(options, shelf?.base);
     const prepared = shelf?.take();
     try {
       const microvm = prepared && (await this.#restoreIn(prepared, start));
@@ -207,12 +207,14 @@ export class MicrovmPool implements AsyncDisposable {
     await this.filled();
   }
 
-  /** The shelf with the most of the layers that are wanted, in the jail that is. */
-  #shelfFor({ layers, jail, trackWrites, recordReads }: RestoreOptions): PoolShelf | undefined {
+  /** The shelf with the most of the layers that are wanted, in the jail that is, and if possible with the root disk. */
+  #shelfFor(options: RestoreOptions): PoolShelf | undefined {
+    const { layers, rootDiskPath, jail, trackWrites, recordReads } = options;
     // Writes are tracked from the start or not at all, and what a waiting process holds is not what a clone has used.
     if (trackWrites === true || recordReads === true) return undefined;
     for (let count = layers.length; count > 0; count -= 1) {
-      const shelf = this.#shelves.get(keyOf(layers.slice(0, count), jail));
+      const below = { layers: layers.slice(0, count), jail };
+      const shelf = this.#shelves.get(keyOf({ ...below, rootDiskPath })) ?? this.#shelves.get(keyOf(below));
       if (shelf !== undefined) return shelf;
     }
     return undefined;
@@ -332,6 +334,6 @@ export class MicrovmPool implements AsyncDisposable {
   }
 }
 
-function keyOf(layers: PoolBase["layers"], jail: PoolBase["jail"]): string {
-  return [...layers.map(({ digest }) => digest), JSON.stringify(nativeJail(jail))].join(" ");
+function keyOf({ layers, rootDiskPath, jail }: Pick<PoolBase, "layers" | "rootDiskPath" | "jail">): string {
+  return JSON.stringify([layers.map(({ digest }) => digest), rootDiskPath ?? null, nativeJail(jail)]);
 }

@@ -19,6 +19,11 @@ export interface PoolBase {
    * and what all of them write, up to 16 MiB, is private by then. Those that are not there any more are left out.
    */
   readonly workingSetPaths?: readonly string[] | undefined;
+  /**
+   * Root file system of what is restored on top of it, if that is known: a restore then neither opens nor checks it. Restores with
+   * another path have processes of their own.
+   */
+  readonly rootDiskPath?: string | undefined;
   /** The jail of its processes, which are for restores that want the same. */
   readonly jail?: JailOptions | undefined;
 }
@@ -37,7 +42,13 @@ export interface PreparedProcess extends SpawnedProcess {
  */
 export async function prepareProcess(base: PoolBase, signal: AbortSignal): Promise<PreparedProcess> {
   const workingSetPaths = (base.workingSetPaths ?? []).filter((path) => existsSync(path));
-  const native = { layers: base.layers.map(nativeLayer), statePath: base.statePath, workingSetPaths };
+  const { statePath, rootDiskPath } = base;
+  const native = {
+    layers: base.layers.map(nativeLayer),
+    statePath,
+    workingSetPaths,
+    ...(rootDiskPath === undefined ? {} : { rootDiskPath }),
+  };
   const spawned = spawnProcess(base.jail);
   const { vmm } = spawned;
   try {

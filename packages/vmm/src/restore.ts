@@ -67,16 +67,19 @@ export async function restoreMicrovm(options: RestoreOptions): Promise<Microvm> 
 /**
  * The restore as a process is asked for it.
  *
- * @param layersThere How many of the lowest layers the process was prepared with.
+ * @param there What the process was prepared with: the lowest of the layers, and maybe the root disk.
  * @throws {FirnVmmError} FIRN_VMM_OPTIONS.
  */
-export function restoreStart(options: RestoreOptions, layersThere = 0): Start {
+export function restoreStart(
+  options: RestoreOptions,
+  there?: { layers: readonly LayerReference[]; rootDiskPath?: string | undefined },
+): Start {
   const { layers, statePath, rootDiskPath, appDisk, workingSetPath, initialBytes, jail, signal } = options;
   const { leaf = false, paused = false, console = false, trackWrites = false, recordReads = false } = options;
   const native = {
-    layers: layers.slice(layersThere).map(nativeLayer),
+    layers: layers.slice(there?.layers.length ?? 0).map(nativeLayer),
     statePath,
-    rootDiskPath,
+    ...(there?.rootDiskPath === rootDiskPath ? {} : { rootDiskPath }),
     leaf,
     paused,
     console,

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 
-use firn_vmm::devices::{DeviceOptions, Devices, InterruptLine};
+use firn_vmm::devices::{DeviceOptions, Devices, DiskImage, InterruptLine};
 use firn_vmm::error::Result;
 use firn_vmm::layout::{MEMORY_BASE, Slot};
 use firn_vmm::memory::{GuestMemory, GuestMemoryOptions, MemoryStack};
@@ -67,7 +67,7 @@ pub fn options(leaf: bool) -> (DeviceOptions, Ends) {
         rng: true,
         mac: Some([2, 0, 0, 0, 0, 1]),
         leaf,
-        ..DeviceOptions::new(disk())
+        ..DeviceOptions::new(DiskImage::new(disk(), "firn-root").unwrap())
     };
     (options, Ends { controller, peer })
 }

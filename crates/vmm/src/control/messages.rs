@@ -64,10 +64,10 @@ pub enum Request {
     Boot(BootRequest),
     /// Do everything that a restore on top of these layers can have done before the function is known: create the VM, give it
     /// this state, let its vCPUs enter KVM once, map the layers. Descriptors: Layer (any number, base first), State (of the last
-    /// of them); optionally WorkingSet (any number, of snapshots on top of them), of which it then has what is read.
+    /// of them); optionally RootDisk, and WorkingSet (any number, of snapshots on top of them), of which it then has what is read.
     Prepare(RestoreRequest),
     /// Restore a snapshot and run it. Descriptors: Layer (those on top of the prepared ones, or all), State (may be left out if
-    /// it is the prepared one), RootDisk; optionally AppDisk, Stream, Console, WorkingSet, Net; ScratchDisk if the snapshot's
+    /// it is the prepared one), RootDisk (may be left out if the process was prepared with it); optionally AppDisk, Stream, Console, WorkingSet, Net; ScratchDisk if the snapshot's
     /// microVM had one.
     Restore(RestoreRequest),
     /// Snapshot the microVM, which must be stopped at a doorbell or paused; it stays stopped. Descriptors: LayerOutput,

@@ -158,6 +158,9 @@ impl Server {
                 let state = read_state(&files.need_file(Descriptor::State)?)?;
                 let layers = files.take_all_files(Descriptor::Layer);
                 let mut prepared = Prepared::new(self.kvm()?, state, layers, &request)?;
+                if let Some(root_disk) = files.take_file(Descriptor::RootDisk) {
+                    prepared.set_root_disk(root_disk)?;
+                }
                 let sets = files.take_all_files(Descriptor::WorkingSet).into_iter().map(read_working_set);
                 let touched_pages = prepared.anticipate(&sets.collect::<Result<Vec<_>>>()?)?;
                 let mut phases = prepared.end_preparation(&self.kept)?;
@@ -236,7 +239,7 @@ impl Server {
         let read_state = microseconds_since(start);
         let layers = files.take_all_files(Descriptor::Layer);
         let restore_files = RestoreFiles {
-            root_disk: files.need_file(Descriptor::RootDisk)?,
+            root_disk: files.take_file(Descriptor::RootDisk),
             app_disk: files.take_file(Descriptor::AppDisk),
             scratch_disk: files.take_file(Descriptor::ScratchDisk),
             link: files.take(Descriptor::Net),

@@ -52,6 +52,7 @@ pub use self::serial::SerialState;
 pub use self::state::{DevicesState, OptionalDevicesState};
 pub use self::timer::Timer;
 pub use self::virtio::block::BlockState;
+pub use self::virtio::image::DiskImage;
 pub use self::virtio::mmio::TransportState;
 pub use self::virtio::net::NetState;
 pub use self::virtio::queue::QueueState;
@@ -75,7 +76,7 @@ use crate::layout::Slot;
 use crate::memory::GuestMemory;
 
 /// Serial numbers of the disks, as the guest sees them.
-const ROOT_DISK_ID: &str = "firn-root";
+pub(crate) const ROOT_DISK_ID: &str = "firn-root";
 const APP_DISK_ID: &str = "firn-app";
 const SCRATCH_DISK_ID: &str = "firn-scratch";
 /// How long a snapshot waits for requests that are half done.
@@ -133,7 +134,7 @@ impl Devices {
         let interrupts = Interrupts::new(interrupts);
         let interrupt = |slot| SlotInterrupt::new(&interrupts, slot);
         let limits = options.limits;
-        let app_disk = Block::new(APP_DISK_ID, options.app_disk, Access::Read, &limits.app_disk)?;
+        let app_disk = app_disk(options.app_disk, &limits)?;
         let console = Console::new(options.console)?;
         let vsock = Vsock::new(options.stream, None)?;
         let scratch_disk = options.scratch_disk.map(|image| scratch_disk(image, &limits)).transpose()?;
@@ -193,7 +194,7 @@ impl Devices {
                 ),
             ));
         }
-        let app_disk = Block::new(APP_DISK_ID, options.app_disk, Access::Read, &limits.app_disk)?;
+        let app_disk = app_disk(options.app_disk, &limits)?;
         let vsock = Vsock::new(options.stream, state.vsock.connection.as_ref())?;
         let vsock =
             Transport::restore(vsock, interrupt(Slot::Vsock), memory.clone(), &state.vsock.transport)?;
@@ -425,7 +426,13 @@ impl Devices {
     }
 }
 
+fn app_disk(image: Option<File>, limits: &DeviceLimits) -> Result<Block> {
+    let image = image.map(|file| DiskImage::new(file, APP_DISK_ID)).transpose()?;
+    Block::new(APP_DISK_ID, image, Access::Read, &limits.app_disk)
+}
+
 fn scratch_disk(image: File, limits: &DeviceLimits) -> Result<Block> {
+    let image = DiskImage::new(image, SCRATCH_DISK_ID)?;
     Block::new(SCRATCH_DISK_ID, Some(image), Access::ReadWrite, &limits.scratch_disk)
 }
 

@@ -5,11 +5,12 @@ use std::os::fd::OwnedFd;
 
 use super::limits::DeviceLimits;
 use super::timer::Timer;
+use super::virtio::image::DiskImage;
 
 /// The descriptors that a microVM's devices work on, and how they work.
 pub struct DeviceOptions {
-    /// The root file system. Read-only; its size is a multiple of 512 bytes.
-    pub root_disk: File,
+    /// The root file system. Read-only.
+    pub root_disk: DiskImage,
     /// The app image; without one the app disk has capacity 0.
     pub app_disk: Option<File>,
     /// What the guest may write to, open for reading and writing; its size is a multiple of 512 bytes, and stays. A restore brings
@@ -38,7 +39,7 @@ pub struct DeviceOptions {
 
 impl DeviceOptions {
     /// A root disk, and what every microVM has.
-    pub fn new(root_disk: File) -> Self {
+    pub fn new(root_disk: DiskImage) -> Self {
         Self {
             root_disk,
             app_disk: None,

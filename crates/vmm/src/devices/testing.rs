@@ -12,7 +12,7 @@ use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{Bytes, GuestAddress, GuestRegionMmap};
 
 use super::interrupt::InterruptLine;
-use super::{DeviceOptions, Devices, DevicesState, MmioOutcome, Watched};
+use super::{DeviceOptions, Devices, DevicesState, DiskImage, MmioOutcome, Watched};
 use crate::error::Result;
 use crate::layout::{MEMORY_BASE, RAM_BASE, Slot};
 use crate::memory::GuestMemory;
@@ -63,7 +63,11 @@ pub(crate) fn stream() -> (OwnedFd, UnixStream) {
 }
 
 pub(crate) fn options(root_disk: &[u8]) -> DeviceOptions {
-    DeviceOptions::new(disk(root_disk))
+    DeviceOptions::new(root_image(disk(root_disk)))
+}
+
+pub(crate) fn root_image(file: File) -> DiskImage {
+    DiskImage::new(file, "firn-root").unwrap()
 }
 
 pub(crate) struct Guest {

@@ -12,7 +12,7 @@ use super::touch::{Pages, touch};
 use super::vcpu_thread::Crew;
 use super::{Baseline, Machine, host_fingerprint, lock, microseconds_since, new_generation, without_vcpus};
 use crate::control::{Phases, RestoreRequest};
-use crate::devices::{DeviceOptions, Devices, InterruptLine, Timer};
+use crate::devices::{DeviceOptions, Devices, DiskImage, InterruptLine, ROOT_DISK_ID, Timer};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::jail::Kept;
 use crate::kvm::{Gic, Kvm};
@@ -31,10 +31,10 @@ const RESTORE_STACK: usize = 32 << 10;
 const RESTORE_HEAP: usize = 96 << 10;
 
 /// The files and sockets of a restore.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RestoreFiles {
-    /// The root file system.
-    pub root_disk: File,
+    /// The root file system; may be left out if the process was prepared with it.
+    pub root_disk: Option<File>,
     /// The app image.
     pub app_disk: Option<File>,
     /// The scratch disk, if the snapshot's microVM had one.
@@ -51,16 +51,8 @@ pub struct RestoreFiles {
 
 impl RestoreFiles {
     /// What every restore needs, and nothing more.
-    pub const fn new(root_disk: File) -> Self {
-        Self {
-            root_disk,
-            app_disk: None,
-            scratch_disk: None,
-            link: None,
-            stream: None,
-            console: None,
-            working_set: None,
-        }
+    pub fn new(root_disk: File) -> Self {
+        Self { root_disk: Some(root_disk), ..Self::default() }
     }
 }
 
@@ -74,6 +66,7 @@ pub struct Prepared {
     memory: MemoryStack,
     /// For the devices.
     timer: Timer,
+    root_disk: Option<DiskImage>,
     /// The VM generation id of the microVM that this becomes.
     generation: [u8; 16],
     /// What the vCPUs and the interrupt controller hold.
@@ -149,6 +142,7 @@ impl Prepared {
             gic,
             memory,
             timer: Timer::new()?,
+            root_disk: None,
             generation: new_generation()?,
             held: state,
             host,
@@ -158,6 +152,15 @@ impl Prepared {
             anticipated: false,
             baseline: Baseline::default(),
         })
+    }
+
+    /// Takes the root disk that whatever is restored will have.
+    ///
+    /// # Errors
+    /// FIRN_CONFIG if it is not a regular file or not a multiple of 512 bytes, FIRN_IO.
+    pub fn set_root_disk(&mut self, file: File) -> Result<()> {
+        self.root_disk = Some(DiskImage::new(file, ROOT_DISK_ID)?);
+        Ok(())
     }
 
     /// Gives the VM the memory that clones of these working sets' snapshots use, so that its guest has no exit for each page: what any of
@@ -262,6 +265,10 @@ impl Prepared {
         self.phases.load_gic += microseconds_since(gic);
 
         let loading = Instant::now();
+        let root_disk = match files.root_disk {
+            Some(file) => DiskImage::new(file, ROOT_DISK_ID)?,
+            None => self.root_disk.take().ok_or_else(without_root_disk)?,
+        };
         let options = DeviceOptions {
             app_disk: files.app_disk,
             scratch_disk: files.scratch_disk,
@@ -271,7 +278,7 @@ impl Prepared {
             leaf: request.leaf,
             limits: request.limits,
             timer: Some(self.timer),
-            ..DeviceOptions::new(files.root_disk)
+            ..DeviceOptions::new(root_disk)
         };
         let interrupts: Arc<dyn InterruptLine> = Arc::clone(&self.parts.vm) as Arc<dyn InterruptLine>;
         let devices = Devices::restore(self.memory.guest_memory(), interrupts, options, &state.devices)?;
@@ -324,6 +331,13 @@ impl Machine {
 fn touch_stack_and_heap() {
     std::hint::black_box([0_u8; RESTORE_STACK]);
     drop(std::hint::black_box(vec![1_u8; RESTORE_HEAP]));
+}
+
+fn without_root_disk() -> VmmError {
+    VmmError::new(
+        ErrorCode::Protocol,
+        "a restore without a root disk, in a process that was prepared with none",
+    )
 }
 
 fn open(layers: Vec<File>, request: &RestoreRequest) -> Result<Vec<(LayerFile, [u8; 32])>> {

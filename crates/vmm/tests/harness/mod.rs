@@ -218,13 +218,22 @@ impl Vmm {
     /// The same, with working sets of snapshots on top.
     pub fn prepare_with(base: &Snapshot, working_sets: &[&Path]) -> Result<(Self, PreparedReport), VmmError> {
         let working_sets: Vec<File> = working_sets.iter().map(|path| File::open(path).unwrap()).collect();
+        let files: Vec<_> = working_sets.iter().map(|file| (Descriptor::WorkingSet, file)).collect();
+        Self::prepare_as(base, &files)
+    }
+
+    /// The same, with other files that may be passed.
+    pub fn prepare_as(
+        base: &Snapshot,
+        more: &[(Descriptor, &File)],
+    ) -> Result<(Self, PreparedReport), VmmError> {
         let mut vmm = Self::spawn();
         let below: Vec<File> = base.layers.iter().map(|(path, _)| File::open(path).unwrap()).collect();
         let state = File::open(&base.state).unwrap();
         let mut files: Vec<(Descriptor, &File)> =
             below.iter().map(|file| (Descriptor::Layer, file)).collect();
         files.push((Descriptor::State, &state));
-        files.extend(working_sets.iter().map(|file| (Descriptor::WorkingSet, file)));
+        files.extend(more);
         match vmm.request(Request::Prepare(restore_request(base, false, false)), &files)? {
             Response::Prepared(report) => Ok((vmm, report)),
             other => panic!("{other:?}"),

@@ -22,16 +22,14 @@ use super::chain::{Buffers, Chain};
 use super::device::VirtioDevice;
 use super::disk;
 use super::flushes::Flushes;
+use super::image::{DiskImage, SECTOR};
 use super::mmio::TransportState;
 use super::queue::{QueueFault, VirtQueue};
 use crate::devices::limits::RateLimit;
 use crate::devices::rate_limiter::RateLimiter;
 use crate::error::{ErrorCode, Result, VmmError};
-use crate::file_length::regular_file_length;
 use crate::memory::GuestMemory;
 
-/// Unit of capacity and position, bytes.
-const SECTOR: u64 = 512;
 const QUEUE_SIZE: u16 = 128;
 /// Most data segments of a request: a queue's worth of descriptors without header and status.
 const SEGMENTS_MAX: u32 = 126;
@@ -81,26 +79,16 @@ enum Served {
 }
 
 impl Block {
-    /// A disk named `id` (at most 20 bytes) with the contents of a file, or of capacity 0 without one. A file that is written
+    /// A disk named `id` (at most 20 bytes) with the contents of an image, or of capacity 0 without one. An image that is written
     /// to must not be another microVM's.
     pub(in crate::devices) fn new(
         id: &'static str,
-        disk: Option<File>,
+        image: Option<DiskImage>,
         access: Access,
         limit: &RateLimit,
     ) -> Result<Self> {
-        let size = match &disk {
-            Some(file) => file_size(file, id)?,
-            None => 0,
-        };
-        if !size.is_multiple_of(SECTOR) {
-            return Err(VmmError::new(
-                ErrorCode::Config,
-                format!("the image of disk {id} has {size} bytes; pad it to a multiple of {SECTOR}"),
-            ));
-        }
-        let flushes = match (&disk, access) {
-            (Some(file), Access::ReadWrite) => {
+        let flushes = match (&image, access) {
+            (Some(DiskImage { file, .. }), Access::ReadWrite) => {
                 claim(file, id)?;
                 Some(Flushes::new(file, id)?)
             }
@@ -108,9 +96,9 @@ impl Block {
         };
         Ok(Self {
             id,
-            disk,
             access,
-            capacity: size / SECTOR,
+            capacity: image.as_ref().map_or(0, |image| image.sectors),
+            disk: image.map(|image| image.file),
             limiter: RateLimiter::new(limit),
             held_until: None,
             flushes,
@@ -323,20 +311,11 @@ fn claim(file: &File, id: &str) -> Result<()> {
     }
 }
 
-/// Size of an image in bytes.
-fn file_size(file: &File, id: &str) -> Result<u64> {
-    regular_file_length(file)
-        .map_err(VmmError::wrap(ErrorCode::Io, format!("reading the size of disk {id}")))?
-        .ok_or_else(|| {
-            VmmError::new(ErrorCode::Config, format!("the image of disk {id} is not a regular file"))
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::devices::DeviceOptions;
-    use crate::devices::testing::{Buffer, Guest, Ring, disk, options};
+    use crate::devices::testing::{Buffer, Guest, Ring, disk, options, root_image};
     use crate::layout::{MEMORY_BASE, Slot};
 
     const IN: u32 = 0;
@@ -442,7 +421,7 @@ mod tests {
     #[test]
     fn an_image_that_shrank_is_an_error_of_the_request() {
         let image = disk(&image());
-        let mut guest = Guest::boot(DeviceOptions { root_disk: image.try_clone().unwrap(), ..options(&[]) });
+        let mut guest = Guest::boot(DeviceOptions::new(root_image(image.try_clone().unwrap())));
         let mut ring = guest.start(Slot::RootDisk, 1).remove(0);
         image.set_len(512).unwrap();
         let data = guest.allocate(1024);
@@ -511,10 +490,9 @@ mod tests {
 
     #[test]
     fn images_that_cannot_be_disks_are_refused() {
-        let new = |disk| Block::new("x", disk, Access::Read, &RateLimit::default());
-        assert_eq!(new(Some(disk(&[0; 100]))).err().unwrap().code, ErrorCode::Config);
-        let directory = File::open("/").unwrap();
-        assert_eq!(new(Some(directory)).err().unwrap().code, ErrorCode::Config);
+        for file in [disk(&[0; 100]), File::open("/").unwrap()] {
+            assert_eq!(DiskImage::new(file, "x").err().unwrap().code, ErrorCode::Config);
+        }
         let mut guest = Guest::boot(options(&[0; 512]));
         let state = guest.devices.save().unwrap();
         let error = guest.restore(options(&[0; 1024]), &state).err().unwrap();

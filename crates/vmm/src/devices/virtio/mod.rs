@@ -6,6 +6,7 @@
 //! | [`mmio`] | the transport: registers, status, features, queues, interrupts |
 //! | [`queue`] | a virtqueue, with what a guest can get wrong in it |
 //! | [`chain`] | the buffers of a descriptor chain as slices of guest memory |
+//! | [`image`] | a file whose size can be a disk's |
 //! | [`disk`] | reading a file straight into such slices, and writing from them |
 //! | [`flusher`], [`flushes`] | making what a guest has written durable, on a thread of its own |
 //! | [`block`] | disks, read-only or not |
@@ -20,6 +21,7 @@ pub(super) mod device;
 mod disk;
 mod flusher;
 mod flushes;
+pub(super) mod image;
 pub(super) mod mmio;
 pub(super) mod net;
 pub(super) mod queue;

@@ -88,12 +88,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::devices::testing::{Guest, Ring, disk, options};
+    use crate::devices::testing::{Guest, Ring, options};
     use crate::devices::{DeviceOptions, Watched};
     use crate::layout::{MEMORY_BASE, Slot};
 
     fn limited(limit: RateLimit) -> (Guest, Ring) {
-        let mut options = DeviceOptions { rng: true, ..DeviceOptions::new(disk(&[0; 512])) };
+        let mut options = DeviceOptions { rng: true, ..options(&[0; 512]) };
         options.limits.rng = limit;
         let mut guest = Guest::boot(options);
         let ring = guest.start(Slot::Rng, 1).remove(0);

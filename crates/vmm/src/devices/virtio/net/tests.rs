@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::devices::testing::{Buffer, Guest, Ring, disk, options, stream};
+use crate::devices::testing::{Buffer, Guest, Ring, options, stream};
 use crate::devices::{DeviceOptions, DevicesState, RateLimit, TokenBucket, Watched};
 use crate::error::ErrorCode;
 use crate::layout::{MEMORY_BASE, Slot};
@@ -23,7 +23,7 @@ struct Wired {
 
 impl Wired {
     fn boot() -> Self {
-        Self::boot_with(DeviceOptions::new(disk(&[0; 512])))
+        Self::boot_with(options(&[0; 512]))
     }
 
     fn boot_with(options: DeviceOptions) -> Self {
