@@ -31,6 +31,8 @@ export interface Restore {
   roundUs: number;
   /** From the receipt of the request to the first KVM_RUN, as the VMM measures it. */
   firstRunUs: number;
+  /** To the guest's first instruction, as the guest reads the time; a few µs too much, for its time begins before KVM_RUN. */
+  firstInstructionUs: number;
   kvmExits: number;
   mmioExits: number;
   bytesCopied: number;

@@ -1,5 +1,6 @@
 //! From the request to the guest's first instructions, with and without a process that was prepared.
 
+use std::path::Path;
 use std::time::Instant;
 
 use firn_vmm::control::Statistics;
@@ -12,6 +13,9 @@ use crate::{median, microseconds, settle};
 
 /// One restore.
 struct Run {
+    /// From the receipt of the request until the guest's first instruction: until KVM_RUN, and all that has passed of the guest's time,
+    /// which begins a little before that.
+    first_instruction: u64,
     /// From sending the request until its response.
     response: u64,
     /// Until the guest's first instructions, a store to the doorbell, have run, and that was heard of.
@@ -24,14 +28,16 @@ struct Run {
 /// Measures restores, and the floor between them.
 pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<Value> {
     let [base, two, three] = scene.chain.as_slice() else { panic!("a chain has three layers") };
-    let cases: [(&str, Option<&Snapshot>, &Snapshot); 7] = [
-        ("base alone", None, base),
-        ("two layers", None, two),
-        ("three layers", None, three),
-        ("three layers as one", None, &scene.flat),
-        ("prepared, nothing on top", Some(base), base),
-        ("prepared, one layer on top", Some(base), two),
-        ("prepared, two layers on top", Some(base), three),
+    let working_set = Some(scene.working_set.as_path());
+    let cases: [(&str, Option<&Snapshot>, Option<&Path>, &Snapshot); 8] = [
+        ("base alone", None, None, base),
+        ("two layers", None, None, two),
+        ("three layers", None, None, three),
+        ("three layers as one", None, None, &scene.flat),
+        ("prepared, nothing on top", Some(base), None, base),
+        ("prepared with a working set, nothing on top", Some(base), working_set, base),
+        ("prepared, one layer on top", Some(base), None, two),
+        ("prepared, two layers on top", Some(base), None, three),
     ];
     // Round after round through all cases, so that what else the machine does falls on all alike.
     let mut runs: Vec<Vec<Run>> = cases.iter().map(|_| Vec::new()).collect();
@@ -41,14 +47,14 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<V
         if counts {
             floor.measure();
         }
-        for (index, (_, prepared, snapshot)) in cases.iter().enumerate() {
-            let run = run(*prepared, snapshot);
+        for (index, (_, prepared, working_set, snapshot)) in cases.iter().enumerate() {
+            let run = run(Attempt::with(*prepared, *working_set, snapshot));
             if counts {
                 runs[index].push(run);
             }
         }
     }
-    let reports = cases.iter().zip(&runs).map(|((name, prepared, snapshot), runs)| {
+    let reports = cases.iter().zip(&runs).map(|((name, prepared, _, snapshot), runs)| {
         let of = |field: &dyn Fn(&Run) -> u64| median(runs.iter().map(field).collect());
         json!({
             "case": name,
@@ -59,6 +65,7 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<V
             "responseUs": of(&|run| run.response),
             "doorbellUs": of(&|run| run.doorbell),
             "roundUs": of(&|run| run.round),
+            "firstInstructionUs": of(&|run| run.first_instruction),
             "firstRunUs": of(&|run| run.statistics.phases.total),
             "kvmExits": of(&|run| run.statistics.kvm_exits),
             "mmioExits": of(&|run| run.statistics.mmio_exits),
@@ -81,8 +88,7 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<V
     reports.collect()
 }
 
-fn run(prepared: Option<&Snapshot>, snapshot: &Snapshot) -> Run {
-    let mut attempt = Attempt::new(prepared, snapshot);
+fn run(mut attempt: Attempt<'_>) -> Run {
     settle();
     let start = Instant::now();
     attempt.restore(false);
@@ -91,6 +97,8 @@ fn run(prepared: Option<&Snapshot>, snapshot: &Snapshot) -> Run {
     let doorbell = microseconds(start);
     let statistics = attempt.vmm.statistics();
     let start = Instant::now();
-    attempt.work();
-    Run { response, doorbell, round: doorbell + microseconds(start), statistics }
+    let began = attempt.work();
+    let round = doorbell + microseconds(start);
+    let first_instruction = statistics.phases.total + attempt.since_restore(began);
+    Run { first_instruction, response, doorbell, round, statistics }
 }

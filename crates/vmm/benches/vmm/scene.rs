@@ -1,12 +1,15 @@
 //! A guest with snapshots to restore: a chain of three layers, and one layer that holds what the three do.
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use firn_vmm::control::{BootRequest, Descriptor, LayerIdentity, Request, RestoreRequest};
 use firn_vmm::devices::DeviceLimits;
+use firn_vmm::kvm::registers::TIMER_COUNT;
+use firn_vmm::snapshot::decode;
 use serde_json::{Value, json};
 
-use crate::harness::{Snapshot, Vmm, boot_request, file_with, guest};
+use crate::harness::{Snapshot, Vmm, boot_request, file_with, guest, read};
 
 /// Snapshots of one guest. A round of its program writes 64 pages and zeros or writes 64 others; behind a snapshot it rings at once.
 pub struct Scene {
@@ -16,6 +19,8 @@ pub struct Scene {
     pub chain: Vec<Snapshot>,
     /// Of the third round, in one layer.
     pub flat: Snapshot,
+    /// What clones of the first use until they ring.
+    pub working_set: PathBuf,
     /// What taking them cost.
     pub snapshots: Vec<Value>,
     _directory: tempfile::TempDir,
@@ -36,40 +41,44 @@ impl Scene {
         };
         let base = source.snapshot(None, directory.path(), "base");
         note(1, &base);
-        for round in 2..4 {
-            work(&mut source, round);
+        for _round in 2..4 {
+            work(&mut source);
         }
         let flat = source.snapshot(None, directory.path(), "flat");
         drop(source);
         let mut chain = vec![base];
-        for (round, name) in [(2, "one"), (3, "two")] {
+        for name in ["one", "two"] {
             let below = chain.last().unwrap().clone();
             let mut vmm = Vmm::restore_paused(&below);
-            work(&mut vmm, round);
+            work(&mut vmm);
             let snapshot = vmm.snapshot(Some(&below), directory.path(), name);
             note(chain.len() + 1, &snapshot);
             chain.push(snapshot);
         }
-        Self { memory_mib, vcpus, chain, flat, snapshots, _directory: directory }
+        let working_set = directory.path().join("working-set");
+        let mut clone = Vmm::restore_recording_reads(&chain[0]);
+        assert_eq!(clone.doorbell().0, 1);
+        clone.record_working_set(&working_set, None).unwrap();
+        Self { memory_mib, vcpus, chain, flat, working_set, snapshots, _directory: directory }
     }
 }
 
 fn boot(memory_mib: u64, vcpus: u8) -> Vmm {
     let request = BootRequest { vcpus, memory_bytes: memory_mib << 20, gic: None, ..boot_request() };
     let mut vmm = Vmm::boot_as(&guest::rounds(), request);
-    assert_eq!(vmm.doorbell(), (2, 1));
+    assert_eq!(vmm.doorbell().0, 2);
     vmm
 }
 
 /// Lets a guest that stands at its snapshot do the round behind it.
-fn work(vmm: &mut Vmm, round: u32) {
+fn work(vmm: &mut Vmm) {
     vmm.resume();
     assert_eq!(vmm.doorbell().0, 1);
     vmm.resume();
-    assert_eq!(vmm.doorbell(), (2, round));
+    assert_eq!(vmm.doorbell().0, 2);
 }
 
-/// A restore of a snapshot in a process, the first `prepared` layers of which are there before.
+/// A restore of a snapshot in a process, the first `prepared` layers of which are there before, and the root disk with them.
 pub struct Attempt<'a> {
     snapshot: &'a Snapshot,
     prepared: usize,
@@ -82,6 +91,11 @@ pub struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     /// A process that waits for the rest of the layers of `snapshot`; `base` is of those that it has already.
     pub fn new(base: Option<&Snapshot>, snapshot: &'a Snapshot) -> Self {
+        Self::with(base, None, snapshot)
+    }
+
+    /// The same, prepared with a working set.
+    pub fn with(base: Option<&Snapshot>, working_set: Option<&Path>, snapshot: &'a Snapshot) -> Self {
         let mut vmm = Vmm::spawn();
         let prepared = base.map_or(0, |base| base.layers.len());
         let layers = snapshot.layers.iter().map(|(path, _)| File::open(path).unwrap()).collect();
@@ -91,8 +105,10 @@ impl<'a> Attempt<'a> {
                 let below: Vec<File> =
                     base.layers.iter().map(|(path, _)| File::open(path).unwrap()).collect();
                 let state = File::open(&base.state).unwrap();
+                let working_set = working_set.map(|path| File::open(path).unwrap());
                 let mut files: Vec<_> = below.iter().map(|file| (Descriptor::Layer, file)).collect();
-                files.push((Descriptor::State, &state));
+                files.extend([(Descriptor::State, &state), (Descriptor::RootDisk, &disk)]);
+                files.extend(working_set.iter().map(|file| (Descriptor::WorkingSet, file)));
                 vmm.request(Request::Prepare(request(base, 0, false)), &files).unwrap();
             }
             // The process is up when it answers: what it costs to start one is not the restore's.
@@ -105,7 +121,10 @@ impl<'a> Attempt<'a> {
     pub fn restore(&mut self, track_writes: bool) {
         let mut files: Vec<_> =
             self.layers.iter().skip(self.prepared).map(|file| (Descriptor::Layer, file)).collect();
-        files.extend([(Descriptor::State, &self.state), (Descriptor::RootDisk, &self.disk)]);
+        files.push((Descriptor::State, &self.state));
+        if self.prepared == 0 {
+            files.push((Descriptor::RootDisk, &self.disk));
+        }
         let request = request(self.snapshot, self.prepared, track_writes);
         self.vmm.request(Request::Restore(request), &files).unwrap();
     }
@@ -115,10 +134,20 @@ impl<'a> Attempt<'a> {
         assert_eq!(self.vmm.doorbell().0, 1);
     }
 
-    /// Lets the guest do a round, and waits for that.
-    pub fn work(&mut self) {
+    /// Lets the guest do a round, and waits for that. Returns the low half of the counter at its first instruction.
+    pub fn work(&mut self) -> u32 {
         self.vmm.resume();
-        assert_eq!(self.vmm.doorbell().0, 2);
+        let (event, began) = self.vmm.doorbell();
+        assert_eq!(event, 2);
+        began
+    }
+
+    /// How much of the guest's time, in microseconds, had passed at this count of its counter since it was given the time of its snapshot.
+    pub fn since_restore(&self, count: u32) -> u64 {
+        let state = decode(&read(&self.snapshot.state)).unwrap();
+        let (_, saved) = state.vcpus[0].registers().find(|(id, _)| *id == TIMER_COUNT).unwrap();
+        let saved = u32::from_le_bytes(*saved.first_chunk().unwrap());
+        u64::from(count.wrapping_sub(saved)) * 1_000_000 / state.host.counter_frequency
     }
 }
 

@@ -12,9 +12,11 @@ program scatter
 end scatter
 
 // Writes the count of rounds into 64 pages, each 1 MiB from the next, and zeros or writes 64 others; rings with event 2, and
-// at once with event 1; again and again.
+// at once with event 1; again and again. The detail of event 2 is the low half of the counter at the first instruction behind the event 2
+// before it.
 program rounds
     mov     w21, #0
+    mov     x5, #0
 2:  add     w21, w21, #1
     movz    x2, #0x8100, lsl #16
     mov     w3, #64
@@ -25,9 +27,10 @@ program rounds
     add     x2, x2, #0x100, lsl #12
     subs    w3, w3, #1
     b.ne    4b
-    str     w21, [x19, #0xc]
+    str     w5, [x19, #0xc]
     mov     w1, #2
     str     w1, [x19, #0x10]
+    mrs     x5, cntvct_el0
     mov     w1, #1
     str     w1, [x19, #0x10]
     b       2b
