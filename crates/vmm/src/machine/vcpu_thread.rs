@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,10 @@ use crate::kvm::vcpu::ImmediateExit;
 
 /// How long a vCPU may take to leave KVM_RUN. It takes microseconds; this is for a host that swaps.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the first vCPU's thread waits awake for its vCPU, which is locked while the last of a start is done: that takes less time than
+/// to fall asleep and be woken once more.
+const AWAKE: Duration = Duration::from_micros(200);
 
 /// What the vCPUs are to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -301,7 +305,7 @@ impl Worker {
 
     /// Runs guest code until something stops the vCPUs, and completes the last exit.
     fn run(&self, devices: &Mutex<Devices>) -> Result<()> {
-        let mut vcpu = lock(&self.vcpu)?;
+        let mut vcpu = self.lock_vcpu()?;
         let exit = vcpu.immediate_exit();
         // Cleared before the order is read, set after it is given: a stop between the two is seen by one or the other.
         // SAFETY: the lock is held, the vCPU is alive.
@@ -347,6 +351,18 @@ impl Worker {
             }
         }
         vcpu.complete_exit()
+    }
+
+    fn lock_vcpu(&self) -> Result<MutexGuard<'_, Vcpu>> {
+        let deadline = Instant::now() + AWAKE;
+        while self.is_first && Instant::now() < deadline {
+            match self.vcpu.try_lock() {
+                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+                Ok(vcpu) => return Ok(vcpu),
+                Err(TryLockError::Poisoned(_)) => break,
+            }
+        }
+        lock(&self.vcpu)
     }
 
     fn stop_all(&self, event: Event) -> Result<()> {
