@@ -1,6 +1,7 @@
 //! The system calls of a restore, counted by strace: from the receipt of the request to the first KVM_RUN of the guest.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -9,20 +10,22 @@ use crate::scene::{Attempt, Scene};
 
 pub fn count(scene: &Scene) -> Value {
     let [base, two, three] = scene.chain.as_slice() else { panic!("a chain has three layers") };
-    let cases: [(&str, Option<&Snapshot>, &Snapshot); 6] = [
-        ("base alone", None, base),
-        ("two layers", None, two),
-        ("three layers", None, three),
-        ("prepared, nothing on top", Some(base), base),
-        ("prepared, one layer on top", Some(base), two),
-        ("prepared, two layers on top", Some(base), three),
+    let working_set = Some(scene.working_set.as_path());
+    let cases: [(&str, Option<&Snapshot>, Option<&Path>, &Snapshot); 7] = [
+        ("base alone", None, None, base),
+        ("two layers", None, None, two),
+        ("three layers", None, None, three),
+        ("prepared, nothing on top", Some(base), None, base),
+        ("prepared with a working set, nothing on top", Some(base), working_set, base),
+        ("prepared, one layer on top", Some(base), None, two),
+        ("prepared, two layers on top", Some(base), None, three),
     ];
-    let counted = cases.map(|(name, prepared, snapshot)| {
+    let counted = cases.map(|(name, prepared, working_set, snapshot)| {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("strace");
         // SAFETY: no other thread of this process runs: all have been joined.
         unsafe { std::env::set_var(STRACE_VARIABLE, &log) };
-        let mut attempt = Attempt::new(prepared, snapshot);
+        let mut attempt = Attempt::with(prepared, working_set, snapshot);
         // SAFETY: as above.
         unsafe { std::env::remove_var(STRACE_VARIABLE) };
         attempt.restore(false);

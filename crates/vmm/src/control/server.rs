@@ -24,7 +24,7 @@ use crate::working_set::{FILE_LENGTH_MAX, WorkingSet};
 /// Longest state file that is read, in bytes; the decoder has a tighter limit of its own.
 const STATE_FILE_MAX: usize = 8 << 20;
 /// How much of a file is read at first, in bytes: most state files whole.
-const FIRST_READ: usize = 64 << 10;
+const FIRST_READ: usize = 32 << 10;
 /// After the guest has stopped, how long the controller may take to close the socket before the process ends by itself.
 const LINGER: Duration = Duration::from_secs(10);
 

@@ -29,6 +29,9 @@ const ANTICIPATED_WRITES_MAX: u64 = 16 << 20;
 /// More than most restores use of their thread's stack and of the heap, in bytes. A state with SVE of 2,048 bits takes over 64 KiB.
 const RESTORE_STACK: usize = 32 << 10;
 const RESTORE_HEAP: usize = 96 << 10;
+/// Most free memory at the end of the heap that a process that has waited keeps, in bytes.
+#[cfg(target_env = "gnu")]
+const HEAP_KEPT: libc::c_int = 1 << 20;
 
 /// The files and sockets of a restore.
 #[derive(Debug, Default)]
@@ -325,10 +328,15 @@ impl Machine {
     }
 }
 
-/// Makes the pages of stack and heap present that the rest of a restore needs: each is a fault less, later. The C library keeps so much of
-/// the heap when it is freed (M_TRIM_THRESHOLD of mallopt(3)).
+/// Makes the pages of stack and heap present that the rest of a restore needs: each is a fault less, later. What it frees stays with the
+/// C library, which by its own choice would give some of it back in the midst of the restore.
 #[inline(never)]
 fn touch_stack_and_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number of the allocator's, mallopt(3).
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, HEAP_KEPT)
+    };
     std::hint::black_box([0_u8; RESTORE_STACK]);
     drop(std::hint::black_box(vec![1_u8; RESTORE_HEAP]));
 }
