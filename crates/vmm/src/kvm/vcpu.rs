@@ -294,11 +294,11 @@ impl Vcpu {
     /// Sets the guest's time; the counter goes on from there. One vCPU is enough: the offset to the host's counter is the VM's
     /// from Linux 6.4 on, and before that KVM writes it to every vCPU.
     pub fn set_counters(&self, counters: Counters) -> Result<()> {
-        self.write(registers::TIMER_COUNT, counters.timer)?;
-        match counters.physical {
-            Some(count) => self.write(registers::PHYSICAL_TIMER_COUNT, count),
-            None => Ok(()),
+        if let Some(count) = counters.physical {
+            self.write(registers::PHYSICAL_TIMER_COUNT, count)?;
         }
+        // Last, for it is what a guest tells the time by.
+        self.write(registers::TIMER_COUNT, counters.timer)
     }
 
     /// The switch that ends KVM_RUN.
