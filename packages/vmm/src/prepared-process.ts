@@ -20,8 +20,8 @@ export interface PoolBase {
    */
   readonly workingSetPaths?: readonly string[] | undefined;
   /**
-   * Root file system of what is restored on top of it, if that is known: a restore then neither opens nor checks it. Restores with
-   * another path have processes of their own.
+   * Root file system of what is restored on top of it, if that is known: a restore then neither opens nor checks it. What lies at this
+   * path must stay as it is while the pool has the base. Restores with another path have processes of their own.
    */
   readonly rootDiskPath?: string | undefined;
   /** The jail of its processes, which are for restores that want the same. */

@@ -8,7 +8,7 @@ use crate::jail::JailReport;
 use crate::layout::MEMORY_MIN;
 
 /// Version of these messages; both ends must have the same, they are installed together.
-pub const CONTROL_VERSION: u16 = 4;
+pub const CONTROL_VERSION: u16 = 5;
 
 /// What a descriptor that travels with a request is for. Descriptors are in the order of [`RequestFrame::descriptors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -357,7 +357,7 @@ mod tests {
     /// A change of any message changes these bytes, and needs a new [`CONTROL_VERSION`].
     #[test]
     fn the_encoding_of_messages_is_that_of_version_4() {
-        assert_eq!(CONTROL_VERSION, 4);
+        assert_eq!(CONTROL_VERSION, 5);
         let bucket = Some(TokenBucket { per_second: 5, burst: 6 });
         let limits = DeviceLimits {
             net_receive: RateLimit { bytes: bucket, operations: None },
@@ -388,16 +388,16 @@ mod tests {
         let no_limits = "00".repeat(12);
         assert_eq!(
             frame(Request::Boot(boot)),
-            "04ac0202000900018080804005717569657401010001010102000000000700000000000001050600000000010506"
+            "05ac0202000900018080804005717569657401010001010102000000000700000000000001050600000000010506"
         );
         assert_eq!(
             frame(Request::Prepare(restore.clone())),
-            format!("04ac020200090101{ab}0001000000{no_limits}")
+            format!("05ac020200090101{ab}0001000000{no_limits}")
         );
-        assert_eq!(frame(Request::Restore(restore)), format!("04ac020200090201{ab}0001000000{no_limits}"));
+        assert_eq!(frame(Request::Restore(restore)), format!("05ac020200090201{ab}0001000000{no_limits}"));
         assert_eq!(
             frame(Request::Snapshot(SnapshotRequest { app_image: Some([0xab; 32]) })),
-            format!("04ac020200090301{ab}")
+            format!("05ac020200090301{ab}")
         );
         let rest = [
             Request::Resume,
@@ -408,7 +408,7 @@ mod tests {
             Request::RecordWorkingSet,
         ];
         for (number, request) in (4..).zip(rest) {
-            assert_eq!(frame(request), format!("04ac02020009{number:02x}"));
+            assert_eq!(frame(request), format!("05ac02020009{number:02x}"));
         }
         let response = |result| hex(&Message::Response { id: 1, result });
         assert_eq!(response(Ok(Response::Done)), "00010000");
