@@ -13,7 +13,7 @@ end scatter
 
 // Writes the count of rounds into 64 pages, each 1 MiB from the next, and zeros or writes 64 others; rings with event 2, and
 // at once with event 1; again and again. The detail of event 2 is the low half of the counter at the first instruction behind the event 2
-// before it.
+// before it, its last two bits replaced by those of the count.
 program rounds
     mov     w21, #0
     mov     x5, #0
@@ -27,6 +27,7 @@ program rounds
     add     x2, x2, #0x100, lsl #12
     subs    w3, w3, #1
     b.ne    4b
+    bfi     w5, w21, #0, #2
     str     w5, [x19, #0xc]
     mov     w1, #2
     str     w1, [x19, #0x10]
