@@ -31,7 +31,7 @@ export interface Restore {
   roundUs: number;
   /** From the receipt of the request to the first KVM_RUN, as the VMM measures it. */
   firstRunUs: number;
-  /** To the guest's first instruction, as the guest reads the time; a few µs too much, for its time begins before KVM_RUN. */
+  /** To the guest's first instruction, as the guest reads the time; some 40 µs too much on the emulated host, for its time begins before KVM_RUN. */
   firstInstructionUs: number;
   kvmExits: number;
   mmioExits: number;

@@ -67,7 +67,7 @@ pub fn options(leaf: bool) -> (DeviceOptions, Ends) {
         rng: true,
         mac: Some([2, 0, 0, 0, 0, 1]),
         leaf,
-        ..DeviceOptions::new(DiskImage::new(disk(), "firn-root").unwrap())
+        ..DeviceOptions::new(DiskImage::root(disk()).unwrap())
     };
     (options, Ends { controller, peer })
 }

@@ -67,8 +67,8 @@ pub enum Request {
     /// of them); optionally RootDisk, and WorkingSet (any number, of snapshots on top of them), of which it then has what is read.
     Prepare(RestoreRequest),
     /// Restore a snapshot and run it. Descriptors: Layer (those on top of the prepared ones, or all), State (may be left out if
-    /// it is the prepared one), RootDisk (may be left out if the process was prepared with it); optionally AppDisk, Stream, Console, WorkingSet, Net; ScratchDisk if the snapshot's
-    /// microVM had one.
+    /// it is the prepared one), RootDisk (may be left out if the process was prepared with it); optionally AppDisk, Stream,
+    /// Console, WorkingSet, Net; ScratchDisk if the snapshot's microVM had one.
     Restore(RestoreRequest),
     /// Snapshot the microVM, which must be stopped at a doorbell or paused; it stays stopped. Descriptors: LayerOutput,
     /// StateOutput.
@@ -356,7 +356,7 @@ mod tests {
 
     /// A change of any message changes these bytes, and needs a new [`CONTROL_VERSION`].
     #[test]
-    fn the_encoding_of_messages_is_that_of_version_4() {
+    fn the_encoding_of_messages_is_that_of_version_5() {
         assert_eq!(CONTROL_VERSION, 5);
         let bucket = Some(TokenBucket { per_second: 5, burst: 6 });
         let limits = DeviceLimits {

@@ -76,7 +76,7 @@ use crate::layout::Slot;
 use crate::memory::GuestMemory;
 
 /// Serial numbers of the disks, as the guest sees them.
-pub(crate) const ROOT_DISK_ID: &str = "firn-root";
+const ROOT_DISK_ID: &str = "firn-root";
 const APP_DISK_ID: &str = "firn-app";
 const SCRATCH_DISK_ID: &str = "firn-scratch";
 /// How long a snapshot waits for requests that are half done.

@@ -67,7 +67,7 @@ pub(crate) fn options(root_disk: &[u8]) -> DeviceOptions {
 }
 
 pub(crate) fn root_image(file: File) -> DiskImage {
-    DiskImage::new(file, "firn-root").unwrap()
+    DiskImage::root(file).unwrap()
 }
 
 pub(crate) struct Guest {

@@ -69,12 +69,11 @@ const fn zeroed(offset: u64, count: u64) -> Words {
     Words { reset_to_zero: true, ..words(offset, count) }
 }
 
-/// ISENABLER.
-const fn enabling(offset: u64, count: u64, reset_to_zero: bool) -> Words {
-    Words { adds_bits: true, reset_to_zero, ..words(offset, count) }
-}
-
 impl Words {
+    const fn adding_bits(self) -> Self {
+        Self { adds_bits: true, ..self }
+    }
+
     const fn live(self) -> Self {
         Self { live: true, ..self }
     }
@@ -103,7 +102,7 @@ const V3_DISTRIBUTOR: &[Words] = &[
     zeroed(0x6000 + 32 * 8, SPIS * 2), // IROUTER
     zeroed(0x0c00 + 8, SPIS / 16),     // ICFGR
     zeroed(0x0400 + 32, SPIS / 4),     // IPRIORITYR
-    enabling(0x0100 + 4, SPIS / 32, true), // ISENABLER
+    zeroed(0x0100 + 4, SPIS / 32).adding_bits(), // ISENABLER
     setting(0x0200 + 4, SPIS / 32),    // ISPENDR
     setting(0x0300 + 4, SPIS / 32),    // ISACTIVER
     words(0x0000, 1),                  // CTLR
@@ -111,15 +110,15 @@ const V3_DISTRIBUTOR: &[Words] = &[
 
 /// GICv3 redistributor; its second frame, for the private interrupts, begins at 0x1_0000.
 const V3_REDISTRIBUTOR: &[Words] = &[
-    zeroed(0x0010, 1),            // STATUSR
-    words(0x0014, 1),             // WAKER
-    words(0x1_0080, 1),           // IGROUPR0
-    words(0x1_0c00, 2),           // ICFGR0, ICFGR1
-    zeroed(0x1_0400, 8),          // IPRIORITYR
-    enabling(0x1_0100, 1, false), // ISENABLER0
-    setting(0x1_0200, 1),         // ISPENDR0
-    setting(0x1_0300, 1),         // ISACTIVER0
-    words(0x0000, 1),             // CTLR
+    zeroed(0x0010, 1),                // STATUSR
+    words(0x0014, 1),                 // WAKER
+    words(0x1_0080, 1),               // IGROUPR0
+    words(0x1_0c00, 2),               // ICFGR0, ICFGR1
+    zeroed(0x1_0400, 8),              // IPRIORITYR
+    words(0x1_0100, 1).adding_bits(), // ISENABLER0
+    setting(0x1_0200, 1),             // ISPENDR0
+    setting(0x1_0300, 1),             // ISACTIVER0
+    words(0x0000, 1),                 // CTLR
 ];
 
 const fn system_register(crn: u64, crm: u64, op2: u64) -> u64 {
@@ -142,11 +141,11 @@ const V3_ICC_CTLR: u64 = system_register(12, 12, 4);
 
 /// GICv2 distributor: per vCPU, because KVM banks interrupts 0 to 31.
 const V2_DISTRIBUTOR_BANKED: &[Words] = &[
-    words(0x0080, 1),           // IGROUPR
-    words(0x0c04, 1),           // ICFGR of the PPIs; that of the SGIs is read-only
-    zeroed(0x0400, 8),          // IPRIORITYR
-    enabling(0x0100, 1, false), // ISENABLER
-    setting(0x0f20, 4),         // SPENDSGIR: which vCPU sent which SGI
+    words(0x0080, 1),               // IGROUPR
+    words(0x0c04, 1),               // ICFGR of the PPIs; that of the SGIs is read-only
+    zeroed(0x0400, 8),              // IPRIORITYR
+    words(0x0100, 1).adding_bits(), // ISENABLER
+    setting(0x0f20, 4),             // SPENDSGIR: which vCPU sent which SGI
     // ISPENDR. A written SGI would come once more, from the vCPU itself.
     setting(0x0200, 1).without(SGIS),
     setting(0x0300, 1), // ISACTIVER
@@ -154,14 +153,14 @@ const V2_DISTRIBUTOR_BANKED: &[Words] = &[
 
 /// GICv2 distributor: shared interrupts.
 const V2_DISTRIBUTOR: &[Words] = &[
-    words(0x0008, 1),                      // IIDR: unlocks the writes of IGROUPR
-    words(0x0080 + 4, SPIS / 32),          // IGROUPR
-    words(0x0800 + 32, SPIS / 4),          // ITARGETSR
-    zeroed(0x0c00 + 8, SPIS / 16),         // ICFGR
-    zeroed(0x0400 + 32, SPIS / 4),         // IPRIORITYR
-    enabling(0x0100 + 4, SPIS / 32, true), // ISENABLER
-    setting(0x0200 + 4, SPIS / 32),        // ISPENDR
-    setting(0x0300 + 4, SPIS / 32),        // ISACTIVER
+    words(0x0008, 1),                            // IIDR: unlocks the writes of IGROUPR
+    words(0x0080 + 4, SPIS / 32),                // IGROUPR
+    words(0x0800 + 32, SPIS / 4),                // ITARGETSR
+    zeroed(0x0c00 + 8, SPIS / 16),               // ICFGR
+    zeroed(0x0400 + 32, SPIS / 4),               // IPRIORITYR
+    zeroed(0x0100 + 4, SPIS / 32).adding_bits(), // ISENABLER
+    setting(0x0200 + 4, SPIS / 32),              // ISPENDR
+    setting(0x0300 + 4, SPIS / 32),              // ISACTIVER
 ];
 
 /// GICv2 distributor CTLR.

@@ -12,9 +12,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend as _, ReadVolatile};
 use super::vcpu_thread::{Crew, Wanted};
 use super::{Baseline, Machine, lock, microseconds_since};
 use crate::control::{BootRequest, Phases};
-use crate::devices::{
-    DeviceOptions, Devices, DiskImage, FdtOptions, InterruptLine, ROOT_DISK_ID, device_tree,
-};
+use crate::devices::{DeviceOptions, Devices, DiskImage, FdtOptions, InterruptLine, device_tree};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::file_length::regular_file_length;
 use crate::kvm::vcpu::Counters;
@@ -108,7 +106,7 @@ impl Machine {
             rng: request.rng,
             net: request.net,
             mac: request.mac,
-            ..DeviceOptions::new(DiskImage::new(files.root_disk, ROOT_DISK_ID)?)
+            ..DeviceOptions::new(DiskImage::root(files.root_disk)?)
         };
         let interrupts: Arc<dyn InterruptLine> = Arc::clone(&vm.vm) as Arc<dyn InterruptLine>;
         let devices = Devices::new(guest_memory, interrupts, options)?;

@@ -12,7 +12,7 @@ use super::touch::{Pages, touch};
 use super::vcpu_thread::Crew;
 use super::{Baseline, Machine, host_fingerprint, lock, microseconds_since, new_generation, without_vcpus};
 use crate::control::{Phases, RestoreRequest};
-use crate::devices::{DeviceOptions, Devices, DiskImage, InterruptLine, ROOT_DISK_ID, Timer};
+use crate::devices::{DeviceOptions, Devices, DiskImage, InterruptLine, Timer};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::jail::Kept;
 use crate::kvm::{Gic, Kvm};
@@ -164,7 +164,7 @@ impl Prepared {
     /// # Errors
     /// FIRN_CONFIG if it is not a regular file or not a multiple of 512 bytes, FIRN_IO.
     pub fn set_root_disk(&mut self, file: File) -> Result<()> {
-        self.root_disk = Some(DiskImage::new(file, ROOT_DISK_ID)?);
+        self.root_disk = Some(DiskImage::root(file)?);
         Ok(())
     }
 
@@ -271,7 +271,7 @@ impl Prepared {
 
         let loading = Instant::now();
         let root_disk = match files.root_disk {
-            Some(file) => DiskImage::new(file, ROOT_DISK_ID)?,
+            Some(file) => DiskImage::root(file)?,
             None => self.root_disk.take().ok_or_else(without_root_disk)?,
         };
         let options = DeviceOptions {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use crate::devices::ROOT_DISK_ID;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::file_length::regular_file_length;
 
@@ -16,11 +17,16 @@ pub struct DiskImage {
 }
 
 impl DiskImage {
-    /// The image of the disk named `id`.
+    /// The root file system.
     ///
     /// # Errors
     /// [`ErrorCode::Config`] if it is not a regular file or not a multiple of 512 bytes, [`ErrorCode::Io`] if its size cannot be read.
-    pub fn new(file: File, id: &str) -> Result<Self> {
+    pub fn root(file: File) -> Result<Self> {
+        Self::new(file, ROOT_DISK_ID)
+    }
+
+    /// The image of the disk named `id`. Errors are those of [`DiskImage::root`].
+    pub(in crate::devices) fn new(file: File, id: &str) -> Result<Self> {
         let size = regular_file_length(&file)
             .map_err(VmmError::wrap(ErrorCode::Io, format!("reading the size of disk {id}")))?
             .ok_or_else(|| {
