@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use firn_vmm::ErrorCode;
 use firn_vmm::control::{Descriptor, Request, RestoreRequest};
+use firn_vmm::layout::GIC_DISTRIBUTOR;
+use harness::script::Script;
 use harness::{MEMORY, Snapshot, Vmm, file_with, guest, read, restore_request};
 
 /// A base taken at the first ring of a guest, a diff on top of it taken at the next one, and the microVM that it is of.
@@ -75,6 +77,22 @@ fn a_prepared_process_runs_at_once_and_has_its_timer_and_interrupts() {
     assert_eq!(pooled.doorbell().0, 2);
     pooled.resume();
     assert_eq!(pooled.doorbell(), (3, 3), "both the timer's and the generation id's interrupt came");
+}
+
+#[test]
+fn a_prepared_process_announces_a_new_generation_beside_what_is_pending() {
+    const GENERATION: u32 = 1 << 3;
+    const OTHER: u32 = 1 << 18;
+    let [set_pending, clear_pending] = [0x204, 0x284].map(|offset| GIC_DISTRIBUTOR + offset);
+    let mut script = Script::new();
+    script.ring(2, set_pending).store(clear_pending, GENERATION).store(set_pending, OTHER);
+    script.ring(2, set_pending).ring(2, set_pending);
+
+    let directory = tempfile::tempdir().unwrap();
+    let (base, diff, _) = base_and_diff(directory.path(), 1, &script.image());
+    let (mut pooled, _) = Vmm::prepare(&base).unwrap();
+    pooled.restore_top(&diff, false).unwrap();
+    assert_eq!(pooled.doorbell(), (2, OTHER | GENERATION));
 }
 
 #[test]

@@ -11,11 +11,13 @@ use crate::memory::GuestMemory;
 
 pub(super) struct Generation {
     interrupt: SlotInterrupt,
+    /// Whether the interrupt of the next id has been raised before.
+    is_announced: bool,
 }
 
 impl Generation {
-    pub(super) fn new(interrupt: SlotInterrupt) -> Self {
-        Self { interrupt }
+    pub(super) fn new(interrupt: SlotInterrupt, is_announced: bool) -> Self {
+        Self { interrupt, is_announced }
     }
 
     /// Writes an id to guest memory, without an interrupt.
@@ -29,8 +31,12 @@ impl Generation {
     }
 
     /// Writes an id to guest memory and tells the guest.
-    pub(super) fn change(&self, memory: &GuestMemory, id: [u8; 16]) -> Result<()> {
+    pub(super) fn change(&mut self, memory: &GuestMemory, id: [u8; 16]) -> Result<()> {
         Self::write_id(memory, id)?;
+        if std::mem::take(&mut self.is_announced) {
+            self.interrupt.count_raised();
+            return Ok(());
+        }
         self.interrupt.raise()
     }
 }

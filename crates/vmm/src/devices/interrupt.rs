@@ -55,8 +55,13 @@ impl SlotInterrupt {
         if !self.armed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.interrupts.raised.fetch_add(1, Ordering::Relaxed);
+        self.count_raised();
         self.interrupts.line.raise(self.slot.spi())
+    }
+
+    /// Counts one that was raised without this.
+    pub(super) fn count_raised(&self) {
+        self.interrupts.raised.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -145,7 +145,7 @@ impl Devices {
             doorbell: Doorbell::new(DoorbellState::default(), options.leaf),
             serial: Serial::new(&SerialState::default(), &interrupts, console)?,
             clock: Clock::new(&ClockState::default()),
-            generation: Generation::new(interrupt(Slot::Generation)),
+            generation: Generation::new(interrupt(Slot::Generation), false),
             root_disk: Transport::new(
                 Block::new(ROOT_DISK_ID, Some(options.root_disk), Access::Read, &limits.root_disk)?,
                 interrupt(Slot::RootDisk),
@@ -224,7 +224,7 @@ impl Devices {
             doorbell: Doorbell::new(state.doorbell.clone(), options.leaf),
             serial: Serial::new(&state.serial, &interrupts, Console::new(options.console)?)?,
             clock: Clock::new(&state.clock),
-            generation: Generation::new(interrupt(Slot::Generation)),
+            generation: Generation::new(interrupt(Slot::Generation), options.generation_is_announced),
             root_disk: Transport::restore(
                 root_disk,
                 interrupt(Slot::RootDisk),

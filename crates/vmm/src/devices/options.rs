@@ -28,6 +28,8 @@ pub struct DeviceOptions {
     pub limits: DeviceLimits,
     /// A timer that was made beforehand; without one it is made with the devices.
     pub timer: Option<Timer>,
+    /// Of a restore: whether the interrupt that announces the first generation, [`crate::layout::Slot::Generation`], has been raised before.
+    pub generation_is_announced: bool,
     /// Of a boot: whether there is a random number generator. A restored microVM has what its snapshot had.
     pub rng: bool,
     /// Of a boot: whether there is a network card; there is one, too, if there is a `link`. A restored microVM has what its
@@ -50,6 +52,7 @@ impl DeviceOptions {
             leaf: false,
             limits: DeviceLimits::default(),
             timer: None,
+            generation_is_announced: false,
             rng: false,
             net: false,
             mac: None,

@@ -9,7 +9,7 @@ use kvm_bindings::{
 use kvm_ioctls::DeviceFd;
 
 use super::attribute::Attribute;
-use super::gic_registers::{GicRegister, active_priorities, cpu_control, registers};
+use super::gic_registers::{GicRegister, active_priorities, cpu_control, pending_word, registers};
 use super::vm::Vm;
 use crate::control::GicVersion;
 use crate::error::{ErrorCode, Result, VmmError};
@@ -118,27 +118,48 @@ impl Gic {
         Ok(())
     }
 
-    /// Writes every register of an interrupt controller that was prepared with `held`, those apart that are as in it.
+    /// Writes every register of an interrupt controller that was prepared with `held`, those apart that are as in it. Returns whether any
+    /// was written.
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_CORRUPT if the state does not have the registers that it must have.
-    pub fn restore(&self, state: &GicState, held: &GicState) -> Result<()> {
+    pub fn restore(&self, state: &GicState, held: &GicState) -> Result<bool> {
         self.check(state)?;
+        let mut has_written = false;
         let values = || self.registers.iter().zip(&state.registers);
         for ((register, &value), held) in values().zip(&held.registers) {
             if register.live && !register.sets_interrupts {
-                self.write_new(register, value)?;
+                has_written |= self.write_new(register, value)?;
             } else if !register.live && value != *held {
                 self.change(register, *held, value)?;
+                has_written = true;
             }
         }
         for (registers, values) in self.active_priorities.iter().zip(&state.active_priorities) {
             for (register, &value) in registers.iter().zip(values) {
-                self.write_new(register, value)?;
+                has_written |= self.write_new(register, value)?;
             }
         }
         for (register, &value) in values().filter(|(register, _)| register.sets_interrupts) {
-            self.write_new(register, value & !u64::from(register.ignored))?;
+            has_written |= self.write_new(register, value & !u64::from(register.ignored))?;
+        }
+        Ok(has_written)
+    }
+
+    /// Lets a shared interrupt, numbered as [`layout::Slot::spi`] does, wait only if it does in `state`, which was restored.
+    ///
+    /// # Errors
+    /// FIRN_KVM.
+    pub fn withdraw(&self, spi: u32, state: &GicState) -> Result<()> {
+        let interrupt = layout::SPI_BASE + spi;
+        let bit = 1 << (interrupt % 32);
+        let word = pending_word(interrupt);
+        for (register, value) in self.registers.iter().zip(&state.registers) {
+            if register.attribute == word && value & bit == 0 {
+                // Of GICv3 KVM takes this for what is to be pending in all, of GICv2 for what is to be added.
+                self.write(register, *value)?;
+                self.write(&register.clearing(), bit)?;
+            }
         }
         Ok(())
     }
@@ -163,9 +184,12 @@ impl Gic {
         }
     }
 
-    /// Writes a register that was not written before.
-    fn write_new(&self, register: &GicRegister, value: u64) -> Result<()> {
-        if register.reset_to_zero && value == 0 { Ok(()) } else { self.write(register, value) }
+    /// Writes a register that was not written before, unless it has the value by itself. Returns whether it did.
+    fn write_new(&self, register: &GicRegister, value: u64) -> Result<bool> {
+        if register.reset_to_zero && value == 0 {
+            return Ok(false);
+        }
+        self.write(register, value).map(|()| true)
     }
 
     /// Writes a register that holds another value.
@@ -222,6 +246,7 @@ mod tests {
     use kvm_bindings::KVM_DEV_ARM_VGIC_GRP_DIST_REGS;
 
     use super::*;
+    use crate::devices::InterruptLine;
     use crate::kvm::{Kvm, Vcpu};
 
     /// The interrupt controller of a VM with one vCPU; both live as long as the test that uses it.
@@ -259,6 +284,29 @@ mod tests {
             assert_eq!(gic.save().unwrap(), states[held], "prepared");
             gic.restore(&states[wanted], &states[held]).unwrap();
             assert_eq!(gic.save().unwrap(), states[wanted], "{wanted} behind {held}");
+        }
+    }
+
+    #[test]
+    fn an_interrupt_that_was_raised_beforehand_is_withdrawn_and_no_other() {
+        let configured = letting_through(0xffff_0000, true);
+        let waiting = |interrupts: &[u32]| {
+            let (gic, _vcpu, vm) = in_new_vm();
+            gic.prepare(&configured).unwrap();
+            interrupts.iter().for_each(|spi| vm.raise(*spi).unwrap());
+            gic.save().unwrap()
+        };
+        let [none, other, both] = [&[][..], &[5], &[3, 5]].map(waiting);
+        assert!(none != other && other != both);
+        for (state, raised, withdrawn, expected) in
+            [(&none, 3, 3, &none), (&other, 3, 3, &other), (&both, 3, 3, &both), (&both, 3, 5, &both)]
+        {
+            let (gic, _vcpu, vm) = in_new_vm();
+            gic.prepare(state).unwrap();
+            vm.raise(raised).unwrap();
+            assert_eq!(gic.restore(state, state).unwrap(), *state != none, "whether anything was written");
+            gic.withdraw(withdrawn, state).unwrap();
+            assert_eq!(gic.save().unwrap(), *expected);
         }
     }
 }

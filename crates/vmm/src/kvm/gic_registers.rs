@@ -32,14 +32,14 @@ pub(super) struct GicRegister {
 }
 
 impl GicRegister {
-    /// The register that takes away what this one adds.
+    /// The register that takes away what this one adds; of GICv3, KVM ignores what is written to that of ISPENDR.
     pub(super) fn clearing(&self) -> Self {
         let Attribute { group, number } = self.attribute;
         Self { attribute: Attribute { group, number: number + CLEARING }, ..*self }
     }
 }
 
-/// How far behind ISENABLER its ICENABLER is, bytes.
+/// How far behind ISENABLER its ICENABLER is, and behind ISPENDR its ICPENDR, bytes.
 const CLEARING: u64 = 0x80;
 
 /// A run of 32-bit words in the distributor or redistributor.
@@ -210,6 +210,12 @@ pub(super) fn registers(version: GicVersion, affinities: &[u32]) -> Vec<GicRegis
             all
         }
     }
+}
+
+/// The word of ISPENDR that a shared interrupt is in.
+pub(super) fn pending_word(interrupt: u32) -> Attribute {
+    let number = 0x0200 + u64::from(interrupt / 32) * 4;
+    Attribute { group: KVM_DEV_ARM_VGIC_GRP_DIST_REGS, number }
 }
 
 /// ICC_CTLR_EL1 of the vCPU with this affinity.

@@ -17,7 +17,7 @@ use crate::error::{ErrorCode, Result, VmmError};
 use crate::jail::Kept;
 use crate::kvm::{Gic, Kvm};
 use crate::layer::{LayerFile, RangeSet, hex};
-use crate::layout::{GENERATION_ID_ADDRESS, MEMORY_BASE};
+use crate::layout::{GENERATION_ID_ADDRESS, MEMORY_BASE, Slot};
 use crate::memory::mapping::host_page_size;
 use crate::memory::{GuestMemoryOptions, MemoryStack, Populate};
 use crate::snapshot::{HostFingerprint, MachineState};
@@ -81,6 +81,8 @@ pub struct Prepared {
     track_writes: bool,
     /// Whether memory is present that nothing has used.
     anticipated: bool,
+    /// Whether the interrupt waits that tells the guest that its generation is a new one.
+    generation_is_announced: bool,
     baseline: Baseline,
 }
 
@@ -155,6 +157,7 @@ impl Prepared {
             phases,
             track_writes: request.track_writes,
             anticipated: false,
+            generation_is_announced: false,
             baseline: Baseline::default(),
         })
     }
@@ -204,8 +207,11 @@ impl Prepared {
     /// Returns where the time has gone so far.
     ///
     /// # Errors
-    /// FIRN_IO if /proc cannot be read.
+    /// FIRN_KVM; FIRN_IO if /proc cannot be read.
     pub fn end_preparation(&mut self, kept: &Kept) -> Result<Phases> {
+        // Whatever runs here has a new generation, and runs behind this.
+        self.parts.vm.raise(Slot::Generation.spi())?;
+        self.generation_is_announced = true;
         touch_heap();
         let (minor_faults, major_faults) = kept.fault_counts()?;
         self.baseline = Baseline { load: self.memory.report(), minor_faults, major_faults };
@@ -266,7 +272,12 @@ impl Prepared {
         self.phases.load_vcpus += microseconds_since(vcpus);
 
         let gic = Instant::now();
-        self.gic.restore(&state.gic, &self.held.gic)?;
+        // What is written can take away that an interrupt waits.
+        let gic_has_changed = self.gic.restore(&state.gic, &self.held.gic)?;
+        if self.generation_is_announced && request.paused {
+            // It may become a snapshot before it runs.
+            self.gic.withdraw(Slot::Generation.spi(), &state.gic)?;
+        }
         self.phases.load_gic += microseconds_since(gic);
 
         let loading = Instant::now();
@@ -283,6 +294,7 @@ impl Prepared {
             leaf: request.leaf,
             limits: request.limits,
             timer: Some(self.timer),
+            generation_is_announced: self.generation_is_announced && !gic_has_changed && !request.paused,
             ..DeviceOptions::new(root_disk)
         };
         let interrupts: Arc<dyn InterruptLine> = Arc::clone(&self.parts.vm) as Arc<dyn InterruptLine>;
