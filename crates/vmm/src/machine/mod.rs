@@ -165,20 +165,18 @@ impl Machine {
 
     fn resume_as(&mut self, generation: [u8; 16]) -> Result<()> {
         let Some(counters) = self.stopped_at else { return Ok(()) };
-        // Waking a thread takes longer than what is left to do. None of them sees that: they wait for their vCPUs.
-        let vcpus = self.vcpus.iter().map(|vcpu| lock(vcpu)).collect::<Result<Vec<_>>>()?;
-        self.crew.set(Wanted::Run)?;
+        // Waking a thread takes longer than what is left to do.
+        self.crew.set(Wanted::Ready)?;
         let finish = || {
             lock(&self.devices)?.resume(generation)?;
-            vcpus.first().ok_or_else(without_vcpus)?.set_counters(counters)
+            self.first_vcpu()?.set_counters(counters)
         };
-        let outcome = finish();
-        if outcome.is_ok() {
-            self.stopped_at = None;
-        } else {
+        if let Err(error) = finish() {
             self.crew.set(Wanted::Stop)?;
+            return Err(error);
         }
-        outcome
+        self.stopped_at = None;
+        self.crew.set(Wanted::Run)
     }
 
     /// Counters and phases so far. Reads the files of /proc that the process has kept.

@@ -9,7 +9,7 @@ use kvm_bindings::KVM_MP_STATE_RUNNABLE;
 
 use super::boot::Parts;
 use super::touch::{Pages, touch};
-use super::vcpu_thread::Crew;
+use super::vcpu_thread::{Crew, Wanted};
 use super::{Baseline, Machine, host_fingerprint, lock, microseconds_since, new_generation, without_vcpus};
 use crate::control::{Phases, RestoreRequest};
 use crate::devices::{DeviceOptions, Devices, DiskImage, InterruptLine, Timer};
@@ -281,6 +281,10 @@ impl Prepared {
         self.phases.load_gic += microseconds_since(gic);
 
         let loading = Instant::now();
+        if !request.paused {
+            // The first vCPU's thread takes as long to wake as the devices to build.
+            self.crew.set(Wanted::Ready)?;
+        }
         let root_disk = match files.root_disk {
             Some(file) => DiskImage::root(file)?,
             None => self.root_disk.take().ok_or_else(without_root_disk)?,

@@ -1,8 +1,8 @@
 //! The threads that run the vCPUs, and how they are started and stopped together.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,14 +21,15 @@ use crate::kvm::vcpu::ImmediateExit;
 /// How long a vCPU may take to leave KVM_RUN. It takes microseconds; this is for a host that swaps.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long the first vCPU's thread waits awake for its vCPU, which is locked while the last of a start is done: that takes less time than
-/// to fall asleep and be woken once more.
-const AWAKE: Duration = Duration::from_micros(200);
+/// Longest that the first vCPU's thread waits awake once it is told to be ready: twice what the rest of a start takes an emulated CPU.
+const AWAKE: Duration = Duration::from_micros(500);
 
 /// What the vCPUs are to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     Stop,
+    /// To run in a moment: the first vCPU's thread wakes while the rest of a start is done, and waits awake.
+    Ready,
     Run,
     End,
 }
@@ -38,6 +39,8 @@ type Task = Box<dyn FnOnce(&mut Vcpu) -> Result<()> + Send>;
 
 struct Orders {
     wanted: Wanted,
+    /// Whether the first vCPU's thread has to be woken to see what is wanted: that takes a system call.
+    first_sleeps: bool,
     /// For the first vCPU's thread.
     task: Option<Task>,
     running: usize,
@@ -53,7 +56,12 @@ struct Orders {
 
 struct Shared {
     orders: Mutex<Orders>,
+    /// For whoever waits but the first vCPU's thread.
     changed: Condvar,
+    /// For the first vCPU's thread.
+    first_changed: Condvar,
+    /// Whether what is wanted is [`Wanted::Ready`].
+    is_ready_wanted: AtomicBool,
     events_fd: OwnedFd,
     /// When the first of them entered KVM_RUN with a guest to run.
     first_run: OnceLock<Instant>,
@@ -77,6 +85,7 @@ impl Crew {
         let shared = Arc::new(Shared {
             orders: Mutex::new(Orders {
                 wanted: Wanted::Stop,
+                first_sleeps: false,
                 task: None,
                 running: 0,
                 ready: 0,
@@ -85,6 +94,8 @@ impl Crew {
                 rung: false,
             }),
             changed: Condvar::new(),
+            first_changed: Condvar::new(),
+            is_ready_wanted: AtomicBool::new(false),
             events_fd: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
                 .map_err(VmmError::wrap(ErrorCode::Io, "create an eventfd"))?,
             first_run: OnceLock::new(),
@@ -129,12 +140,10 @@ impl Crew {
         limit: Duration,
         task: impl FnOnce(&mut Vcpu) -> Result<()> + Send + 'static,
     ) -> Result<()> {
-        {
-            let mut orders = lock(&self.shared.orders)?;
-            orders.task = Some(Box::new(task));
-            orders.ready = orders.ready.saturating_sub(1);
-        }
-        self.shared.changed.notify_all();
+        let mut orders = lock(&self.shared.orders)?;
+        orders.task = Some(Box::new(task));
+        orders.ready = orders.ready.saturating_sub(1);
+        self.hand_to_first(orders);
         if self.wait_until_none(|orders| self.members.len().saturating_sub(orders.ready), "", limit).is_err()
         {
             self.kick();
@@ -150,13 +159,27 @@ impl Crew {
 
     pub(super) fn set(&self, wanted: Wanted) -> Result<()> {
         let mut orders = lock(&self.shared.orders)?;
-        orders.wanted = wanted;
+        if std::mem::replace(&mut orders.wanted, wanted) == wanted {
+            return Ok(());
+        }
         if wanted == Wanted::Run {
             orders.rung = false;
         }
-        drop(orders);
-        self.shared.changed.notify_all();
+        self.shared.is_ready_wanted.store(wanted == Wanted::Ready, Ordering::Release);
+        self.hand_to_first(orders);
+        if wanted != Wanted::Ready && self.members.len() > 1 {
+            self.shared.changed.notify_all();
+        }
         Ok(())
+    }
+
+    /// Lets go of the orders, and has the first vCPU's thread see them.
+    fn hand_to_first(&self, mut orders: MutexGuard<'_, Orders>) {
+        let sleeps = std::mem::take(&mut orders.first_sleeps);
+        drop(orders);
+        if sleeps {
+            self.shared.first_changed.notify_one();
+        }
     }
 
     /// Stops all vCPUs and waits until they are.
@@ -279,6 +302,7 @@ impl Worker {
 
     /// Waits until there is something to do.
     fn next(&self) -> Next {
+        let mut may_wait_awake = self.is_first;
         let Ok(mut orders) = lock(&self.shared.orders) else { return Next::End };
         loop {
             if orders.wanted == Wanted::End {
@@ -292,9 +316,19 @@ impl Worker {
                 orders.running += 1;
                 return Next::Run(devices);
             }
-            match self.shared.changed.wait(orders) {
-                Ok(guard) => orders = guard,
-                Err(_) => return Next::End,
+            let changed = if orders.wanted == Wanted::Ready && std::mem::take(&mut may_wait_awake) {
+                drop(orders);
+                self.wait_awake();
+                lock(&self.shared.orders).ok()
+            } else if self.is_first {
+                orders.first_sleeps = true;
+                self.shared.first_changed.wait(orders).ok()
+            } else {
+                self.shared.changed.wait(orders).ok()
+            };
+            match changed {
+                Some(guard) => orders = guard,
+                None => return Next::End,
             }
         }
     }
@@ -305,7 +339,7 @@ impl Worker {
 
     /// Runs guest code until something stops the vCPUs, and completes the last exit.
     fn run(&self, devices: &Mutex<Devices>) -> Result<()> {
-        let mut vcpu = self.lock_vcpu()?;
+        let mut vcpu = lock(&self.vcpu)?;
         let exit = vcpu.immediate_exit();
         // Cleared before the order is read, set after it is given: a stop between the two is seen by one or the other.
         // SAFETY: the lock is held, the vCPU is alive.
@@ -353,16 +387,12 @@ impl Worker {
         vcpu.complete_exit()
     }
 
-    fn lock_vcpu(&self) -> Result<MutexGuard<'_, Vcpu>> {
+    /// Waits until the order to be ready is followed by another one, or for [`AWAKE`].
+    fn wait_awake(&self) {
         let deadline = Instant::now() + AWAKE;
-        while self.is_first && Instant::now() < deadline {
-            match self.vcpu.try_lock() {
-                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
-                Ok(vcpu) => return Ok(vcpu),
-                Err(TryLockError::Poisoned(_)) => break,
-            }
+        while self.shared.is_ready_wanted.load(Ordering::Acquire) && Instant::now() < deadline {
+            std::hint::spin_loop();
         }
-        lock(&self.vcpu)
     }
 
     fn stop_all(&self, event: Event) -> Result<()> {
