@@ -26,6 +26,7 @@ fn main() -> std::process::ExitCode {
         Ok(jail::enter(&options, socket)?.map(|inside| (kvm, inside)))
     }
 
+    share_heap();
     let outcome = jail::close_inherited().and_then(|()| own_socket()).and_then(|socket| {
         match jailed(&socket) {
             // Another process has taken the place of this one.
@@ -45,6 +46,17 @@ fn main() -> std::process::ExitCode {
             std::process::ExitCode::FAILURE
         }
     }
+}
+
+/// Threads that allocate little share one heap: by its own choice the C library makes one for each that allocates, which takes system calls
+/// in the midst of a start, and memory.
+#[cfg(target_arch = "aarch64")]
+fn share_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number of the allocator's, mallopt(3).
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1)
+    };
 }
 
 #[cfg(not(target_arch = "aarch64"))]

@@ -153,6 +153,25 @@ fn what_an_upper_layer_hides_of_a_lower_one_is_not_copied() {
 }
 
 #[test]
+fn what_two_threads_copy_is_what_was_saved() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, _, mut source) = base_and_diff(directory.path(), 1, &guest::rounds());
+    source.resume();
+    source.doorbell();
+    let diff = source.snapshot(Some(&base), directory.path(), "round");
+    // That is shared from 256 KiB on.
+    assert!(diff.report.data_bytes >= 256 << 10, "{:?}", diff.report);
+    let checksum = source.memory_checksum();
+    let (mut pooled, _) = Vmm::prepare(&base).unwrap();
+    pooled.restore_top(&diff, true).unwrap();
+    assert_eq!(pooled.statistics().bytes_copied, diff.report.data_bytes);
+    assert_eq!(
+        (pooled.memory_checksum(), Vmm::restore_paused(&diff).memory_checksum()),
+        (checksum, checksum)
+    );
+}
+
+#[test]
 fn a_diff_of_another_base_is_refused_with_both_names() {
     let directory = tempfile::tempdir().unwrap();
     let (base, diff, _) = base_and_diff(directory.path(), 1, &guest::counter());

@@ -1,11 +1,13 @@
 //! Chains of layers against a model of memory.
 
+use std::sync::Mutex;
+
 use proptest::prelude::*;
 
 use super::testing::*;
 use super::*;
 use crate::error::ErrorCode;
-use crate::memory::{LoadOptions, MemoryStack};
+use crate::memory::{Helper, LoadOptions, MemoryStack, SharedWork};
 
 const GRANULES: u64 = SIZE / GRANULE;
 
@@ -92,11 +94,17 @@ proptest! {
             prop_assert!(bytes(&restored) == after);
             prop_assert_eq!(restored.content_digest().unwrap(), source.content_digest().unwrap());
 
+            // Copied by two threads.
+            let mut copied = empty(SIZE);
+            let by_two = LoadOptions { map_threshold: Some(u64::MAX), helper: Some(&AnotherThread) };
+            copied.push_with(opened(), &by_two).unwrap();
+            prop_assert!(bytes(&copied) == after);
+
             // One by one, with pages of any host.
             let pushed = MemoryStack::with_page_size(options(SIZE), page_size).unwrap();
             let mut pushed = pushed;
             for layer in opened() {
-                pushed.push_with(vec![layer], &LoadOptions { map_threshold }).unwrap();
+                pushed.push_with(vec![layer], &LoadOptions { map_threshold, ..LoadOptions::default() }).unwrap();
             }
             prop_assert!(bytes(&pushed) == after);
 
@@ -105,7 +113,7 @@ proptest! {
             let mut layers = opened();
             let diffs = layers.split_off(1);
             pooled.push(layers).unwrap();
-            pooled.push_with(diffs, &LoadOptions { map_threshold }).unwrap();
+            pooled.push_with(diffs, &LoadOptions { map_threshold, ..LoadOptions::default() }).unwrap();
             prop_assert!(bytes(&pooled) == after);
 
             before = after;
@@ -180,11 +188,43 @@ fn more_short_extents_than_one_read_takes_are_read_in_few_calls() {
     let load = clone.push(vec![(open(&diff_file), digest(2))]).unwrap();
     assert_eq!((load.read_calls, load.map_calls, load.copied_bytes), (2, 0, 2048 * GRANULE));
     assert!(bytes(&clone) == expected);
+
+    // By two threads in small portions, whether or not the other one comes.
+    for helper in [&AnotherThread as &dyn Helper, &Late::default()] {
+        let mut clone = MemoryStack::from_layers(options(size), vec![(open(&base_file), digest(1))]).unwrap();
+        let how = LoadOptions { helper: Some(helper), ..LoadOptions::default() };
+        let load = clone.push_with(vec![(open(&diff_file), digest(2))], &how).unwrap();
+        assert_eq!((load.read_calls, load.map_calls, load.copied_bytes), (128, 0, 2048 * GRANULE));
+        assert!(bytes(&clone) == expected);
+    }
     // What the diff copied is private, but no difference.
     memory.push(vec![(open(&diff_file), digest(2))]).unwrap();
     let (nothing, report) = snapshot(&memory).unwrap();
     assert!(report.candidate_bytes >= 2048 * GRANULE);
     assert!(open(&nothing).extents().is_empty());
+}
+
+/// A thread that comes when all is done.
+#[derive(Default)]
+struct Late(Mutex<Option<SharedWork>>);
+
+impl Helper for Late {
+    fn share(&self, work: SharedWork) {
+        *self.0.lock().unwrap() = Some(work);
+    }
+}
+
+#[test]
+fn a_thread_that_comes_to_help_when_all_is_done_does_nothing() {
+    let source = empty(SIZE);
+    fill(&source, 0..512, 1);
+    let (file, _) = snapshot(&source).unwrap();
+    let late = Late::default();
+    let how = LoadOptions { map_threshold: Some(u64::MAX), helper: Some(&late) };
+    let clone = MemoryStack::from_layers_with(options(SIZE), vec![(open(&file), digest(1))], &how).unwrap();
+    fill(&clone, 0..512, 2);
+    late.0.into_inner().unwrap().expect("there was work for two")();
+    assert!(bytes(&clone).iter().all(|byte| *byte == 2));
 }
 
 #[test]
@@ -271,11 +311,17 @@ fn a_file_that_shrank_after_it_was_opened_is_an_error_where_it_is_read() {
     fill(&base, 0..512, 1);
     let (base_file, _) = snapshot(&base).unwrap();
     let mut memory = MemoryStack::from_layers(options(SIZE), vec![(open(&base_file), digest(1))]).unwrap();
-    (0..40u64).for_each(|tooth| fill(&memory, 2 * tooth..2 * tooth + 1, 2));
+    (0..80u64).for_each(|tooth| fill(&memory, 2 * tooth..2 * tooth + 1, 2));
     let (diff_file, report) = snapshot(&memory).unwrap();
-    let diff = open(&diff_file);
+    let [by_one, by_two] = [0; 2].map(|_| open(&diff_file));
     diff_file.set_len(report.file_bytes - 5000).unwrap();
-    let error = memory.push(vec![(diff, digest(2))]).unwrap_err();
-    assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
-    assert!(error.message.contains("ends"), "{error}");
+    let mut other = MemoryStack::from_layers(options(SIZE), vec![(open(&base_file), digest(1))]).unwrap();
+    let how = LoadOptions { helper: Some(&AnotherThread), ..LoadOptions::default() };
+    for error in [
+        memory.push(vec![(by_one, digest(2))]).unwrap_err(),
+        other.push_with(vec![(by_two, digest(2))], &how).unwrap_err(),
+    ] {
+        assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
+        assert!(error.message.contains("ends"), "{error}");
+    }
 }

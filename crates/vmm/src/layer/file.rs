@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use crc64fast::Digest as Crc64;
 
@@ -18,7 +19,7 @@ const VERIFY_CHUNK: u64 = 1 << 20;
 /// memory that is mapped from it. Files of the store are immutable.
 #[derive(Debug)]
 pub struct LayerFile {
-    file: File,
+    file: Arc<File>,
     header: LayerHeader,
     extents: Vec<Extent>,
 }
@@ -51,7 +52,7 @@ impl LayerFile {
         let table = usize::try_from(table_end).ok().and_then(|end| start.get(HEADER_LENGTH..end));
         let table = table.ok_or_else(|| corrupt("its extent table is larger than this host can address"))?;
         let extents = format::decode_table(table, &header)?;
-        Ok(Self { file, header, extents })
+        Ok(Self { file: Arc::new(file), header, extents })
     }
 
     /// What the header says.
@@ -82,6 +83,11 @@ impl LayerFile {
     /// The file.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The file, for another thread.
+    pub fn shared_file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     /// Fills the buffer with the file's bytes from this offset on.

@@ -8,13 +8,22 @@ use vm_memory::{Bytes, GuestAddress};
 use super::{Digest, Extent, ExtentSource, GRANULE, LayerFile, WriteOptions, WriteReport, write_layer};
 use crate::error::Result;
 use crate::layout::MEMORY_BASE;
-use crate::memory::{GuestMemoryOptions, MemoryStack};
+use crate::memory::{GuestMemoryOptions, Helper, MemoryStack, SharedWork};
 
 /// 2 MiB: 512 granules.
 pub const SIZE: u64 = 2 << 20;
 
 pub fn options(size: u64) -> GuestMemoryOptions {
     GuestMemoryOptions { size, track_writes: false }
+}
+
+/// A thread that begins at once.
+pub struct AnotherThread;
+
+impl Helper for AnotherThread {
+    fn share(&self, work: SharedWork) {
+        std::thread::spawn(move || work());
+    }
 }
 
 /// Memory of this size without layers.

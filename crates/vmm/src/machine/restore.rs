@@ -19,7 +19,7 @@ use crate::kvm::{Gic, Kvm};
 use crate::layer::{LayerFile, RangeSet, hex};
 use crate::layout::{GENERATION_ID_ADDRESS, MEMORY_BASE, Slot};
 use crate::memory::mapping::host_page_size;
-use crate::memory::{GuestMemoryOptions, MemoryStack, Populate};
+use crate::memory::{GuestMemoryOptions, LoadOptions, MemoryStack, Populate};
 use crate::snapshot::{HostFingerprint, MachineState};
 use crate::working_set::WorkingSet;
 
@@ -128,9 +128,10 @@ impl Prepared {
         let loading = Instant::now();
         let layers = open(layers, request)?;
         let app_image = layers.last().and_then(|(layer, _)| layer.app_image());
-        let memory = MemoryStack::from_layers(
+        let memory = MemoryStack::from_layers_with(
             GuestMemoryOptions { size: state.memory_bytes, track_writes: request.track_writes },
             layers,
+            &LoadOptions { helper: Some(&crew), ..LoadOptions::default() },
         )?;
         // Every restore writes there.
         let generation = GENERATION_ID_ADDRESS - MEMORY_BASE;
@@ -248,7 +249,8 @@ impl Prepared {
         if let Some((top, _)) = layers.last() {
             self.app_image = top.app_image();
         }
-        self.memory.push(layers)?;
+        let how = LoadOptions { helper: Some(&self.crew), ..LoadOptions::default() };
+        self.memory.push_with(layers, &how)?;
         if request.record_reads {
             self.memory.fault_page_by_page()?;
         }

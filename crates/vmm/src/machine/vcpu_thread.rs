@@ -17,6 +17,7 @@ use crate::error::{ErrorCode, Result, VmmError};
 use crate::jail::seccomp::confine_vcpu_thread;
 use crate::kvm::Vcpu;
 use crate::kvm::vcpu::ImmediateExit;
+use crate::memory::{Helper, SharedWork};
 
 /// How long a vCPU may take to leave KVM_RUN. It takes microseconds; this is for a host that swaps.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -43,6 +44,8 @@ struct Orders {
     first_sleeps: bool,
     /// For the first vCPU's thread.
     task: Option<Task>,
+    /// What that thread takes part in, should it have nothing else to do.
+    shared_work: Option<SharedWork>,
     running: usize,
     /// Threads whose first KVM_RUN is over.
     ready: usize,
@@ -87,6 +90,7 @@ impl Crew {
                 wanted: Wanted::Stop,
                 first_sleeps: false,
                 task: None,
+                shared_work: None,
                 running: 0,
                 ready: 0,
                 devices: None,
@@ -236,6 +240,17 @@ impl Crew {
     }
 }
 
+/// By the thread of the first vCPU, while that does not run.
+impl Helper for Crew {
+    fn share(&self, work: SharedWork) {
+        // If the lock is poisoned a thread has died: others than it do the work.
+        if let Ok(mut orders) = lock(&self.shared.orders) {
+            orders.shared_work = Some(work);
+            self.hand_to_first(orders);
+        }
+    }
+}
+
 impl Drop for Crew {
     fn drop(&mut self) {
         // If the lock is poisoned a thread has died, and the process is about to.
@@ -261,6 +276,7 @@ struct Worker {
 /// What comes next for a thread.
 enum Next {
     Task(Task),
+    SharedWork(SharedWork),
     Run(Arc<Mutex<Devices>>),
     End,
 }
@@ -275,6 +291,7 @@ impl Worker {
         loop {
             match self.next() {
                 Next::Task(task) => self.prepare(task),
+                Next::SharedWork(work) => work(),
                 Next::Run(devices) => {
                     let outcome = self.run(&devices);
                     self.note(outcome, |orders| orders.running -= 1);
@@ -310,6 +327,9 @@ impl Worker {
             }
             if let Some(task) = orders.task.take_if(|_| self.is_first) {
                 return Next::Task(task);
+            }
+            if let Some(work) = orders.shared_work.take_if(|_| self.is_first) {
+                return Next::SharedWork(work);
             }
             if let (Wanted::Run, Some(devices)) = (orders.wanted, &orders.devices) {
                 let devices = Arc::clone(devices);

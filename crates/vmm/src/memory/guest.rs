@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use vm_memory::{GuestAddress, GuestRegionMmap};
 
 use super::GuestMemory;
+use super::copy::Helper;
 use super::load::{BLOCK_LENGTH, load, no_huge_pages};
 use super::mapping::{Advice, Reservation, host_page_size};
 use super::plan::{Plan, PlannedLayer};
@@ -33,11 +34,13 @@ pub struct GuestMemoryOptions {
 }
 
 /// How layers are brought into memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LoadOptions {
+#[derive(Clone, Copy, Default)]
+pub struct LoadOptions<'a> {
     /// Runs of at least this many bytes are mapped, shorter ones copied. `None`: all of a base is mapped, so that clones share it,
     /// and of other layers the runs of at least [`MAP_THRESHOLD`].
     pub map_threshold: Option<u64>,
+    /// A thread that takes part in copying.
+    pub helper: Option<&'a dyn Helper>,
 }
 
 /// What bringing layers into memory took.
@@ -60,7 +63,7 @@ pub struct LoadReport {
 }
 
 impl LoadReport {
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.mapped_bytes += other.mapped_bytes;
         self.copied_bytes += other.copied_bytes;
         self.zeroed_bytes += other.zeroed_bytes;
@@ -101,7 +104,7 @@ pub enum Populate {
 pub struct MemoryStack {
     // Dropped before the reservation, which is unmapped only if no handle of it is left.
     guest_memory: GuestMemory,
-    reservation: Reservation,
+    reservation: Arc<Reservation>,
     page_size: u64,
     layers: Vec<(LayerFile, Digest)>,
     /// What loading has copied, and so made private.
@@ -146,7 +149,7 @@ impl MemoryStack {
             .map_err(VmmError::wrap(ErrorCode::Memory, doing()))?;
         let stack = Self {
             guest_memory,
-            reservation,
+            reservation: Arc::new(reservation),
             page_size,
             layers: Vec::new(),
             copied: RangeSet::default(),
@@ -164,8 +167,20 @@ impl MemoryStack {
     /// # Errors
     /// As [`Self::anonymous`] and [`Self::push_with`].
     pub fn from_layers(options: GuestMemoryOptions, layers: Vec<(LayerFile, Digest)>) -> Result<Self> {
+        Self::from_layers_with(options, layers, &LoadOptions::default())
+    }
+
+    /// As [`Self::from_layers`], loaded so.
+    ///
+    /// # Errors
+    /// As [`Self::from_layers`].
+    pub fn from_layers_with(
+        options: GuestMemoryOptions,
+        layers: Vec<(LayerFile, Digest)>,
+        how: &LoadOptions<'_>,
+    ) -> Result<Self> {
         let mut stack = Self::anonymous(options)?;
-        stack.push(layers)?;
+        stack.push_with(layers, how)?;
         stack.protect()?;
         // A clone is to own what it writes, not the 2 MiB around it. A regular boot, which writes most of what it touches, is left to the
         // host's policy.
@@ -194,8 +209,11 @@ impl MemoryStack {
     pub fn push_with(
         &mut self,
         layers: Vec<(LayerFile, Digest)>,
-        options: &LoadOptions,
+        options: &LoadOptions<'_>,
     ) -> Result<LoadReport> {
+        if layers.is_empty() {
+            return Ok(LoadReport::default());
+        }
         let mut below = self.top_digest();
         for (layer, digest) in &layers {
             self.check_layer(layer, below)?;
@@ -215,7 +233,7 @@ impl MemoryStack {
         let mappings_left = MAPPINGS_MAX.saturating_sub(self.report.map_calls);
         let plan = Plan::new(&planned, self.page_size, usize::try_from(mappings_left).unwrap_or(usize::MAX));
         let (mapped, copied) = (plan.mapped(), plan.copied());
-        let report = load(&self.reservation, &files, plan)?;
+        let report = load(&self.reservation, &files, plan, options.helper)?;
         self.populated = self.populated.without(&mapped).without(&copied);
         self.copied = self.copied.union(copied.into_ranges());
         self.report.add(&report);

@@ -5,8 +5,10 @@
 //! | [`guest`] | [`MemoryStack`]: the stack of layers, and memory as devices and KVM see it |
 //! | `plan` | which parts of which layer are mapped, copied or cleared |
 //! | `load` | carries a plan out, with as few system calls as it can |
+//! | [`copy`] | reads short runs, by two threads if there is one that helps |
 //! | `mapping` | the only unsafe code: system calls on the reservation and bounded access to it |
 
+pub mod copy;
 pub mod guest;
 mod load;
 pub(crate) mod mapping;
@@ -14,6 +16,7 @@ mod plan;
 
 use vm_memory::bitmap::AtomicBitmap;
 
+pub use copy::{Helper, SharedWork};
 pub use guest::{GuestMemoryOptions, LoadOptions, LoadReport, MemoryStack, Populate};
 
 /// Guest memory as the devices see it: one region at [`crate::layout::MEMORY_BASE`]. The bitmap, if there is one, records what
