@@ -49,7 +49,7 @@ fn common(pid: u64) -> Vec<Call> {
     let mut calls: Vec<Call> = [
         libc::SYS_read,
         libc::SYS_write,
-        // Disks that the guest reads and writes.
+        // Layers, and disks that the guest reads and writes.
         libc::SYS_pread64,
         libc::SYS_preadv,
         libc::SYS_pwritev,

@@ -149,7 +149,7 @@ impl Gic {
     /// Lets a shared interrupt, numbered as [`layout::Slot::spi`] does, wait only if it does in `state`, which was restored.
     ///
     /// # Errors
-    /// FIRN_KVM.
+    /// FIRN_SNAPSHOT_INCOMPATIBLE if KVM refuses.
     pub fn withdraw(&self, spi: u32, state: &GicState) -> Result<()> {
         let interrupt = layout::SPI_BASE + spi;
         let bit = 1 << (interrupt % 32);
