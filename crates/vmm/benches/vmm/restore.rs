@@ -39,7 +39,8 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<V
         ("prepared, one layer on top", Some(base), None, two),
         ("prepared, two layers on top", Some(base), None, three),
     ];
-    // Round after round through all cases, so that what else the machine does falls on all alike.
+    // Round after round through all cases, so that what else the machine does falls on all alike, and each time beginning with another
+    // one: what ran before it shows in how long a restore takes.
     let mut runs: Vec<Vec<Run>> = cases.iter().map(|_| Vec::new()).collect();
     for round in 0..=rounds {
         // The first finds cold caches.
@@ -47,7 +48,9 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<V
         if counts {
             floor.measure();
         }
-        for (index, (_, prepared, working_set, snapshot)) in cases.iter().enumerate() {
+        for place in 0..cases.len() {
+            let index = (round + place) % cases.len();
+            let (_, prepared, working_set, snapshot) = &cases[index];
             let run = run(Attempt::with(*prepared, *working_set, snapshot));
             if counts {
                 runs[index].push(run);
