@@ -63,7 +63,7 @@ struct Shared {
     changed: Condvar,
     /// For the first vCPU's thread.
     first_changed: Condvar,
-    /// Whether what is wanted is [`Wanted::Ready`].
+    /// Whether what is wanted is [`Wanted::Ready`]: for a look without the lock.
     is_ready_wanted: AtomicBool,
     events_fd: OwnedFd,
     /// When the first of them entered KVM_RUN with a guest to run.
@@ -336,7 +336,7 @@ impl Worker {
                 orders.running += 1;
                 return Next::Run(devices);
             }
-            let changed = if orders.wanted == Wanted::Ready && std::mem::take(&mut may_wait_awake) {
+            let awake = if orders.wanted == Wanted::Ready && std::mem::take(&mut may_wait_awake) {
                 drop(orders);
                 self.wait_awake();
                 lock(&self.shared.orders).ok()
@@ -346,10 +346,8 @@ impl Worker {
             } else {
                 self.shared.changed.wait(orders).ok()
             };
-            match changed {
-                Some(guard) => orders = guard,
-                None => return Next::End,
-            }
+            let Some(guard) = awake else { return Next::End };
+            orders = guard;
         }
     }
 

@@ -155,10 +155,12 @@ impl Copies {
 fn portions(pieces: &[Piece], length: u64) -> Vec<Range<usize>> {
     let mut portions: Vec<Range<usize>> = Vec::new();
     let mut room = 0;
-    let mut before: Option<&Piece> = None;
     for (index, piece) in pieces.iter().enumerate() {
         match portions.last_mut() {
-            Some(last) if before.is_some_and(|before| follows(before, piece)) && piece.length <= room => {
+            Some(last)
+                if piece.length <= room
+                    && pieces.get(last.end - 1).is_some_and(|before| follows(before, piece)) =>
+            {
                 last.end = index + 1;
                 room -= piece.length;
             }
@@ -167,7 +169,6 @@ fn portions(pieces: &[Piece], length: u64) -> Vec<Range<usize>> {
                 room = length.saturating_sub(piece.length);
             }
         }
-        before = Some(piece);
     }
     portions
 }

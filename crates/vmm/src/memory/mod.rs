@@ -5,10 +5,10 @@
 //! | [`guest`] | [`MemoryStack`]: the stack of layers, and memory as devices and KVM see it |
 //! | `plan` | which parts of which layer are mapped, copied or cleared |
 //! | `load` | carries a plan out, with as few system calls as it can |
-//! | [`copy`] | reads short runs, by two threads if there is one that helps |
+//! | `copy` | copies short runs, by two threads if there is one that helps |
 //! | `mapping` | the only unsafe code: system calls on the reservation and bounded access to it |
 
-pub mod copy;
+mod copy;
 pub mod guest;
 mod load;
 pub(crate) mod mapping;
