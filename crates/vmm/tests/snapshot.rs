@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 
 use firn_vmm::ErrorCode;
+use firn_vmm::control::RestoreRequest;
 use firn_vmm::layer::{ExtentSource, LayerFile};
 use firn_vmm::layout::MEMORY_BASE;
 use harness::{Vmm, guest, read};
@@ -183,6 +184,21 @@ fn a_layer_on_the_wrong_parent_is_refused() {
         Vmm::restore(&diff, false, false).err().map(|error| error.code),
         Some(ErrorCode::SnapshotCorrupt)
     );
+}
+
+#[test]
+fn a_process_that_has_refused_a_snapshot_restores_another_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut source = Vmm::boot(&guest::counter(), false);
+    source.doorbell();
+    let good = source.snapshot(None, directory.path(), "base");
+    let mut bad = good.clone();
+    bad.layers[0].0 = directory.path().join("bad.layer");
+    std::fs::write(&bad.layers[0].0, b"not a layer").unwrap();
+    let (mut vmm, refused) = Vmm::try_restore(&bad);
+    assert_eq!(refused.unwrap_err().code, ErrorCode::SnapshotCorrupt);
+    vmm.restore_above(0, &good, RestoreRequest::default(), &[]).unwrap();
+    assert_eq!(vmm.doorbell(), (2, 2));
 }
 
 /// The start addresses of all 4 KiB pages in ranges of addresses.

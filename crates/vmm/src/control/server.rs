@@ -17,7 +17,7 @@ use crate::devices::Watched;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::jail::{Inside, Kept, seccomp};
 use crate::kvm::Kvm;
-use crate::machine::{BootFiles, Machine, Prepared, RestoreFiles, microseconds_since};
+use crate::machine::{BootFiles, Crew, Machine, Prepared, RestoreFiles, microseconds_since};
 use crate::snapshot::{MachineState, decode};
 use crate::working_set::{FILE_LENGTH_MAX, WorkingSet};
 
@@ -45,7 +45,8 @@ pub fn serve(socket: ControlSocket, kvm: Result<Kvm>, inside: Inside) -> Result<
     socket.send(&Message::Jailed(report), &[])?;
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)
         .map_err(VmmError::wrap(ErrorCode::Io, "create an epoll"))?;
-    let mut server = Server { socket, kvm, kept, poll, machine: None, prepared: None, stream: None };
+    let crew = Some(Crew::start()?);
+    let mut server = Server { socket, kvm, kept, poll, crew, machine: None, prepared: None, stream: None };
     server.watch(CONTROL)?;
     server.run()
 }
@@ -55,6 +56,8 @@ struct Server {
     kvm: Result<Kvm>,
     kept: Kept,
     poll: OwnedFd,
+    /// Until there is a microVM or a preparation.
+    crew: Option<Crew>,
     machine: Option<Machine>,
     prepared: Option<Prepared>,
     /// The stream that is being watched, by its descriptor's number, which only changes when it is replaced.
@@ -150,14 +153,16 @@ impl Server {
                     stream: files.take(Descriptor::Stream),
                     console: files.take_file(Descriptor::Console),
                 };
-                let machine = Machine::boot(self.kvm()?, &request, boot)?;
+                let crew = self.take_crew()?;
+                let machine = Machine::boot(self.kvm()?, crew, &request, boot)?;
                 self.adopt(machine)
             }
             Request::Prepare(request) => {
                 self.refuse_second_start()?;
                 let state = read_state(&files.need_file(Descriptor::State)?)?;
                 let layers = files.take_all_files(Descriptor::Layer);
-                let mut prepared = Prepared::new(self.kvm()?, state, layers, &request)?;
+                let crew = self.take_crew()?;
+                let mut prepared = Prepared::new(self.kvm()?, crew, state, layers, &request)?;
                 if let Some(root_disk) = files.take_file(Descriptor::RootDisk) {
                     prepared.set_root_disk(root_disk)?;
                 }
@@ -251,7 +256,8 @@ impl Server {
             (Some(prepared), state) => prepared.restore(state.as_ref(), layers, request, restore_files)?,
             (None, Some(state)) => {
                 let nothing_more = RestoreRequest { layers: Vec::new(), ..request.clone() };
-                Prepared::new(self.kvm()?, state, layers, request)?.restore(
+                let crew = self.take_crew()?;
+                Prepared::new(self.kvm()?, crew, state, layers, request)?.restore(
                     None,
                     Vec::new(),
                     &nothing_more,
@@ -270,6 +276,11 @@ impl Server {
 
     fn kvm(&self) -> Result<&Kvm> {
         self.kvm.as_ref().map_err(Clone::clone)
+    }
+
+    /// The threads for a microVM: new ones if an attempt has failed before.
+    fn take_crew(&mut self) -> Result<Crew> {
+        self.crew.take().map_or_else(Crew::start, Ok)
     }
 
     fn refuse_second_start(&self) -> Result<()> {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::testing::*;
 use super::*;
 use crate::error::ErrorCode;
-use crate::memory::{Helper, LoadOptions, MemoryStack, SharedWork};
+use crate::memory::{Helper, LoadOptions, Loading, MemoryStack, SharedWork};
 
 const GRANULES: u64 = SIZE / GRANULE;
 
@@ -95,16 +95,16 @@ proptest! {
             prop_assert_eq!(restored.content_digest().unwrap(), source.content_digest().unwrap());
 
             // Copied by two threads.
-            let mut copied = empty(SIZE);
-            let by_two = LoadOptions { map_threshold: Some(u64::MAX), helper: Some(&AnotherThread) };
-            copied.push_with(opened(), &by_two).unwrap();
-            prop_assert!(bytes(&copied) == after);
+            let mut copied = Loading::from(empty(SIZE));
+            copied.push(opened(), &LoadOptions { map_threshold: Some(u64::MAX) }).unwrap();
+            copied.share(&AnotherThread);
+            prop_assert!(bytes(copied.finish().unwrap()) == after);
 
             // One by one, with pages of any host.
             let pushed = MemoryStack::with_page_size(options(SIZE), page_size).unwrap();
             let mut pushed = pushed;
             for layer in opened() {
-                pushed.push_with(vec![layer], &LoadOptions { map_threshold, ..LoadOptions::default() }).unwrap();
+                pushed.push_with(vec![layer], &LoadOptions { map_threshold }).unwrap();
             }
             prop_assert!(bytes(&pushed) == after);
 
@@ -113,7 +113,7 @@ proptest! {
             let mut layers = opened();
             let diffs = layers.split_off(1);
             pooled.push(layers).unwrap();
-            pooled.push_with(diffs, &LoadOptions { map_threshold, ..LoadOptions::default() }).unwrap();
+            pooled.push_with(diffs, &LoadOptions { map_threshold }).unwrap();
             prop_assert!(bytes(&pooled) == after);
 
             before = after;
@@ -191,9 +191,13 @@ fn more_short_extents_than_one_read_takes_are_read_in_few_calls() {
 
     // By two threads in small portions, whether or not the other one comes.
     for helper in [&AnotherThread as &dyn Helper, &Late::default()] {
-        let mut clone = MemoryStack::from_layers(options(size), vec![(open(&base_file), digest(1))]).unwrap();
-        let how = LoadOptions { helper: Some(helper), ..LoadOptions::default() };
-        let load = clone.push_with(vec![(open(&diff_file), digest(2))], &how).unwrap();
+        let base = vec![(open(&base_file), digest(1))];
+        let mut clone = Loading::new(options(size), base, &LoadOptions::default()).unwrap();
+        let before = clone.finish().unwrap().report();
+        clone.push(vec![(open(&diff_file), digest(2))], &LoadOptions::default()).unwrap();
+        clone.share(helper);
+        let clone = clone.into_memory().unwrap();
+        let load = clone.report().since(&before);
         assert_eq!((load.read_calls, load.map_calls, load.copied_bytes), (128, 0, 2048 * GRANULE));
         assert!(bytes(&clone) == expected);
     }
@@ -220,8 +224,10 @@ fn a_thread_that_comes_to_help_when_all_is_done_does_nothing() {
     fill(&source, 0..512, 1);
     let (file, _) = snapshot(&source).unwrap();
     let late = Late::default();
-    let how = LoadOptions { map_threshold: Some(u64::MAX), helper: Some(&late) };
-    let clone = MemoryStack::from_layers_with(options(SIZE), vec![(open(&file), digest(1))], &how).unwrap();
+    let how = LoadOptions { map_threshold: Some(u64::MAX) };
+    let mut clone = Loading::new(options(SIZE), vec![(open(&file), digest(1))], &how).unwrap();
+    clone.share(&late);
+    let clone = clone.into_memory().unwrap();
     fill(&clone, 0..512, 2);
     late.0.into_inner().unwrap().expect("there was work for two")();
     assert!(bytes(&clone).iter().all(|byte| *byte == 2));
@@ -315,11 +321,15 @@ fn a_file_that_shrank_after_it_was_opened_is_an_error_where_it_is_read() {
     let (diff_file, report) = snapshot(&memory).unwrap();
     let [by_one, by_two] = [0; 2].map(|_| open(&diff_file));
     diff_file.set_len(report.file_bytes - 5000).unwrap();
-    let mut other = MemoryStack::from_layers(options(SIZE), vec![(open(&base_file), digest(1))]).unwrap();
-    let how = LoadOptions { helper: Some(&AnotherThread), ..LoadOptions::default() };
+    let other = MemoryStack::from_layers(options(SIZE), vec![(open(&base_file), digest(1))]).unwrap();
+    let mut other = Loading::from(other);
+    other.push(vec![(by_two, digest(2))], &LoadOptions::default()).unwrap();
+    other.share(&AnotherThread);
+    // Memory that is not complete is not to be had by asking again.
     for error in [
         memory.push(vec![(by_one, digest(2))]).unwrap_err(),
-        other.push_with(vec![(by_two, digest(2))], &how).unwrap_err(),
+        other.finish().unwrap_err(),
+        other.into_memory().unwrap_err(),
     ] {
         assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
         assert!(error.message.contains("ends"), "{error}");

@@ -61,7 +61,7 @@ impl BootFiles {
 
 impl Machine {
     /// Boots a kernel. The microVM runs when this returns.
-    pub fn boot(kvm: &Kvm, request: &BootRequest, files: BootFiles) -> Result<Self> {
+    pub fn boot(kvm: &Kvm, crew: Crew, request: &BootRequest, files: BootFiles) -> Result<Self> {
         let start = Instant::now();
         check(request)?;
         let vm = Parts::create(kvm, request.vcpus, None)?;
@@ -110,7 +110,7 @@ impl Machine {
         };
         let interrupts: Arc<dyn InterruptLine> = Arc::clone(&vm.vm) as Arc<dyn InterruptLine>;
         let devices = Devices::new(guest_memory, interrupts, options)?;
-        let crew = Crew::start(&vm.vcpus)?;
+        let crew = crew.with_vcpus(&vm.vcpus)?;
         let mut machine = vm.assemble(crew, gic, memory, devices, request.track_writes, false, None)?;
         phases.total = microseconds_since(start);
         machine.phases = phases;

@@ -9,7 +9,7 @@
 //! use firn_vmm::VmmError;
 //! use firn_vmm::control::{BootRequest, Event, LayerIdentity, RestoreRequest, SnapshotRequest};
 //! use firn_vmm::kvm::Kvm;
-//! use firn_vmm::machine::{BootFiles, Machine, Prepared, RestoreFiles};
+//! use firn_vmm::machine::{BootFiles, Crew, Machine, Prepared, RestoreFiles};
 //! use rustix::event::{PollFd, PollFlags, Timespec, poll};
 //!
 //! // An arm64 Image: a header of 64 bytes, which begins with a branch over it, and a program.
@@ -42,7 +42,7 @@
 //!
 //! let kvm = Kvm::open()?;
 //! let files = BootFiles::new(File::open(path("Image"))?, File::open(path("disk"))?);
-//! let mut source = Machine::boot(&kvm, &BootRequest::default(), files)?;
+//! let mut source = Machine::boot(&kvm, Crew::start()?, &BootRequest::default(), files)?;
 //! assert_eq!(wait_for_doorbell(&mut source)?, 1);
 //!
 //! let pagemap = File::open("/proc/self/pagemap")?;
@@ -53,7 +53,7 @@
 //! let request = RestoreRequest { layers: vec![LayerIdentity { digest: [0xd1; 32] }], ..RestoreRequest::default() };
 //! let state = firn_vmm::snapshot::decode(&read(path("base.state"))?)?;
 //! // Everything that can be done before it is known which snapshot on top of these layers is wanted; then the rest.
-//! let prepared = Prepared::new(&kvm, state, vec![File::open(path("base.layer"))?], &request)?;
+//! let prepared = Prepared::new(&kvm, Crew::start()?, state, vec![File::open(path("base.layer"))?], &request)?;
 //! let files = RestoreFiles::new(File::open(path("disk"))?);
 //! let mut clone = prepared.restore(None, Vec::new(), &RestoreRequest::default(), files)?;
 //! assert_eq!(wait_for_doorbell(&mut clone)?, 2);
@@ -77,6 +77,7 @@ use std::time::{Duration, Instant};
 
 pub use boot::BootFiles;
 pub use restore::{Prepared, RestoreFiles};
+pub use vcpu_thread::Crew;
 
 use crate::control::{Event, Phases, Statistics};
 use crate::devices::Devices;
@@ -87,7 +88,7 @@ use crate::kvm::{Gic, Vcpu, Vm};
 use crate::memory::{LoadReport, MemoryStack};
 use crate::snapshot::register_id::is_identification;
 use crate::snapshot::{HostFingerprint, VectorLengths};
-use vcpu_thread::{Crew, Wanted};
+use vcpu_thread::Wanted;
 
 /// A microVM with its vCPU threads. Dropping it ends them.
 pub struct Machine {

@@ -19,7 +19,7 @@ use crate::kvm::{Gic, Kvm};
 use crate::layer::{LayerFile, RangeSet, hex};
 use crate::layout::{GENERATION_ID_ADDRESS, MEMORY_BASE, Slot};
 use crate::memory::mapping::host_page_size;
-use crate::memory::{GuestMemoryOptions, LoadOptions, MemoryStack, Populate};
+use crate::memory::{GuestMemoryOptions, LoadOptions, Loading, Populate};
 use crate::snapshot::{HostFingerprint, MachineState};
 use crate::working_set::WorkingSet;
 
@@ -66,7 +66,7 @@ pub struct Prepared {
     crew: Crew,
     parts: Parts,
     gic: Gic,
-    memory: MemoryStack,
+    memory: Loading,
     /// For the devices.
     timer: Timer,
     root_disk: Option<DiskImage>,
@@ -92,13 +92,31 @@ impl Prepared {
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_INCOMPATIBLE if the state is not for this host, FIRN_SNAPSHOT_CORRUPT if it or a layer cannot be.
-    pub fn new(kvm: &Kvm, state: MachineState, layers: Vec<File>, request: &RestoreRequest) -> Result<Self> {
+    pub fn new(
+        kvm: &Kvm,
+        crew: Crew,
+        state: MachineState,
+        layers: Vec<File>,
+        request: &RestoreRequest,
+    ) -> Result<Self> {
         let start = Instant::now();
         // Before guest code runs here: behind it, an emulated CPU took ten times as long for the restore's first write to each page.
         touch_stack();
         let (Ok(count), Some(first)) = (u8::try_from(state.vcpus.len()), state.vcpus.first()) else {
             return Err(VmmError::new(ErrorCode::SnapshotCorrupt, "state file: not 1 to 8 vCPUs"));
         };
+        // Before there is a VM: its KVM would be told of each mapping.
+        let layers = open(layers, request)?;
+        let app_image = layers.last().and_then(|(layer, _)| layer.app_image());
+        let mut memory = Loading::new(
+            GuestMemoryOptions { size: state.memory_bytes, track_writes: request.track_writes },
+            layers,
+            &LoadOptions::default(),
+        )?;
+        memory.share(&crew);
+        let mut phases = Phases { load_memory: microseconds_since(start), ..Phases::default() };
+
+        let creating = Instant::now();
         let parts = Parts::create(kvm, count, Some(first.features))?;
         let gic = Gic::new(&parts.vm, Some(state.gic.version), &parts.mpidrs).map_err(|error| {
             VmmError::new(
@@ -106,7 +124,7 @@ impl Prepared {
                 format!("the snapshot has an interrupt controller that this host has not: {}", error.message),
             )
         })?;
-        let mut phases = Phases { create_vm: microseconds_since(start), ..Phases::default() };
+        phases.create_vm = microseconds_since(creating);
 
         let loading = Instant::now();
         let mut host = None;
@@ -121,24 +139,13 @@ impl Prepared {
             vcpu.prepare(saved)?;
         }
         let host = host.ok_or_else(without_vcpus)?;
-        let crew = Crew::start(&parts.vcpus)?;
+        let crew = crew.with_vcpus(&parts.vcpus)?;
         phases.load_vcpus = microseconds_since(loading);
 
-        // The vCPUs' first entry into KVM goes on meanwhile.
         let loading = Instant::now();
-        let layers = open(layers, request)?;
-        let app_image = layers.last().and_then(|(layer, _)| layer.app_image());
-        let memory = MemoryStack::from_layers_with(
-            GuestMemoryOptions { size: state.memory_bytes, track_writes: request.track_writes },
-            layers,
-            &LoadOptions { helper: Some(&crew), ..LoadOptions::default() },
-        )?;
-        // Every restore writes there.
-        let generation = GENERATION_ID_ADDRESS - MEMORY_BASE;
-        memory.populate(std::iter::once(generation..generation + 1), Populate::Write)?;
         // SAFETY: `memory` is moved into the machine, whose VM is dropped before it.
         unsafe { parts.vm.set_memory(memory.host_address(), memory.size(), request.track_writes) }?;
-        phases.load_memory = microseconds_since(loading);
+        phases.load_memory += microseconds_since(loading);
 
         let loading = Instant::now();
         crew.wait_ready()?;
@@ -180,16 +187,17 @@ impl Prepared {
     pub fn anticipate(&mut self, working_sets: &[WorkingSet]) -> Result<u64> {
         let anticipating = Instant::now();
         let Some(first) = working_sets.first() else { return Ok(0) };
+        let memory = self.memory.finish()?;
         let (mut read, mut written) = (RangeSet::default(), first.written.clone());
         for set in working_sets {
-            set.check_size(self.memory.size())?;
+            set.check_size(memory.size())?;
             read = read.union(set.read.ranges().iter().cloned());
             written = written.intersection(&set.written);
         }
         let written = written.first(ANTICIPATED_WRITES_MAX);
         let pages = Pages { read: read.without(&written), written };
-        self.memory.cut_blocks()?;
-        self.memory.populate_written(&pages.written)?;
+        memory.cut_blocks()?;
+        memory.populate_written(&pages.written)?;
         self.anticipated = true;
         let (Some(vcpu), Some(saved)) = (self.parts.vcpus.first(), self.held.vcpus.first()) else {
             return Ok(0);
@@ -213,9 +221,13 @@ impl Prepared {
         // Whatever runs here has a new generation, and runs behind this.
         self.parts.vm.raise(Slot::Generation.spi())?;
         self.generation_is_announced = true;
+        let memory = self.memory.finish()?;
+        // Every restore writes there.
+        let generation = GENERATION_ID_ADDRESS - MEMORY_BASE;
+        memory.populate(std::iter::once(generation..generation + 1), Populate::Write)?;
         touch_heap();
         let (minor_faults, major_faults) = kept.fault_counts()?;
-        self.baseline = Baseline { load: self.memory.report(), minor_faults, major_faults };
+        self.baseline = Baseline { load: memory.report(), minor_faults, major_faults };
         Ok(std::mem::take(&mut self.phases))
     }
 
@@ -249,18 +261,19 @@ impl Prepared {
         if let Some((top, _)) = layers.last() {
             self.app_image = top.app_image();
         }
-        let how = LoadOptions { helper: Some(&self.crew), ..LoadOptions::default() };
-        self.memory.push_with(layers, &how)?;
+        self.memory.push(layers, &LoadOptions::default())?;
+        self.memory.share(&self.crew);
         if request.record_reads {
-            self.memory.fault_page_by_page()?;
+            self.memory.finish()?.fault_page_by_page()?;
         }
         self.check_app_image(request)?;
         self.phases.load_memory += microseconds_since(loading);
 
         let populating = Instant::now();
         if let Some(working_set) = &files.working_set {
-            working_set.check(self.memory.size(), self.memory.top_digest())?;
-            self.memory.populate_written(&working_set.written)?;
+            let memory = self.memory.finish()?;
+            working_set.check(memory.size(), memory.top_digest())?;
+            memory.populate_written(&working_set.written)?;
         }
         self.phases.populate += microseconds_since(populating);
 
@@ -281,6 +294,10 @@ impl Prepared {
             self.gic.withdraw(Slot::Generation.spi(), &state.gic)?;
         }
         self.phases.load_gic += microseconds_since(gic);
+
+        let loading = Instant::now();
+        let memory = self.memory.into_memory()?;
+        self.phases.load_memory += microseconds_since(loading);
 
         let loading = Instant::now();
         if !request.paused {
@@ -304,11 +321,11 @@ impl Prepared {
             ..DeviceOptions::new(root_disk)
         };
         let interrupts: Arc<dyn InterruptLine> = Arc::clone(&self.parts.vm) as Arc<dyn InterruptLine>;
-        let devices = Devices::restore(self.memory.guest_memory(), interrupts, options, &state.devices)?;
+        let devices = Devices::restore(memory.guest_memory(), interrupts, options, &state.devices)?;
         let mut machine = self.parts.assemble(
             self.crew,
             self.gic,
-            self.memory,
+            memory,
             devices,
             self.track_writes,
             request.leaf,

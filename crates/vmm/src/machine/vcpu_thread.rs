@@ -42,6 +42,8 @@ struct Orders {
     wanted: Wanted,
     /// Whether the first vCPU's thread has to be woken to see what is wanted: that takes a system call.
     first_sleeps: bool,
+    /// The vCPU of each thread, until that has taken it.
+    vcpus: Vec<Option<Arc<Mutex<Vcpu>>>>,
     /// For the first vCPU's thread.
     task: Option<Task>,
     /// What that thread takes part in, should it have nothing else to do.
@@ -72,17 +74,20 @@ struct Shared {
     mmio_exits: AtomicU64,
 }
 
-/// All vCPU threads of one microVM.
-pub(super) struct Crew {
+/// The threads of a microVM's vCPUs. There is one from the start, which takes part in loading memory until there are vCPUs.
+pub struct Crew {
     shared: Arc<Shared>,
-    members: Vec<(JoinHandle<()>, ImmediateExit)>,
+    threads: Vec<JoinHandle<()>>,
+    /// What ends KVM_RUN, of each thread that has a vCPU.
+    exits: Vec<ImmediateExit>,
 }
 
 impl Crew {
-    /// Starts a thread for each vCPU, which must be final. Each enters KVM_RUN once, without running the guest: the first time
-    /// KVM registers the interrupt controller, and from another thread than before it waits for all CPUs. Then they wait for
-    /// [`Crew::connect`] and [`Crew::set`].
-    pub(super) fn start(vcpus: &[Arc<Mutex<Vcpu>>]) -> Result<Self> {
+    /// Starts the first vCPU's thread. It takes a while to be there: do this before it is known what is to be run.
+    ///
+    /// # Errors
+    /// FIRN_IO if the host has no thread to give.
+    pub fn start() -> Result<Self> {
         register_signal_handler(SIGRTMIN(), on_kick)
             .map_err(VmmError::wrap(ErrorCode::Io, "install the signal handler that stops vCPUs"))?;
         let shared = Arc::new(Shared {
@@ -90,6 +95,7 @@ impl Crew {
                 wanted: Wanted::Stop,
                 first_sleeps: false,
                 task: None,
+                vcpus: Vec::new(),
                 shared_work: None,
                 running: 0,
                 ready: 0,
@@ -106,18 +112,36 @@ impl Crew {
             exits: AtomicU64::new(0),
             mmio_exits: AtomicU64::new(0),
         });
-        let mut crew = Self { shared, members: Vec::with_capacity(vcpus.len()) };
-        for (index, vcpu) in vcpus.iter().enumerate() {
-            let exit = lock(vcpu)?.immediate_exit();
-            let worker =
-                Worker { vcpu: Arc::clone(vcpu), shared: Arc::clone(&crew.shared), is_first: index == 0 };
-            let thread = std::thread::Builder::new()
-                .name(format!("vcpu{index}"))
-                .spawn(move || worker.work())
-                .map_err(VmmError::wrap(ErrorCode::Io, "start a vCPU thread"))?;
-            crew.members.push((thread, exit));
-        }
+        let mut crew = Self { shared, threads: Vec::new(), exits: Vec::new() };
+        crew.start_thread()?;
         Ok(crew)
+    }
+
+    /// Gives the threads their vCPUs, which must be final, and starts those that are missing. Each enters KVM_RUN once, without running
+    /// the guest: the first time KVM registers the interrupt controller, and from another thread than before it waits for all CPUs.
+    /// Then they wait for [`Crew::connect`] and [`Crew::set`].
+    pub(super) fn with_vcpus(mut self, vcpus: &[Arc<Mutex<Vcpu>>]) -> Result<Self> {
+        for vcpu in vcpus {
+            self.exits.push(lock(vcpu)?.immediate_exit());
+        }
+        let mut orders = lock(&self.shared.orders)?;
+        orders.vcpus = vcpus.iter().cloned().map(Some).collect();
+        self.hand_to_first(orders);
+        while self.threads.len() < vcpus.len() {
+            self.start_thread()?;
+        }
+        Ok(self)
+    }
+
+    fn start_thread(&mut self) -> Result<()> {
+        let index = self.threads.len();
+        let worker = Worker { index, shared: Arc::clone(&self.shared) };
+        let thread = std::thread::Builder::new()
+            .name(format!("vcpu{index}"))
+            .spawn(move || worker.work())
+            .map_err(VmmError::wrap(ErrorCode::Io, "start a vCPU thread"))?;
+        self.threads.push(thread);
+        Ok(())
     }
 
     /// Waits until every thread has entered KVM_RUN once. Until then the vCPUs are busy, and KVM refuses access to the
@@ -126,7 +150,7 @@ impl Crew {
     /// # Errors
     /// FIRN_KVM if a first KVM_RUN failed.
     pub(super) fn wait_ready(&self) -> Result<()> {
-        let missing = |orders: &Orders| self.members.len().saturating_sub(orders.ready);
+        let missing = |orders: &Orders| self.threads.len().saturating_sub(orders.ready);
         self.wait_until_none(missing, "vCPUs were not ready", DEADLINE)?;
         match self.take_events().into_iter().next() {
             Some(Event::Failed(error)) => Err(error),
@@ -148,7 +172,7 @@ impl Crew {
         orders.task = Some(Box::new(task));
         orders.ready = orders.ready.saturating_sub(1);
         self.hand_to_first(orders);
-        if self.wait_until_none(|orders| self.members.len().saturating_sub(orders.ready), "", limit).is_err()
+        if self.wait_until_none(|orders| self.threads.len().saturating_sub(orders.ready), "", limit).is_err()
         {
             self.kick();
         }
@@ -171,7 +195,7 @@ impl Crew {
         }
         self.shared.is_ready_wanted.store(wanted == Wanted::Ready, Ordering::Release);
         self.hand_to_first(orders);
-        if wanted != Wanted::Ready && self.members.len() > 1 {
+        if wanted != Wanted::Ready && self.threads.len() > 1 {
             self.shared.changed.notify_all();
         }
         Ok(())
@@ -190,7 +214,7 @@ impl Crew {
     pub(super) fn stop(&self) -> Result<()> {
         self.set(Wanted::Stop)?;
         self.kick();
-        let busy = |orders: &Orders| orders.running + self.members.len().saturating_sub(orders.ready);
+        let busy = |orders: &Orders| orders.running + self.threads.len().saturating_sub(orders.ready);
         self.wait_until_none(busy, "vCPUs did not stop", DEADLINE)
     }
 
@@ -210,8 +234,8 @@ impl Crew {
     }
 
     fn kick(&self) {
-        for (thread, exit) in &self.members {
-            // SAFETY: the thread holds the vCPU, and it is joined before the handle is dropped.
+        for (thread, exit) in self.threads.iter().zip(&self.exits) {
+            // SAFETY: the vCPU outlives the crew: whoever has both drops the crew first.
             unsafe { exit.set(true) };
             // A thread that has ended by itself needs no signal.
             let _ended = thread.kill(SIGRTMIN());
@@ -258,7 +282,7 @@ impl Drop for Crew {
             return;
         }
         self.kick();
-        for (thread, _) in self.members.drain(..) {
+        for thread in self.threads.drain(..) {
             let _panicked = thread.join();
         }
     }
@@ -268,13 +292,14 @@ impl Drop for Crew {
 extern "C" fn on_kick(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
 
 struct Worker {
-    vcpu: Arc<Mutex<Vcpu>>,
+    /// Which vCPU's.
+    index: usize,
     shared: Arc<Shared>,
-    is_first: bool,
 }
 
 /// What comes next for a thread.
 enum Next {
+    Vcpu(Arc<Mutex<Vcpu>>),
     Task(Task),
     SharedWork(SharedWork),
     Run(Arc<Mutex<Devices>>),
@@ -287,23 +312,28 @@ impl Worker {
             // Out of its jail it must not run a guest.
             return self.note(Err(error), |orders| orders.ready += 1);
         }
-        self.prepare(|vcpu| vcpu.complete_exit());
+        let mut vcpu = None;
         loop {
-            match self.next() {
-                Next::Task(task) => self.prepare(task),
-                Next::SharedWork(work) => work(),
-                Next::Run(devices) => {
-                    let outcome = self.run(&devices);
+            match (self.next(), &vcpu) {
+                (Next::Vcpu(given), _) => {
+                    self.prepare(&given, |vcpu| vcpu.complete_exit());
+                    vcpu = Some(given);
+                }
+                (Next::SharedWork(work), _) => work(),
+                (Next::Task(task), Some(vcpu)) => self.prepare(vcpu, task),
+                (Next::Run(devices), Some(vcpu)) => {
+                    let outcome = self.run(vcpu, &devices);
                     self.note(outcome, |orders| orders.running -= 1);
                 }
-                Next::End => return,
+                // Nothing that takes a vCPU is wanted of threads that have none.
+                (Next::Task(_) | Next::Run(_), None) | (Next::End, _) => return,
             }
         }
     }
 
     /// Does something before there is a guest.
-    fn prepare(&self, task: impl FnOnce(&mut Vcpu) -> Result<()>) {
-        let outcome = lock(&self.vcpu).and_then(|mut vcpu| task(&mut vcpu));
+    fn prepare(&self, vcpu: &Mutex<Vcpu>, task: impl FnOnce(&mut Vcpu) -> Result<()>) {
+        let outcome = lock(vcpu).and_then(|mut vcpu| task(&mut vcpu));
         self.note(outcome, |orders| orders.ready += 1);
     }
 
@@ -319,16 +349,20 @@ impl Worker {
 
     /// Waits until there is something to do.
     fn next(&self) -> Next {
-        let mut may_wait_awake = self.is_first;
+        let is_first = self.index == 0;
+        let mut may_wait_awake = is_first;
         let Ok(mut orders) = lock(&self.shared.orders) else { return Next::End };
         loop {
             if orders.wanted == Wanted::End {
                 return Next::End;
             }
-            if let Some(task) = orders.task.take_if(|_| self.is_first) {
+            if let Some(vcpu) = orders.vcpus.get_mut(self.index).and_then(Option::take) {
+                return Next::Vcpu(vcpu);
+            }
+            if let Some(task) = orders.task.take_if(|_| is_first) {
                 return Next::Task(task);
             }
-            if let Some(work) = orders.shared_work.take_if(|_| self.is_first) {
+            if let Some(work) = orders.shared_work.take_if(|_| is_first) {
                 return Next::SharedWork(work);
             }
             if let (Wanted::Run, Some(devices)) = (orders.wanted, &orders.devices) {
@@ -340,7 +374,7 @@ impl Worker {
                 drop(orders);
                 self.wait_awake();
                 lock(&self.shared.orders).ok()
-            } else if self.is_first {
+            } else if is_first {
                 orders.first_sleeps = true;
                 self.shared.first_changed.wait(orders).ok()
             } else {
@@ -356,8 +390,8 @@ impl Worker {
     }
 
     /// Runs guest code until something stops the vCPUs, and completes the last exit.
-    fn run(&self, devices: &Mutex<Devices>) -> Result<()> {
-        let mut vcpu = lock(&self.vcpu)?;
+    fn run(&self, vcpu: &Mutex<Vcpu>, devices: &Mutex<Devices>) -> Result<()> {
+        let mut vcpu = lock(vcpu)?;
         let exit = vcpu.immediate_exit();
         // Cleared before the order is read, set after it is given: a stop between the two is seen by one or the other.
         // SAFETY: the lock is held, the vCPU is alive.

@@ -1,4 +1,5 @@
-//! Copying short runs of layers into memory: the most of what a start takes, and so done by two threads if there is one that helps.
+//! Copying short runs of layers into memory: the most of what a start takes, and so done by two threads if there is one that helps, and
+//! by that one while the first has something else to do.
 
 use std::fs::File;
 use std::ops::Range;
@@ -29,38 +30,67 @@ pub trait Helper {
     fn share(&self, work: SharedWork);
 }
 
-/// Copies pieces of the layers that have these files, in any order; where that is enough, with the help of another thread. Returns what it
-/// took.
-///
-/// # Errors
-/// [`ErrorCode::SnapshotCorrupt`] if a file has shrunk; [`ErrorCode::Memory`] if a read failed or did not end.
-pub(super) fn copy(
-    reservation: &Arc<Reservation>,
-    files: Vec<Arc<File>>,
-    mut pieces: Vec<Piece>,
-    helper: Option<&dyn Helper>,
-) -> Result<LoadReport> {
-    // Zeros have no file offset and sort first.
-    pieces.sort_unstable_by_key(|piece| (file_offset(piece).is_some(), piece.layer, file_offset(piece)));
-    let helper = helper.filter(|_| pieces.iter().map(|piece| piece.length).sum::<u64>() >= SHARED_MIN);
-    let portions = portions(&pieces, if helper.is_some() { PORTION } else { u64::MAX });
-    let copies = Arc::new(Copies {
-        reservation: Arc::clone(reservation),
-        files,
-        pieces,
-        portions,
-        next: AtomicUsize::new(0),
-        progress: Mutex::default(),
-        changed: Condvar::new(),
-    });
-    if let Some(helper) = helper {
-        let copies = Arc::clone(&copies);
-        helper.share(Arc::new(move || copies.work()));
+/// Pieces of layers that are to be copied: by another thread from [`Self::share`] on, and all that is left of them by [`Self::finish`].
+#[derive(Debug)]
+#[must_use = "memory is not loaded before this is finished"]
+pub(super) struct Copying {
+    copies: Arc<Copies>,
+}
+
+impl Copying {
+    /// Of pieces of the layers that have these files, which may be copied in any order.
+    pub(super) fn new(reservation: &Arc<Reservation>, files: Vec<Arc<File>>, mut pieces: Vec<Piece>) -> Self {
+        // Zeros have no file offset and sort first.
+        pieces.sort_unstable_by_key(|piece| (file_offset(piece).is_some(), piece.layer, file_offset(piece)));
+        let copies = Arc::new(Copies {
+            reservation: Arc::clone(reservation),
+            files,
+            portions: portions(&pieces, u64::MAX),
+            pieces,
+            next: AtomicUsize::new(0),
+            progress: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        Self { copies }
     }
-    copies.finish()
+
+    /// Has another thread begin, once, if there is enough for it to do. This one should map nothing meanwhile: a thread that maps and one
+    /// that copies wait for each other.
+    pub(super) fn share(&mut self, helper: &dyn Helper) {
+        // Nobody has a share yet.
+        let Some(copies) = Arc::get_mut(&mut self.copies) else { return };
+        if copies.pieces.iter().map(|piece| piece.length).sum::<u64>() >= SHARED_MIN {
+            copies.portions = portions(&copies.pieces, PORTION);
+            let copies = Arc::clone(&self.copies);
+            helper.share(Arc::new(move || copies.work()));
+        }
+    }
+
+    /// Copies what no other thread has begun to, and waits for what another has. Returns what all of it took.
+    ///
+    /// # Errors
+    /// [`ErrorCode::SnapshotCorrupt`] if a file has shrunk; [`ErrorCode::Memory`] if a read failed or did not end.
+    pub(super) fn finish(&self) -> Result<LoadReport> {
+        let copies = &self.copies;
+        copies.work();
+        let mut progress = copies.progress.lock().map_err(died)?;
+        progress.is_awaited = true;
+        let underway = |progress: &mut Progress| progress.done < copies.portions.len();
+        let (progress, waited) =
+            copies.changed.wait_timeout_while(progress, DEADLINE, underway).map_err(died)?;
+        match &progress.error {
+            Some(error) => Err(error.clone()),
+            None if waited.timed_out() => Err(VmmError::new(
+                ErrorCode::Memory,
+                format!("reading memory layers did not end in {DEADLINE:?}"),
+            )),
+            None => Ok(progress.report),
+        }
+    }
 }
 
 /// What is to be copied.
+#[derive(Debug)]
 struct Copies {
     reservation: Arc<Reservation>,
     files: Vec<Arc<File>>,
@@ -74,7 +104,7 @@ struct Copies {
     changed: Condvar,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Progress {
     done: usize,
     /// Whether a thread waits for the other one.
@@ -98,24 +128,6 @@ impl Copies {
             if progress.is_awaited {
                 self.changed.notify_all();
             }
-        }
-    }
-
-    /// Copies what no other thread has begun to, and waits for what another has.
-    fn finish(&self) -> Result<LoadReport> {
-        self.work();
-        let mut progress = self.progress.lock().map_err(died)?;
-        progress.is_awaited = true;
-        let underway = |progress: &mut Progress| progress.done < self.portions.len();
-        let (mut progress, waited) =
-            self.changed.wait_timeout_while(progress, DEADLINE, underway).map_err(died)?;
-        match progress.error.take() {
-            Some(error) => Err(error),
-            None if waited.timed_out() => Err(VmmError::new(
-                ErrorCode::Memory,
-                format!("reading memory layers did not end in {DEADLINE:?}"),
-            )),
-            None => Ok(progress.report),
         }
     }
 

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use vm_memory::{GuestAddress, GuestRegionMmap};
 
 use super::GuestMemory;
-use super::copy::Helper;
-use super::load::{BLOCK_LENGTH, load, no_huge_pages};
+use super::copy::Copying;
+use super::load::{BLOCK_LENGTH, map, no_huge_pages};
+use super::loading::Loading;
 use super::mapping::{Advice, Reservation, host_page_size};
 use super::plan::{Plan, PlannedLayer};
 use crate::error::{ErrorCode, Result, VmmError};
@@ -34,13 +35,11 @@ pub struct GuestMemoryOptions {
 }
 
 /// How layers are brought into memory.
-#[derive(Clone, Copy, Default)]
-pub struct LoadOptions<'a> {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoadOptions {
     /// Runs of at least this many bytes are mapped, shorter ones copied. `None`: all of a base is mapped, so that clones share it,
     /// and of other layers the runs of at least [`MAP_THRESHOLD`].
     pub map_threshold: Option<u64>,
-    /// A thread that takes part in copying.
-    pub helper: Option<&'a dyn Helper>,
 }
 
 /// What bringing layers into memory took.
@@ -167,25 +166,7 @@ impl MemoryStack {
     /// # Errors
     /// As [`Self::anonymous`] and [`Self::push_with`].
     pub fn from_layers(options: GuestMemoryOptions, layers: Vec<(LayerFile, Digest)>) -> Result<Self> {
-        Self::from_layers_with(options, layers, &LoadOptions::default())
-    }
-
-    /// As [`Self::from_layers`], loaded so.
-    ///
-    /// # Errors
-    /// As [`Self::from_layers`].
-    pub fn from_layers_with(
-        options: GuestMemoryOptions,
-        layers: Vec<(LayerFile, Digest)>,
-        how: &LoadOptions<'_>,
-    ) -> Result<Self> {
-        let mut stack = Self::anonymous(options)?;
-        stack.push_with(layers, how)?;
-        stack.protect()?;
-        // A clone is to own what it writes, not the 2 MiB around it. A regular boot, which writes most of what it touches, is left to the
-        // host's policy.
-        no_huge_pages(&stack.reservation, 0, stack.size()).map_err(advising)?;
-        Ok(stack)
+        Loading::new(options, layers, &LoadOptions::default())?.into_memory()
     }
 
     /// Lays more layers over the memory, as [`Self::push_with`].
@@ -209,11 +190,16 @@ impl MemoryStack {
     pub fn push_with(
         &mut self,
         layers: Vec<(LayerFile, Digest)>,
-        options: &LoadOptions<'_>,
+        options: &LoadOptions,
     ) -> Result<LoadReport> {
-        if layers.is_empty() {
-            return Ok(LoadReport::default());
-        }
+        let before = self.report;
+        let copying = self.map(layers, options)?;
+        self.finish(&copying)?;
+        Ok(self.report.since(&before))
+    }
+
+    /// The first part of [`Self::push_with`]: all but what is to be copied, which is not there before [`Self::finish`].
+    pub(super) fn map(&mut self, layers: Vec<(LayerFile, Digest)>, options: &LoadOptions) -> Result<Copying> {
         let mut below = self.top_digest();
         for (layer, digest) in &layers {
             self.check_layer(layer, below)?;
@@ -233,12 +219,18 @@ impl MemoryStack {
         let mappings_left = MAPPINGS_MAX.saturating_sub(self.report.map_calls);
         let plan = Plan::new(&planned, self.page_size, usize::try_from(mappings_left).unwrap_or(usize::MAX));
         let (mapped, copied) = (plan.mapped(), plan.copied());
-        let report = load(&self.reservation, &files, plan, options.helper)?;
+        let (report, copying) = map(&self.reservation, &files, plan)?;
         self.populated = self.populated.without(&mapped).without(&copied);
         self.copied = self.copied.union(copied.into_ranges());
         self.report.add(&report);
         self.layers.extend(layers);
-        Ok(report)
+        Ok(copying)
+    }
+
+    /// The rest of [`Self::push_with`].
+    pub(super) fn finish(&mut self, copying: &Copying) -> Result<()> {
+        self.report.add(&copying.finish()?);
+        Ok(())
     }
 
     /// Makes the pages private that are going to be written, before anything runs: one call for each range that is not private yet,
@@ -413,6 +405,14 @@ impl MemoryStack {
             )));
         }
         Ok(())
+    }
+
+    /// Sets what is to hold for all of the memory of a clone, as [`Self::protect`] does.
+    pub(super) fn protect_clone(&self) -> Result<()> {
+        self.protect()?;
+        // A clone is to own what it writes, not the 2 MiB around it. A regular boot, which writes most of what it touches, is left to the
+        // host's policy.
+        no_huge_pages(&self.reservation, 0, self.size()).map_err(advising)
     }
 
     /// Sets what is to hold for all of memory. New mappings do not inherit it.

@@ -1,9 +1,9 @@
-//! Carries out a plan: maps, reads and clears, with as few system calls as the plan allows.
+//! Carries out the mappings of a plan, with as few system calls as it allows.
 
 use std::io;
 use std::sync::Arc;
 
-use super::copy::{Helper, copy};
+use super::copy::Copying;
 use super::guest::LoadReport;
 use super::mapping::{Advice, Reservation};
 use super::plan::{Piece, Plan};
@@ -13,13 +13,13 @@ use crate::layer::{ExtentSource, LayerFile};
 /// What the host may map at once, bytes: anonymous runs from this length on could be backed by such blocks.
 pub(super) const BLOCK_LENGTH: u64 = 2 << 20;
 
-/// Loads the layers that the plan was made of. After an error memory is neither what it was nor what it should be.
-pub(super) fn load(
+/// Maps what the plan of the layers says. Returns what that took, and what is left to copy. After an error memory is neither what it was
+/// nor what it should be.
+pub(super) fn map(
     reservation: &Arc<Reservation>,
     layers: &[&LayerFile],
     plan: Plan,
-    helper: Option<&dyn Helper>,
-) -> Result<LoadReport> {
+) -> Result<(LoadReport, Copying)> {
     let mut loader = Loader { reservation, layers, report: LoadReport::default() };
     let Plan { mappings, visible, mut copies } = plan;
     for mapping in mappings {
@@ -32,10 +32,8 @@ pub(super) fn load(
             Err(error) => return Err(failed(&mapping.piece, "mapping")(error)),
         }
     }
-    // Not earlier: a thread that maps and one that faults wait for each other.
     let files = layers.iter().map(|layer| layer.shared_file()).collect();
-    loader.report.add(&copy(reservation, files, copies, helper)?);
-    Ok(loader.report)
+    Ok((loader.report, Copying::new(reservation, files, copies)))
 }
 
 struct Loader<'a> {

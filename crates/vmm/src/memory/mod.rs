@@ -4,13 +4,15 @@
 //! |---|---|
 //! | [`guest`] | [`MemoryStack`]: the stack of layers, and memory as devices and KVM see it |
 //! | `plan` | which parts of which layer are mapped, copied or cleared |
-//! | `load` | carries a plan out, with as few system calls as it can |
+//! | [`loading`] | [`Loading`]: a stack of layers that may not be complete yet |
+//! | `load` | carries out a plan's mappings, with as few system calls as it can |
 //! | `copy` | copies short runs, by two threads if there is one that helps |
 //! | `mapping` | the only unsafe code: system calls on the reservation and bounded access to it |
 
 mod copy;
 pub mod guest;
 mod load;
+pub mod loading;
 pub(crate) mod mapping;
 mod plan;
 
@@ -18,6 +20,7 @@ use vm_memory::bitmap::AtomicBitmap;
 
 pub use copy::{Helper, SharedWork};
 pub use guest::{GuestMemoryOptions, LoadOptions, LoadReport, MemoryStack, Populate};
+pub use loading::Loading;
 
 /// Guest memory as the devices see it: one region at [`crate::layout::MEMORY_BASE`]. The bitmap, if there is one, records what
 /// the VMM itself writes, which the KVM dirty log does not see.
