@@ -70,7 +70,7 @@ export interface Statistics {
 export interface StartPhases {
   /** Creating the VM, its vCPUs and interrupt controller; 0 if a pool had prepared the process. */
   createVm: number;
-  /** Mapping and copying memory layers. */
+  /** Mapping memory layers, and copying of them what was not copied while something else was done. */
   loadMemory: number;
   /** Making the pages of the working set private. */
   populate: number;

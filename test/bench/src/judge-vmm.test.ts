@@ -8,6 +8,7 @@ const restore = (name: string, doorbellUs: number): Restore => ({
     responseUs: 1,
     doorbellUs,
     roundUs: doorbellUs * 2,
+    timesOneLayer: { doorbell: doorbellUs / 1000, round: doorbellUs / 1000 },
     firstRunUs: doorbellUs / 2,
     firstInstructionUs: doorbellUs / 1.5,
     kvmExits: 2,
@@ -28,6 +29,7 @@ const report: VmmReport = {
   restore: [
     restore("prepared, nothing on top", 300),
     restore("prepared with a working set, nothing on top", 270),
+    restore("base alone", 1020),
     restore("three layers", 1050),
     restore("three layers as one", 1000),
   ],
@@ -60,6 +62,7 @@ describe("judgeVmm", () => {
       [500_004, true],
     ]);
     expect(judgeVmm(report)[0]?.from).toContain("180 µs");
+    expect(judgeVmm(report)[4]?.from).toBe("1050 µs, 1000 µs; another single layer: 1.02 times");
   });
 
   it("judgeVmm() throws when a figure that a bar needs is missing", () => {

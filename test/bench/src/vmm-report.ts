@@ -29,6 +29,8 @@ export interface Restore {
   doorbellUs: number;
   /** Until the guest has written to its 128 pages besides. */
   roundUs: number;
+  /** Both, as multiples of what three layers as one took in the same round: the median of all rounds. */
+  timesOneLayer: { doorbell: number; round: number };
   /** From the receipt of the request to the first KVM_RUN, as the VMM measures it. */
   firstRunUs: number;
   /** To the guest's first instruction, as the guest reads the time; some 40 µs too much on the emulated host, for its time begins before KVM_RUN. */

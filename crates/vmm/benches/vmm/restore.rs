@@ -11,6 +11,10 @@ use crate::harness::Snapshot;
 use crate::scene::{Attempt, Scene};
 use crate::{median, microseconds, settle};
 
+/// The case to which a chain of layers is compared, round by round: an emulated CPU takes turns, each longer than a round, at being half as
+/// fast, and medians of a case each can be of different turns.
+const ONE_LAYER: &str = "three layers as one";
+
 /// One restore.
 struct Run {
     /// From the receipt of the request until the guest's first instruction: until KVM_RUN, and all that has passed of the guest's time,
@@ -33,7 +37,7 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<V
         ("base alone", None, None, base),
         ("two layers", None, None, two),
         ("three layers", None, None, three),
-        ("three layers as one", None, None, &scene.flat),
+        (ONE_LAYER, None, None, &scene.flat),
         ("prepared, nothing on top", Some(base), None, base),
         ("prepared with a working set, nothing on top", Some(base), working_set, base),
         ("prepared, one layer on top", Some(base), None, two),
@@ -57,8 +61,13 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<V
             }
         }
     }
-    let reports = cases.iter().zip(&runs).map(|((name, prepared, _, snapshot), runs)| {
-        let of = |field: &dyn Fn(&Run) -> u64| median(runs.iter().map(field).collect());
+    let one_layer = cases.iter().position(|(name, ..)| *name == ONE_LAYER).unwrap();
+    let reports = cases.iter().zip(&runs).map(|((name, prepared, _, snapshot), own)| {
+        let of = |field: &dyn Fn(&Run) -> u64| median(own.iter().map(field).collect());
+        let times_one_layer = |field: &dyn Fn(&Run) -> u64| {
+            let pairs = own.iter().zip(&runs[one_layer]);
+            median(pairs.map(|(own, other)| field(own) * 1000 / field(other)).collect()) as f64 / 1000.0
+        };
         json!({
             "case": name,
             "memoryMib": scene.memory_mib,
@@ -68,6 +77,10 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<V
             "responseUs": of(&|run| run.response),
             "doorbellUs": of(&|run| run.doorbell),
             "roundUs": of(&|run| run.round),
+            "timesOneLayer": {
+                "doorbell": times_one_layer(&|run| run.doorbell),
+                "round": times_one_layer(&|run| run.round),
+            },
             "firstInstructionUs": of(&|run| run.first_instruction),
             "firstRunUs": of(&|run| run.statistics.phases.total),
             "kvmExits": of(&|run| run.statistics.kvm_exits),

@@ -318,7 +318,7 @@ pub struct Statistics {
 pub struct Phases {
     /// Creating the VM, its vCPUs and interrupt controller.
     pub create_vm: u64,
-    /// Mapping and copying memory layers.
+    /// Mapping memory layers, and copying of them what was not copied while something else was done.
     pub load_memory: u64,
     /// Making the pages of the working set private, or, of a preparation, entering them into the VM's translation tables.
     pub populate: u64,
