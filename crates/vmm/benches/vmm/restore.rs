@@ -11,8 +11,8 @@ use crate::harness::Snapshot;
 use crate::scene::{Attempt, Scene};
 use crate::{median, microseconds, settle};
 
-/// The case to which a chain of layers is compared, round by round: an emulated CPU takes turns, each longer than a round, at being half as
-/// fast, and medians of a case each can be of different turns.
+/// The case to which a chain of layers is compared, round by round: an emulated CPU is half as fast now and then, for one restore or for
+/// some rounds, and the medians of two cases can be of different speeds.
 const ONE_LAYER: &str = "three layers as one";
 
 /// One restore.
