@@ -30,6 +30,6 @@ pub use file::LayerFile;
 pub use format::{
     Digest, Extent, ExtentSource, GRANULE, GRANULE_LENGTH, LayerHeader, MAP_THRESHOLD, corrupt, hex,
 };
-pub use range_set::RangeSet;
+pub use range_set::{Gaps, RangeSet};
 pub use view::{Content, StackView};
 pub use writer::{WriteOptions, WriteReport, write_layer};

@@ -9,6 +9,13 @@ pub struct RangeSet {
 }
 
 impl RangeSet {
+    /// What any of the ranges holds, which are in no order.
+    pub fn of_unsorted(ranges: impl IntoIterator<Item = Range<u64>>) -> Self {
+        let mut ranges: Vec<_> = ranges.into_iter().collect();
+        ranges.sort_unstable_by_key(|range| range.start);
+        ranges.into_iter().collect()
+    }
+
     /// The ranges, sorted.
     pub fn ranges(&self) -> &[Range<u64>] {
         &self.ranges
@@ -49,7 +56,9 @@ impl RangeSet {
 
     /// This set and the ranges, which are sorted by their start.
     pub fn union(&self, ranges: impl IntoIterator<Item = Range<u64>>) -> Self {
-        let mut result = Self::default();
+        let ranges = ranges.into_iter();
+        let room = self.ranges.len().saturating_add(ranges.size_hint().0);
+        let mut result = Self { ranges: Vec::with_capacity(room) };
         let mut mine = self.ranges.iter().cloned().peekable();
         for range in ranges {
             while let Some(before) = mine.next_if(|own| own.start <= range.start) {
@@ -64,8 +73,9 @@ impl RangeSet {
     /// What is in this set and not in the other.
     pub fn without(&self, other: &Self) -> Self {
         let mut result = Self::default();
+        let mut gaps = other.gaps();
         for range in &self.ranges {
-            other.for_each_gap(range.clone(), |gap| result.append(gap));
+            gaps.for_each_in(range.clone(), |gap| result.append(gap));
         }
         result
     }
@@ -75,11 +85,27 @@ impl RangeSet {
         self.without(&self.without(other))
     }
 
-    /// Calls `part` with each part of the range that is not in the set, in order.
-    pub fn for_each_gap(&self, range: Range<u64>, mut part: impl FnMut(Range<u64>)) {
-        let first = self.ranges.partition_point(|own| own.end <= range.start);
+    /// What is not in the set.
+    pub fn gaps(&self) -> Gaps<'_> {
+        Gaps { left: &self.ranges }
+    }
+}
+
+/// What is not in a set, for ranges that are asked about in order: a pass over both, with no search for each.
+#[derive(Debug)]
+pub struct Gaps<'a> {
+    /// Of the set, what does not end before the last range that was asked about.
+    left: &'a [Range<u64>],
+}
+
+impl Gaps<'_> {
+    /// Calls `part` with each part of the range that is not in the set, in order. The range starts at or after the start of the one before it.
+    pub fn for_each_in(&mut self, range: Range<u64>, mut part: impl FnMut(Range<u64>)) {
+        while let Some((_, behind)) = self.left.split_first().filter(|(own, _)| own.end <= range.start) {
+            self.left = behind;
+        }
         let mut at = range.start;
-        for own in self.ranges.iter().skip(first).take_while(|own| own.start < range.end) {
+        for own in self.left.iter().take_while(|own| own.start < range.end) {
             if own.start > at {
                 part(at..own.start);
             }
@@ -123,7 +149,7 @@ mod tests {
                 prop_assert!(pair[0].end < pair[1].start);
             }
             let mut gaps = Vec::new();
-            union.for_each_gap(0..80, |gap| gaps.push(gap));
+            union.gaps().for_each_in(0..80, |gap| gaps.push(gap));
             for offset in 0..80 {
                 prop_assert_eq!(union.ranges().iter().any(|range| range.contains(&offset)), held(offset));
                 prop_assert_eq!(gaps.iter().any(|range| range.contains(&offset)), !held(offset));

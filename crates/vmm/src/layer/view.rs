@@ -39,8 +39,9 @@ impl<'a> StackView<'a> {
         let mut covered = RangeSet::default();
         let mut segments = Vec::new();
         for layer in layers.rev() {
+            let mut gaps = covered.gaps();
             for extent in layer.extents() {
-                covered.for_each_gap(extent.guest_offset..extent.guest_end(), |range| {
+                gaps.for_each_in(extent.guest_offset..extent.guest_end(), |range| {
                     let content = match extent.source {
                         ExtentSource::Zero => Content::Zero,
                         ExtentSource::Data { file_offset } => Content::Data {

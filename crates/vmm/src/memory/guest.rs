@@ -106,8 +106,8 @@ pub struct MemoryStack {
     reservation: Arc<Reservation>,
     page_size: u64,
     layers: Vec<(LayerFile, Digest)>,
-    /// What loading has copied, and so made private.
-    copied: RangeSet,
+    /// What loading has copied, and so made private: in no order, because few starts ask.
+    copied: Vec<Range<u64>>,
     /// What was made private ahead of being written, and still holds what the layers do.
     populated: RangeSet,
     faults_page_by_page: bool,
@@ -151,7 +151,7 @@ impl MemoryStack {
             reservation: Arc::new(reservation),
             page_size,
             layers: Vec::new(),
-            copied: RangeSet::default(),
+            copied: Vec::new(),
             populated: RangeSet::default(),
             faults_page_by_page: false,
             report: LoadReport::default(),
@@ -218,10 +218,12 @@ impl MemoryStack {
             .collect();
         let mappings_left = MAPPINGS_MAX.saturating_sub(self.report.map_calls);
         let plan = Plan::new(&planned, self.page_size, usize::try_from(mappings_left).unwrap_or(usize::MAX));
-        let (mapped, copied) = (plan.mapped(), plan.copied());
+        if !self.populated.ranges().is_empty() {
+            let replaced = RangeSet::of_unsorted(plan.mapped().chain(plan.copied()));
+            self.populated = self.populated.without(&replaced);
+        }
+        self.copied.extend(plan.copied());
         let (report, copying) = map(&self.reservation, &files, plan)?;
-        self.populated = self.populated.without(&mapped).without(&copied);
-        self.copied = self.copied.union(copied.into_ranges());
         self.report.add(&report);
         self.layers.extend(layers);
         Ok(copying)
@@ -239,7 +241,8 @@ impl MemoryStack {
     /// # Errors
     /// As [`Self::populate`].
     pub fn populate_written(&mut self, written: &RangeSet) -> Result<()> {
-        let ranges = written.without(&self.copied).without(&self.populated);
+        let copied = RangeSet::of_unsorted(self.copied.iter().cloned());
+        let ranges = written.without(&copied).without(&self.populated);
         self.populate(ranges.ranges().iter().cloned(), Populate::Write)?;
         self.report.populated_bytes += ranges.length();
         self.report.populate_calls += ranges.ranges().len() as u64;

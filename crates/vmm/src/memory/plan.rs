@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::layer::{Extent, ExtentSource, RangeSet};
+use crate::layer::{Extent, ExtentSource, Gaps, RangeSet};
 
 /// A layer to be loaded.
 pub(crate) struct PlannedLayer<'a> {
@@ -38,6 +38,11 @@ impl Piece {
         };
         Self { layer, offset: range.start, length: range.end.saturating_sub(range.start), source }
     }
+
+    /// Where in guest memory it is.
+    fn range(&self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(self.length)
+    }
 }
 
 /// A piece to be mapped, and what to copy should it not be.
@@ -68,9 +73,7 @@ impl Plan {
         let mut plan = Self::default();
         let mut hidden = RangeSet::default();
         for (index, layer) in layers.iter().enumerate().rev() {
-            for extent in layer.extents {
-                plan.add_extent(index, extent, &hidden, layer.map_threshold, page_size);
-            }
+            plan.add_layer(index, layer, &hidden, page_size);
             if index > 0 {
                 hidden =
                     hidden.union(layer.extents.iter().map(|extent| extent.guest_offset..extent.guest_end()));
@@ -81,34 +84,51 @@ impl Plan {
         plan
     }
 
-    /// What the copies will make private.
-    pub(crate) fn copied(&self) -> RangeSet {
-        covered(self.copies.iter())
+    /// What the copies will make private, in no order.
+    pub(crate) fn copied(&self) -> impl Iterator<Item = Range<u64>> {
+        self.copies.iter().map(Piece::range)
     }
 
-    /// What the mappings will replace.
-    pub(crate) fn mapped(&self) -> RangeSet {
-        covered(self.mappings.iter().map(|mapping| &mapping.piece))
+    /// What the mappings will replace, in no order.
+    pub(crate) fn mapped(&self) -> impl Iterator<Item = Range<u64>> {
+        self.mappings.iter().map(|mapping| mapping.piece.range())
     }
 
-    fn add_extent(
+    fn add_layer(&mut self, index: usize, layer: &PlannedLayer<'_>, hidden: &RangeSet, page_size: u64) {
+        let is_short = |extent: &&Extent| extent.length < layer.map_threshold;
+        let short = layer.extents.iter().filter(is_short).count();
+        self.copies.reserve(short);
+        self.visible.reserve(layer.extents.len() - short);
+        self.mappings.reserve(layer.extents.len() - short);
+        let mut gaps = hidden.gaps();
+        for extent in layer.extents {
+            if is_short(&extent) {
+                let range = extent.guest_offset..extent.guest_end();
+                gaps.for_each_in(range, |range| self.copies.push(Piece::of(index, extent, range)));
+            } else {
+                self.add_long_extent(index, extent, &mut gaps, layer.map_threshold, page_size);
+            }
+        }
+    }
+
+    fn add_long_extent(
         &mut self,
         layer: usize,
         extent: &Extent,
-        hidden: &RangeSet,
+        gaps: &mut Gaps<'_>,
         map_threshold: u64,
         page_size: u64,
     ) {
         let first = self.visible.len();
         let mut visible_bytes = 0u64;
-        hidden.for_each_gap(extent.guest_offset..extent.guest_end(), |range| {
+        gaps.for_each_in(extent.guest_offset..extent.guest_end(), |range| {
             let piece = Piece::of(layer, extent, range);
             visible_bytes = visible_bytes.saturating_add(piece.length);
             self.visible.push(piece);
         });
         let shown = self.visible.get(first..).unwrap_or_default();
         let (Some(head), Some(tail)) = (shown.first(), shown.last()) else { return };
-        let shown = head.offset..tail.offset.saturating_add(tail.length);
+        let shown = head.offset..tail.range().end;
         let pages = whole_pages(extent, &shown, page_size);
         if visible_bytes < map_threshold || pages.is_empty() || !is_congruent(extent, page_size) {
             self.copies.extend(self.visible.drain(first..));
@@ -119,7 +139,7 @@ impl Plan {
             visible_bytes = 0;
             let parts: Vec<Piece> = self.visible.drain(first..).collect();
             for part in parts {
-                let range = part.offset..part.offset.saturating_add(part.length);
+                let range = part.range();
                 let copies = [range.start..range.end.min(pages.start), range.start.max(pages.end)..range.end];
                 self.copies.extend(
                     copies
@@ -154,13 +174,6 @@ impl Plan {
             }
         }
     }
-}
-
-fn covered<'a>(pieces: impl Iterator<Item = &'a Piece>) -> RangeSet {
-    let mut ranges: Vec<_> =
-        pieces.map(|piece| piece.offset..piece.offset.saturating_add(piece.length)).collect();
-    ranges.sort_unstable_by_key(|range| range.start);
-    ranges.into_iter().collect()
 }
 
 /// The whole pages of the extent that hold what is shown of it.
