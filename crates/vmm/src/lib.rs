@@ -15,6 +15,7 @@
 //!
 //! Everything but `kvm`, `machine` and the server half of `control` is host-neutral. `machine` begins with an example.
 
+mod checksum;
 pub mod control;
 pub mod devices;
 pub mod error;

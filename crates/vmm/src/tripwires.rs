@@ -7,10 +7,12 @@
 use crate::layer::format;
 use crate::layout::{self, Slot};
 use crate::snapshot::STATE_VERSION;
+use crate::working_set;
 
 /// The versions that this VMM writes.
-const _: () = assert!(format::VERSION == 1);
+const _: () = assert!(format::VERSION == 2);
 const _: () = assert!(STATE_VERSION == 5);
+const _: () = assert!(working_set::VERSION == 2);
 
 /// The memory layer file.
 const _: () = assert!(u64::from_le_bytes(format::MAGIC) == 0x5259_414c_4e52_4946);

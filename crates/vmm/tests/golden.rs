@@ -67,6 +67,12 @@ fn snapshots_of_version_5_run() {
     run_all_with_optional_devices("v5");
 }
 
+/// As of version 3, with a memory layer of version 2; those before have layers of version 1.
+#[test]
+fn snapshots_of_version_5_with_layers_of_version_2_run() {
+    run_all_with_optional_devices("v5-layer-v2");
+}
+
 fn run_all_with_optional_devices(version: &str) {
     let disk = file_with(&[0; DISK_SIZE]);
     let restored = restore_all(version, |snapshot| {

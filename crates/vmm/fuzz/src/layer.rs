@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use firn_vmm::layer::LayerFile;
 use firn_vmm::memory::{GuestMemoryOptions, MemoryStack};
+use twox_hash::XxHash64;
 
 use crate::guest::file_of;
 
@@ -56,17 +57,11 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-fn crc64(bytes: &[u8]) -> u64 {
-    let mut digest = crc64fast::Digest::new();
-    digest.write(bytes);
-    digest.sum64()
-}
-
 /// Magic, version, number of extents and checksums, as a forger would.
 fn put_right(file: &mut [u8], how: u8) {
     let (header, table) = file.split_at_mut(HEADER);
     let count = table.len() / EXTENT;
-    header[..12].copy_from_slice(b"FIRNLAYR\x01\0\0\0");
+    header[..12].copy_from_slice(b"FIRNLAYR\x02\0\0\0");
     header[12] &= 3;
     header[13..16].fill(0);
     header[128..].fill(0);
@@ -96,9 +91,9 @@ fn put_right(file: &mut [u8], how: u8) {
             field.copy_from_slice(&(granule << 12).to_le_bytes());
         }
     }
-    let sum = crc64(&table[..count * EXTENT]);
+    let sum = XxHash64::oneshot(0, &table[..count * EXTENT]);
     header[48..56].copy_from_slice(&sum.to_le_bytes());
     header[16..24].fill(0);
-    let sum = crc64(header);
+    let sum = XxHash64::oneshot(0, header);
     header[16..24].copy_from_slice(&sum.to_le_bytes());
 }

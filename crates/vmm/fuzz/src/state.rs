@@ -1,7 +1,6 @@
 //! A state file, or, if the first byte of the input is odd, the state of the devices alone. Everything that does not need KVM is
 //! restored and used.
 
-use std::hash::Hasher;
 use std::io::{Read, Write};
 
 use firn_vmm::ErrorCode;
@@ -52,10 +51,8 @@ fn read_file(body: &[u8]) {
     let mut file = b"FIRNSTAT".to_vec();
     file.extend(STATE_VERSION.to_le_bytes());
     file.extend(length.to_le_bytes());
-    let mut hasher = XxHash64::with_seed(0);
-    hasher.write(&file);
-    hasher.write(body);
-    file.extend(hasher.finish().to_le_bytes());
+    let sum = XxHash64::oneshot(0, &[&file, body].concat());
+    file.extend(sum.to_le_bytes());
     file.extend(body);
 
     let Ok(state) = decode(&file) else { return };

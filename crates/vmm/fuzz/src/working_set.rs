@@ -2,6 +2,7 @@
 
 use firn_vmm::layer::GRANULE;
 use firn_vmm::working_set::{MAGIC, VERSION, WorkingSet};
+use twox_hash::XxHash64;
 
 const HEADER: usize = 64;
 
@@ -18,9 +19,8 @@ pub fn run(bytes: &[u8]) {
         file[..8].copy_from_slice(&MAGIC);
         file[8..12].copy_from_slice(&VERSION.to_le_bytes());
         file[16..24].fill(0);
-        let mut digest = crc64fast::Digest::new();
-        digest.write(&file);
-        file[16..24].copy_from_slice(&digest.sum64().to_le_bytes());
+        let sum = XxHash64::oneshot(0, &file);
+        file[16..24].copy_from_slice(&sum.to_le_bytes());
     }
     let Ok(set) = WorkingSet::decode(&file) else { return };
     for ranges in [set.written.ranges(), set.read.ranges()] {

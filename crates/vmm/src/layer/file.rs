@@ -4,8 +4,6 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use crc64fast::Digest as Crc64;
-
 use super::format::{self, Digest, Extent, HEADER_LENGTH, LayerHeader, corrupt};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::file_length::regular_file_length;
@@ -104,14 +102,14 @@ impl LayerFile {
     /// # Errors
     /// [`ErrorCode::SnapshotCorrupt`] if it does not match; [`ErrorCode::Io`] if reading fails.
     pub fn verify_data(&self) -> Result<()> {
-        let mut crc = Crc64::new();
+        let mut checksum = format::checksum(self.header.version);
         let mut at = self.header.table_end();
         while at < self.header.file_length {
             let length = self.header.file_length.saturating_sub(at).min(VERIFY_CHUNK);
-            crc.write(&read_vec(&self.file, at, length)?);
+            checksum.write(&read_vec(&self.file, at, length)?);
             at = at.saturating_add(length);
         }
-        if crc.sum64() != self.header.data_checksum {
+        if checksum.value() != self.header.data_checksum {
             return Err(corrupt("the checksum of its data does not match"));
         }
         Ok(())
@@ -213,6 +211,7 @@ mod tests {
             sort in any::<bool>(),
             extent_count in prop_oneof![Just(None), any::<u64>().prop_map(Some)],
             page_size in prop_oneof![Just(4096u64), Just(65536)],
+            version in 1..=format::VERSION,
         ) {
             let mut extents: Vec<Extent> = extents.into_iter().map(|(guest_offset, length, file_offset)| Extent {
                 guest_offset,
@@ -224,10 +223,11 @@ mod tests {
             }
             let table = format::encode_table(&extents);
             let header = LayerHeader {
+                version,
                 file_length: 24 * GRANULE,
                 memory_size: SIZE,
                 extent_count: extent_count.unwrap_or(extents.len() as u64),
-                table_checksum: format::crc64(&table),
+                table_checksum: format::checksum(version).of(&table),
                 data_checksum: 0,
                 parent: None,
                 app_image: None,
@@ -243,7 +243,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_refused_or_open(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let mut file = b"FIRNLAYR\x01\0\0\0".to_vec();
+            let mut file = b"FIRNLAYR\x02\0\0\0".to_vec();
             file.extend_from_slice(&bytes);
             prop_assert!(LayerFile::open(file_of(&file)).is_err());
         }

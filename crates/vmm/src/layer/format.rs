@@ -1,4 +1,4 @@
-//! The memory layer file, format version 1. Little-endian; every offset and length of memory or data is a multiple of
+//! The memory layer file, format version 2. Little-endian; every offset and length of memory or data is a multiple of
 //! [`GRANULE`].
 //!
 //! | at | bytes | what |
@@ -6,12 +6,12 @@
 //! | 0 | 8 | magic, `FIRNLAYR` |
 //! | 8 | 4 | format version |
 //! | 12 | 4 | flags: 1 has a parent, 2 has an app image |
-//! | 16 | 8 | CRC-64 of the header, this field taken as zero |
+//! | 16 | 8 | checksum of the header, this field taken as zero |
 //! | 24 | 8 | length of the file |
 //! | 32 | 8 | size of guest memory |
 //! | 40 | 8 | number of extents |
-//! | 48 | 8 | CRC-64 of the extent table |
-//! | 56 | 8 | CRC-64 of everything after the extent table |
+//! | 48 | 8 | checksum of the extent table |
+//! | 56 | 8 | checksum of everything after the extent table |
 //! | 64 | 32 | sha-256 of the parent layer, or zeros |
 //! | 96 | 32 | sha-256 of the app image, or zeros |
 //! | 128 | 128 | zeros |
@@ -19,11 +19,12 @@
 //! | | | data of short extents, packed, in guest order |
 //! | | | data of extents of [`MAP_THRESHOLD`] and more, each at a file offset congruent to its guest offset modulo [`PLACEMENT_ALIGNMENT`] |
 //!
+//! Checksums are XXH64; in version 1, which is the same otherwise, they are CRC-64.
+//!
 //! Header, table and short extents lie together because a load reads them first, and whole. Guest memory starts at a multiple of
 //! [`PLACEMENT_ALIGNMENT`] in the guest's address space and in the host's, so that guest offsets stand for both.
 
-use crc64fast::Digest as Crc64;
-
+use crate::checksum::Checksum;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::layout::{MEMORY_GRANULE, MEMORY_MAX};
 
@@ -32,8 +33,8 @@ pub type Digest = [u8; 32];
 
 /// First bytes of a layer file.
 pub const MAGIC: [u8; 8] = *b"FIRNLAYR";
-/// The only version there is.
-pub const VERSION: u32 = 1;
+/// The version that is written. Versions from 1 on are read.
+pub const VERSION: u32 = 2;
 /// Length of the header, and where the extent table starts.
 pub const HEADER_LENGTH: usize = 256;
 /// Length of an entry of the extent table.
@@ -86,15 +87,17 @@ impl Extent {
 /// What the header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerHeader {
+    /// Format version.
+    pub version: u32,
     /// Length of the file, bytes.
     pub file_length: u64,
     /// Size of the guest memory, bytes.
     pub memory_size: u64,
     /// Number of entries of the extent table.
     pub extent_count: u64,
-    /// CRC-64 of the extent table.
+    /// Checksum of the extent table.
     pub table_checksum: u64,
-    /// CRC-64 of everything after the extent table.
+    /// Checksum of everything after the extent table.
     pub data_checksum: u64,
     /// The layer that this one is a difference to; none for a base.
     pub parent: Option<Digest>,
@@ -114,7 +117,7 @@ impl LayerHeader {
         }
         let mut bytes = [0; HEADER_LENGTH];
         put(&mut bytes, 0, MAGIC);
-        put(&mut bytes, 8, VERSION.to_le_bytes());
+        put(&mut bytes, 8, self.version.to_le_bytes());
         put(&mut bytes, 12, flags.to_le_bytes());
         put(&mut bytes, 24, self.file_length.to_le_bytes());
         put(&mut bytes, 32, self.memory_size.to_le_bytes());
@@ -123,7 +126,7 @@ impl LayerHeader {
         put(&mut bytes, 56, self.data_checksum.to_le_bytes());
         put(&mut bytes, 64, self.parent.unwrap_or_default());
         put(&mut bytes, 96, self.app_image.unwrap_or_default());
-        let checksum = crc64(&bytes);
+        let checksum = checksum(self.version).of(&bytes);
         put(&mut bytes, 16, checksum.to_le_bytes());
         bytes
     }
@@ -137,15 +140,14 @@ impl LayerHeader {
             return Err(corrupt("it does not start with the magic of a memory layer"));
         }
         let version = u32::from_le_bytes(take(bytes, 8));
-        if version != VERSION {
+        if !(1..=VERSION).contains(&version) {
             return Err(corrupt(format!(
-                "its format version is {version}, and this VMM reads version {VERSION}"
+                "its format version is {version}, and this VMM reads versions 1 to {VERSION}"
             )));
         }
-        let checksum = u64_at(bytes, 16);
         let mut unsummed = *bytes;
         put(&mut unsummed, 16, [0; 8]);
-        if crc64(&unsummed) != checksum {
+        if checksum(version).of(&unsummed) != u64_at(bytes, 16) {
             return Err(corrupt("the checksum of its header does not match"));
         }
         let flags = u32::from_le_bytes(take(bytes, 12));
@@ -156,6 +158,7 @@ impl LayerHeader {
             return Err(corrupt("a reserved byte of its header is not zero"));
         }
         let header = Self {
+            version,
             file_length: u64_at(bytes, 24),
             memory_size: u64_at(bytes, 32),
             extent_count: u64_at(bytes, 40),
@@ -226,7 +229,7 @@ pub fn decode_table(bytes: &[u8], header: &LayerHeader) -> Result<Vec<Extent>> {
             header.extent_count
         )));
     }
-    if crc64(bytes) != header.table_checksum {
+    if checksum(header.version).of(bytes) != header.table_checksum {
         return Err(corrupt("the checksum of its extent table does not match"));
     }
     let mut extents = Vec::with_capacity(entries.len());
@@ -274,11 +277,9 @@ fn extent_problem(extent: &Extent, previous_end: u64, header: &LayerHeader) -> O
     None
 }
 
-/// CRC-64 (ECMA-182, reflected) of the bytes.
-pub fn crc64(bytes: &[u8]) -> u64 {
-    let mut crc = Crc64::new();
-    crc.write(bytes);
-    crc.sum64()
+/// The checksum that files of this version have.
+pub(crate) fn checksum(version: u32) -> Checksum {
+    if version > 1 { Checksum::xxh64() } else { Checksum::crc64() }
 }
 
 /// The error for a layer file that is not what it should be.
@@ -329,6 +330,7 @@ mod tests {
 
     fn header() -> LayerHeader {
         LayerHeader {
+            version: VERSION,
             file_length: 0x2_8000,
             memory_size: 0x800_0000,
             extent_count: 2,
@@ -353,20 +355,31 @@ mod tests {
     /// The bytes with the checksum of the header set right again.
     fn summed(mut bytes: [u8; HEADER_LENGTH]) -> [u8; HEADER_LENGTH] {
         put(&mut bytes, 16, [0; 8]);
-        let checksum = crc64(&bytes);
+        let checksum = checksum(VERSION).of(&bytes);
         put(&mut bytes, 16, checksum.to_le_bytes());
         bytes
     }
 
     #[test]
     fn the_bytes_of_version_1_are_these() {
+        the_bytes_are_these(1, [0x40fb_9054_15df_e01a, 0x21cc_1f1c_10e1_88d6]);
+    }
+
+    #[test]
+    fn the_bytes_of_version_2_are_these() {
+        the_bytes_are_these(2, [0xdb26_be82_4178_2ce6, 0xa234_0bca_01f8_336a]);
+    }
+
+    /// The versions differ in the checksums of header and table.
+    fn the_bytes_are_these(version: u32, [of_header, of_table]: [u64; 2]) {
         let table = encode_table(&extents());
-        let header = LayerHeader { table_checksum: crc64(&table), ..header() };
-        let mut golden = Vec::new();
-        golden.extend_from_slice(b"FIRNLAYR\x01\0\0\0\x01\0\0\0");
-        golden.extend_from_slice(&0x40fb_9054_15df_e01au64.to_le_bytes());
+        let header = LayerHeader { version, table_checksum: checksum(version).of(&table), ..header() };
+        let mut golden = b"FIRNLAYR".to_vec();
+        golden.extend_from_slice(&version.to_le_bytes());
+        golden.extend_from_slice(b"\x01\0\0\0");
+        golden.extend_from_slice(&of_header.to_le_bytes());
         golden.extend_from_slice(b"\x00\x80\x02\0\0\0\0\0\x00\x00\x00\x08\0\0\0\0\x02\0\0\0\0\0\0\0");
-        golden.extend_from_slice(&0x21cc_1f1c_10e1_88d6u64.to_le_bytes());
+        golden.extend_from_slice(&of_table.to_le_bytes());
         golden.extend_from_slice(b"\x88\x77\x66\x55\x44\x33\x22\x11");
         golden.extend_from_slice(&[0xaa; 32]);
         golden.extend_from_slice(&[0; 32 + 128]);
@@ -391,7 +404,8 @@ mod tests {
             bytes
         };
         refused([0; HEADER_LENGTH], "magic");
-        refused(with(8, 2), "format version is 2");
+        refused(with(8, 3), "format version is 3");
+        refused(with(8, 0), "format version is 0");
         for at in 12..HEADER_LENGTH {
             let flipped = header().encode()[at] ^ 0x10;
             refused(with(at, flipped), "checksum of its header");
@@ -413,8 +427,11 @@ mod tests {
             let mut extents = extents();
             change(&mut extents);
             let table = encode_table(&extents);
-            let header =
-                LayerHeader { table_checksum: crc64(&table), extent_count: extents.len() as u64, ..header() };
+            let header = LayerHeader {
+                table_checksum: checksum(VERSION).of(&table),
+                extent_count: extents.len() as u64,
+                ..header()
+            };
             let error = decode_table(&table, &header).unwrap_err();
             assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
             assert!(error.message.contains(sentence), "{error}");

@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crc64fast::Digest as Crc64;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{content, difference};
 use super::diff::changed_ranges;
-use super::format::{Digest, Extent, ExtentSource, LayerHeader, crc64, encode_table};
+use super::format::{Digest, Extent, ExtentSource, LayerHeader, VERSION, checksum, encode_table};
 use super::placement::place;
 use super::range_set::RangeSet;
+use crate::checksum::Checksum;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::layer::hex;
 use crate::memory::MemoryStack;
@@ -82,10 +82,11 @@ pub fn write_layer(
     let (extents, file_length) = place(&difference);
     let table = encode_table(&extents);
     let header = LayerHeader {
+        version: VERSION,
         file_length,
         memory_size: memory.size(),
         extent_count: extents.len() as u64,
-        table_checksum: crc64(&table),
+        table_checksum: checksum(VERSION).of(&table),
         data_checksum: 0,
         parent: options.parent_digest,
         app_image: options.app_image,
@@ -119,15 +120,15 @@ fn write_data(
         })
         .collect();
     placed.sort_unstable_by_key(|(file_offset, _)| *file_offset);
-    let mut writer =
-        ChunkWriter { output, at: table_end, bytes: Vec::with_capacity(CHUNK), crc: Crc64::new() };
+    let bytes = Vec::with_capacity(CHUNK);
+    let mut writer = ChunkWriter { output, at: table_end, bytes, checksum: checksum(VERSION) };
     for (file_offset, extent) in placed {
         writer.pad_to(file_offset)?;
         writer.write_memory(memory, extent)?;
     }
     writer.pad_to(file_length)?;
     writer.flush()?;
-    Ok(writer.crc.sum64())
+    Ok(writer.checksum.value())
 }
 
 /// Gathers what is to be written into large writes, one after the other.
@@ -136,7 +137,7 @@ struct ChunkWriter<'a> {
     /// Where the gathered bytes go.
     at: u64,
     bytes: Vec<u8>,
-    crc: Crc64,
+    checksum: Checksum,
 }
 
 impl ChunkWriter<'_> {
@@ -170,7 +171,7 @@ impl ChunkWriter<'_> {
 
     fn flush(&mut self) -> Result<()> {
         self.output.write_all_at(&self.bytes, self.at).map_err(writing(self.at))?;
-        self.crc.write(&self.bytes);
+        self.checksum.write(&self.bytes);
         self.at = self.at.saturating_add(self.bytes.len() as u64);
         self.bytes.clear();
         Ok(())

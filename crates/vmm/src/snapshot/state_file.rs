@@ -8,15 +8,11 @@
 //! | 16 | 8 | checksum of the header before it and of the body |
 //! | 24 | | body |
 //!
-//! The checksum is XXH64 with a seed of 0, which any CPU computes quickly: it is part of every start. Up to version 4 it is CRC-64/XZ, and in
-//! version 1 that of the body alone.
-
-use std::hash::Hasher;
-
-use twox_hash::XxHash64;
+//! The checksum is XXH64. Up to version 4 it is CRC-64, and in version 1 that of the body alone.
 
 use super::state::MachineState;
 use super::{v1, v2, v3};
+use crate::checksum::Checksum;
 use crate::error::{ErrorCode, Result, VmmError};
 
 /// Version of the body that is written. A change of any type in it is a new version, with a reader for the one before.
@@ -113,16 +109,9 @@ fn undecodable(error: postcard::Error) -> VmmError {
 }
 
 fn checksum(version: u32, header: &[u8], body: &[u8]) -> u64 {
-    if version > 4 {
-        let mut hasher = XxHash64::with_seed(0);
-        hasher.write(header);
-        hasher.write(body);
-        return hasher.finish();
-    }
-    let mut digest = crc64fast::Digest::new();
+    let mut checksum = if version > 4 { Checksum::xxh64() } else { Checksum::crc64() };
     if version > 1 {
-        digest.write(header);
+        checksum.write(header);
     }
-    digest.write(body);
-    digest.sum64()
+    checksum.of(body)
 }
