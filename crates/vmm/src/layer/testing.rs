@@ -22,7 +22,7 @@ pub struct AnotherThread;
 
 impl Helper for AnotherThread {
     fn share(&self, work: SharedWork) {
-        std::thread::spawn(move || work());
+        std::thread::spawn(move || while work() {});
     }
 }
 

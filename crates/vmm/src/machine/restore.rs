@@ -113,11 +113,12 @@ impl Prepared {
             layers,
             &LoadOptions::default(),
         )?;
-        memory.share(&crew);
         let mut phases = Phases { load_memory: microseconds_since(start), ..Phases::default() };
 
         let creating = Instant::now();
         let parts = Parts::create(kvm, count, Some(first.features))?;
+        // From here on this thread maps nothing.
+        memory.share(&crew);
         let gic = Gic::new(&parts.vm, Some(state.gic.version), &parts.mpidrs).map_err(|error| {
             VmmError::new(
                 ErrorCode::SnapshotIncompatible,
@@ -145,6 +146,8 @@ impl Prepared {
         let loading = Instant::now();
         // SAFETY: `memory` is moved into the machine, whose VM is dropped before it.
         unsafe { parts.vm.set_memory(memory.host_address(), memory.size(), request.track_writes) }?;
+        // The first vCPU's thread has its vCPU by now: what it has not come to is done while it is busy with that.
+        memory.finish()?;
         phases.load_memory += microseconds_since(loading);
 
         let loading = Instant::now();

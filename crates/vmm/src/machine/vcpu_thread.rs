@@ -46,7 +46,7 @@ struct Orders {
     vcpus: Vec<Option<Arc<Mutex<Vcpu>>>>,
     /// For the first vCPU's thread.
     task: Option<Task>,
-    /// What that thread takes part in, should it have nothing else to do.
+    /// What that thread takes part in for as long as it has nothing else to do.
     shared_work: Option<SharedWork>,
     running: usize,
     /// Threads whose first KVM_RUN is over.
@@ -319,7 +319,7 @@ impl Worker {
                     self.prepare(&given, |vcpu| vcpu.complete_exit());
                     vcpu = Some(given);
                 }
-                (Next::SharedWork(work), _) => work(),
+                (Next::SharedWork(work), _) => self.take_part(&work),
                 (Next::Task(task), Some(vcpu)) => self.prepare(vcpu, task),
                 (Next::Run(devices), Some(vcpu)) => {
                     let outcome = self.run(vcpu, &devices);
@@ -335,6 +335,15 @@ impl Worker {
     fn prepare(&self, vcpu: &Mutex<Vcpu>, task: impl FnOnce(&mut Vcpu) -> Result<()>) {
         let outcome = lock(vcpu).and_then(|mut vcpu| task(&mut vcpu));
         self.note(outcome, |orders| orders.ready += 1);
+    }
+
+    /// Does a part of what is shared: there may be something else to do by now.
+    fn take_part(&self, work: &SharedWork) {
+        if !work()
+            && let Ok(mut orders) = lock(&self.shared.orders)
+        {
+            orders.shared_work.take_if(|current| Arc::ptr_eq(current, work));
+        }
     }
 
     fn note(&self, outcome: Result<()>, change: impl FnOnce(&mut Orders)) {
@@ -362,8 +371,8 @@ impl Worker {
             if let Some(task) = orders.task.take_if(|_| is_first) {
                 return Next::Task(task);
             }
-            if let Some(work) = orders.shared_work.take_if(|_| is_first) {
-                return Next::SharedWork(work);
+            if let Some(work) = orders.shared_work.as_ref().filter(|_| is_first) {
+                return Next::SharedWork(Arc::clone(work));
             }
             if let (Wanted::Run, Some(devices)) = (orders.wanted, &orders.devices) {
                 let devices = Arc::clone(devices);

@@ -21,12 +21,13 @@ const SHARED_MIN: u64 = 4 * PORTION;
 /// How long a call that is underway may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Work that more than one thread can take part in, and that none has to.
-pub type SharedWork = Arc<dyn Fn() + Send + Sync>;
+/// Work that more than one thread can take part in, and that none has to: does a small part of it that no other thread has begun with, if one
+/// is left, and says whether one was.
+pub type SharedWork = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Another thread.
 pub trait Helper {
-    /// Has it take part in this, soon, late or never: the work gets done without it.
+    /// Has it take part in this, soon, late or never, until nothing is left or it has something else to do: the work gets done without it.
     fn share(&self, work: SharedWork);
 }
 
@@ -62,7 +63,7 @@ impl Copying {
         if copies.pieces.iter().map(|piece| piece.length).sum::<u64>() >= SHARED_MIN {
             copies.portions = portions(&copies.pieces, PORTION);
             let copies = Arc::clone(&self.copies);
-            helper.share(Arc::new(move || copies.work()));
+            helper.share(Arc::new(move || copies.copy_next()));
         }
     }
 
@@ -72,7 +73,7 @@ impl Copying {
     /// [`ErrorCode::SnapshotCorrupt`] if a file has shrunk; [`ErrorCode::Memory`] if a read failed or did not end.
     pub(super) fn finish(&self) -> Result<LoadReport> {
         let copies = &self.copies;
-        copies.work();
+        while copies.copy_next() {}
         let mut progress = copies.progress.lock().map_err(died)?;
         progress.is_awaited = true;
         let underway = |progress: &mut Progress| progress.done < copies.portions.len();
@@ -114,21 +115,23 @@ struct Progress {
 }
 
 impl Copies {
-    /// Copies what no other thread has begun to.
-    fn work(&self) {
-        while let Some(portion) = self.portions.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            let mut report = LoadReport::default();
-            let outcome = self.copy(portion.clone(), &mut report);
-            let Ok(mut progress) = self.progress.lock() else { return };
-            progress.done += 1;
-            progress.report.add(&report);
-            if let Err(error) = outcome {
-                progress.error.get_or_insert(error);
-            }
-            if progress.is_awaited {
-                self.changed.notify_all();
-            }
+    /// Copies a portion that no other thread has begun with, if one is left. Returns whether one was.
+    fn copy_next(&self) -> bool {
+        let Some(portion) = self.portions.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
+            return false;
+        };
+        let mut report = LoadReport::default();
+        let outcome = self.copy(portion.clone(), &mut report);
+        let Ok(mut progress) = self.progress.lock() else { return false };
+        progress.done += 1;
+        progress.report.add(&report);
+        if let Err(error) = outcome {
+            progress.error.get_or_insert(error);
         }
+        if progress.is_awaited {
+            self.changed.notify_all();
+        }
+        true
     }
 
     /// Reads pieces that lie one after the other in their file, or clears them.
