@@ -14,6 +14,8 @@ use crate::{median, microseconds, settle};
 /// The case to which a chain of layers is compared, round by round: an emulated CPU is half as fast now and then, for one restore or for
 /// some rounds, and the medians of two cases can be of different speeds.
 const ONE_LAYER: &str = "three layers as one";
+/// And that chain.
+const CHAIN: &str = "three layers";
 
 /// One restore.
 struct Run {
@@ -29,14 +31,14 @@ struct Run {
     statistics: Statistics,
 }
 
-/// Measures restores, and the floor between them.
-pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<Value> {
+/// Measures restores, and the floor between them, and then the chain and the one layer `chains` times more.
+pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize, chains: usize) -> Vec<Value> {
     let [base, two, three] = scene.chain.as_slice() else { panic!("a chain has three layers") };
     let working_set = Some(scene.working_set.as_path());
     let cases: [(&str, Option<&Snapshot>, Option<&Path>, &Snapshot); 8] = [
         ("base alone", None, None, base),
         ("two layers", None, None, two),
-        ("three layers", None, None, three),
+        (CHAIN, None, None, three),
         (ONE_LAYER, None, None, &scene.flat),
         ("prepared, nothing on top", Some(base), None, base),
         ("prepared with a working set, nothing on top", Some(base), working_set, base),
@@ -46,14 +48,19 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<V
     // Round after round through all cases, so that what else the machine does falls on all alike, and each time beginning with another
     // one: what ran before it shows in how long a restore takes.
     let mut runs: Vec<Vec<Run>> = cases.iter().map(|_| Vec::new()).collect();
-    for round in 0..=rounds {
+    let place_of = |name: &str| cases.iter().position(|(own, ..)| *own == name).unwrap();
+    let all: Vec<usize> = (0..cases.len()).collect();
+    let [chain, one_layer] = [CHAIN, ONE_LAYER].map(place_of);
+    for round in 0..=rounds + chains {
         // The first finds cold caches.
         let counts = round > 0;
-        if counts {
+        let takes_all = round <= rounds;
+        if counts && takes_all {
             floor.measure();
         }
-        for place in 0..cases.len() {
-            let index = (round + place) % cases.len();
+        let measured = if takes_all { all.as_slice() } else { &[chain, one_layer] };
+        for place in 0..measured.len() {
+            let index = measured[(round + place) % measured.len()];
             let (_, prepared, working_set, snapshot) = &cases[index];
             let run = run(Attempt::with(*prepared, *working_set, snapshot));
             if counts {
@@ -61,7 +68,6 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize) -> Vec<V
             }
         }
     }
-    let one_layer = cases.iter().position(|(name, ..)| *name == ONE_LAYER).unwrap();
     let reports = cases.iter().zip(&runs).map(|((name, prepared, _, snapshot), own)| {
         let of = |field: &dyn Fn(&Run) -> u64| median(own.iter().map(field).collect());
         let times_one_layer = |field: &dyn Fn(&Run) -> u64| {
