@@ -189,8 +189,8 @@ fn more_short_extents_than_one_read_takes_are_read_in_few_calls() {
     assert_eq!((load.read_calls, load.map_calls, load.copied_bytes), (2, 0, 2048 * GRANULE));
     assert!(bytes(&clone) == expected);
 
-    // By two threads in small portions, whether or not the other one comes.
-    for helper in [&AnotherThread as &dyn Helper, &Late::default()] {
+    // By two threads in small portions, whether the other one stays, leaves or does not come.
+    for helper in [&AnotherThread as &dyn Helper, &Leaves, &Late::default()] {
         let base = vec![(open(&base_file), digest(1))];
         let mut clone = Loading::new(options(size), base, &LoadOptions::default()).unwrap();
         let before = clone.finish().unwrap().report();
@@ -206,6 +206,15 @@ fn more_short_extents_than_one_read_takes_are_read_in_few_calls() {
     let (nothing, report) = snapshot(&memory).unwrap();
     assert!(report.candidate_bytes >= 2048 * GRANULE);
     assert!(open(&nothing).extents().is_empty());
+}
+
+/// A thread that soon has something else to do.
+struct Leaves;
+
+impl Helper for Leaves {
+    fn share(&self, work: SharedWork) {
+        std::thread::spawn(move || work());
+    }
 }
 
 /// A thread that comes when all is done.

@@ -195,6 +195,22 @@ mod tests {
         }
     }
 
+    /// The layers of snapshots that were taken by the VMM that wrote this version.
+    #[test]
+    fn all_of_a_layer_of_each_version_is_verified() {
+        for (version, snapshot) in [(1, "v5"), (2, "v5-layer-v2")] {
+            let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+            let bytes = std::fs::read(format!("{fixtures}/{snapshot}/gic3.layer")).unwrap();
+            let layer = LayerFile::open(file_of(&bytes)).unwrap();
+            assert_eq!(layer.header().version, version);
+            layer.verify_data().unwrap();
+            let mut damaged = bytes;
+            *damaged.last_mut().unwrap() ^= 1;
+            let error = LayerFile::open(file_of(&damaged)).unwrap().verify_data().unwrap_err();
+            assert!(error.message.contains("checksum of its data"), "{error}");
+        }
+    }
+
     fn offset() -> impl Strategy<Value = u64> {
         prop_oneof![
             (0u64..24).prop_map(|granule| granule * GRANULE),

@@ -146,7 +146,7 @@ impl Prepared {
         let loading = Instant::now();
         // SAFETY: `memory` is moved into the machine, whose VM is dropped before it.
         unsafe { parts.vm.set_memory(memory.host_address(), memory.size(), request.track_writes) }?;
-        // The first vCPU's thread has its vCPU by now: what it has not come to is done while it is busy with that.
+        // The first vCPU's thread has its vCPU by now: what it has left is copied while it is busy with that.
         memory.finish()?;
         phases.load_memory += microseconds_since(loading);
 
