@@ -66,7 +66,7 @@ describe.each(POINTS)("at the point %s", (point, behaviour) => {
     if (point === "waiting") await pool.filled();
     const [pid] = standIn.at(point) as [number];
     standIn.servePool();
-    kill(pid);
+    expect(kill(pid)).toBe(true);
     await until("it is reaped", () => !exists(pid));
     const taken = await restored;
     if (point === "serving")

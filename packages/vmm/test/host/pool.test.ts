@@ -130,7 +130,7 @@ describe("MicrovmPool.restore()", () => {
     const pool = openPool();
     await pool.filled();
     const [first, second] = standIn.at("waiting") as [number, number];
-    kill(first);
+    expect(kill(first)).toBe(true);
     // The kernel, not this thread, must have heard of it.
     while (isRunning(first));
     await using microvm = await pool.restore(diffOf(A));

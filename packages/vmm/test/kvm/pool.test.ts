@@ -138,8 +138,9 @@ describe("a pool", () => {
       const isTaken = point === "restoring" || point === "serving";
       const restored = isTaken ? pool.restore(diff({ initialBytes: resumeBytes() })) : undefined;
       if (point === "serving") await until("the next is prepared", () => pool.statistics().waiting === 1);
-      const [pid] = ours() as [number];
-      kill(pid);
+      let [pid] = ours() as [number];
+      // The process that is spawned hands over to its sibling and ends: it may be gone between the look and the kill.
+      while (!kill(pid)) [pid] = ours() as [number];
       await until("it is reaped", () => !exists(pid));
       const taken = await restored;
       if (taken?.pid === pid) {

@@ -20,10 +20,15 @@ export function exists(pid: number): boolean {
   }
 }
 
-/** Ends a process by SIGKILL; refuses what is no process number, with which the system would end others. */
-export function kill(pid: number): void {
+/** Ends a process by SIGKILL; refuses what is no process number, with which the system would end others. Returns whether there was one. */
+export function kill(pid: number): boolean {
   if (!(Number.isInteger(pid) && pid > 1)) throw new Error(`${pid} is no process to end`);
-  process.kill(pid, "SIGKILL");
+  try {
+    return process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+    throw error;
+  }
 }
 
 /** Waits until a condition holds, at most `timeoutMs`. */
