@@ -1,5 +1,7 @@
 //! What the two ends of the control socket say to each other, encoded by postcard.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::devices::DeviceLimits;
@@ -136,6 +138,15 @@ pub enum GicVersion {
     V2,
     /// GICv3 or newer.
     V3,
+}
+
+impl fmt::Display for GicVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::V2 => "GICv2",
+            Self::V3 => "GICv3",
+        })
+    }
 }
 
 /// What a memory layer is called by the store. The VMM checks that each names its predecessor as its parent.

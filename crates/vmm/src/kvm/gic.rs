@@ -15,6 +15,7 @@ use crate::control::GicVersion;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::layout;
 use crate::snapshot::GicState;
+use crate::snapshot::fingerprint::other_host;
 
 /// The interrupt controller of one VM.
 #[derive(Debug)]
@@ -34,37 +35,40 @@ impl Gic {
     /// # Errors
     /// FIRN_KVM_UNAVAILABLE if the host has no such interrupt controller.
     pub fn new(vm: &Vm, wanted: Option<GicVersion>, mpidrs: &[u64]) -> Result<Self> {
-        let candidates: &[GicVersion] = match wanted {
-            Some(GicVersion::V2) => &[GicVersion::V2],
-            Some(GicVersion::V3) => &[GicVersion::V3],
-            None => &[GicVersion::V3, GicVersion::V2],
+        let found = match wanted {
+            Some(version) => create(vm, version).map(|device| (version, device)),
+            None => newest(vm),
         };
-        for &version in candidates {
-            let mut request = kvm_create_device {
-                type_: match version {
-                    GicVersion::V2 => kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V2,
-                    GicVersion::V3 => kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3,
-                },
-                fd: 0,
-                flags: 0,
-            };
-            if let Ok(device) = vm.fd.create_device(&mut request) {
-                let affinities = affinities(mpidrs);
-                let registers = registers(version, &affinities);
-                let mut gic = Self { device, version, registers, active_priorities: Vec::new() };
-                gic.initialise()?;
-                if version == GicVersion::V3 {
-                    let active =
-                        |&affinity| Ok(active_priorities(affinity, gic.read(&cpu_control(affinity))?));
-                    gic.active_priorities = affinities.iter().map(active).collect::<Result<_>>()?;
-                }
-                return Ok(gic);
-            }
+        let Some((version, device)) = found else {
+            let what = wanted.map_or("interrupt controller".to_owned(), |version| version.to_string());
+            return Err(VmmError::new(
+                ErrorCode::KvmUnavailable,
+                format!("the host's KVM has no {what} for guests"),
+            ));
+        };
+        let affinities = affinities(mpidrs);
+        let registers = registers(version, &affinities);
+        let mut gic = Self { device, version, registers, active_priorities: Vec::new() };
+        gic.initialise()?;
+        if version == GicVersion::V3 {
+            let active = |&affinity| Ok(active_priorities(affinity, gic.read(&cpu_control(affinity))?));
+            gic.active_priorities = affinities.iter().map(active).collect::<Result<_>>()?;
         }
-        Err(VmmError::new(
-            ErrorCode::KvmUnavailable,
-            format!("the host's KVM cannot create an interrupt controller of version {candidates:?}"),
-        ))
+        Ok(gic)
+    }
+
+    /// Creates the interrupt controller of a snapshot, as [`Gic::new`] does.
+    ///
+    /// # Errors
+    /// FIRN_SNAPSHOT_INCOMPATIBLE with both versions if the host has no such interrupt controller.
+    pub fn of_snapshot(vm: &Vm, version: GicVersion, mpidrs: &[u64]) -> Result<Self> {
+        Self::new(vm, Some(version), mpidrs).map_err(|error| match error.code {
+            ErrorCode::KvmUnavailable => {
+                let own = newest(vm).map_or("none".to_owned(), |(own, _)| own.to_string());
+                other_host("interrupt controller", version, own)
+            }
+            _ => error,
+        })
     }
 
     /// Its version.
@@ -228,6 +232,20 @@ fn refused(error: VmmError) -> VmmError {
 
 fn corrupt(what: &str) -> VmmError {
     VmmError::new(ErrorCode::SnapshotCorrupt, format!("interrupt controller state: {what}"))
+}
+
+fn newest(vm: &Vm) -> Option<(GicVersion, DeviceFd)> {
+    [GicVersion::V3, GicVersion::V2]
+        .into_iter()
+        .find_map(|version| create(vm, version).map(|device| (version, device)))
+}
+
+fn create(vm: &Vm, version: GicVersion) -> Option<DeviceFd> {
+    let type_ = match version {
+        GicVersion::V2 => kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V2,
+        GicVersion::V3 => kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3,
+    };
+    vm.fd.create_device(&mut kvm_create_device { type_, fd: 0, flags: 0 }).ok()
 }
 
 /// Aff3.Aff2.Aff1.Aff0 of each MPIDR, packed as the device attributes want it.

@@ -9,6 +9,7 @@ use super::features::Features;
 use super::registers::{self, width};
 use super::vm::Vm;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::snapshot::fingerprint::other_host;
 use crate::snapshot::register_id::name;
 use crate::snapshot::{REGISTERS_MAX, VcpuState, VectorLengths};
 
@@ -191,14 +192,8 @@ impl Vcpu {
                 let mut own = [0; 64];
                 self.read_bytes(id, &mut own)?;
                 if own != value && self.write_bytes(id, value).is_err() {
-                    return Err(VmmError::new(
-                        ErrorCode::SnapshotIncompatible,
-                        format!(
-                            "the snapshot's set of SVE vector lengths is {}, this host's is {}; rebuild the snapshot on this host",
-                            VectorLengths::from_register(value),
-                            VectorLengths::from_register(&own)
-                        ),
-                    ));
+                    let [saved, own] = [value, &own].map(VectorLengths::from_register);
+                    return Err(other_host("set of SVE vector lengths", saved, own));
                 }
             }
         }

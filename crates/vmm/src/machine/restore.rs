@@ -119,12 +119,7 @@ impl Prepared {
         let parts = Parts::create(kvm, count, Some(first.features))?;
         // From here on this thread maps nothing.
         memory.share(&crew);
-        let gic = Gic::new(&parts.vm, Some(state.gic.version), &parts.mpidrs).map_err(|error| {
-            VmmError::new(
-                ErrorCode::SnapshotIncompatible,
-                format!("the snapshot has an interrupt controller that this host has not: {}", error.message),
-            )
-        })?;
+        let gic = Gic::of_snapshot(&parts.vm, state.gic.version, &parts.mpidrs)?;
         phases.create_vm = microseconds_since(creating);
 
         let loading = Instant::now();

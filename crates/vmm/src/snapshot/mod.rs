@@ -1,6 +1,6 @@
 //! The state of a microVM outside its memory: the state file and what is in it.
 
-mod fingerprint;
+pub(crate) mod fingerprint;
 #[cfg(test)]
 mod format_tests;
 pub mod register_id;
