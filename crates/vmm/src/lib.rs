@@ -20,6 +20,7 @@ pub mod control;
 pub mod devices;
 pub mod error;
 mod file_length;
+mod format_version;
 #[cfg(target_os = "linux")]
 pub mod jail;
 #[cfg(target_arch = "aarch64")]

@@ -18,6 +18,7 @@
 
 use crate::checksum::Checksum;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::format_version;
 use crate::layer::format::{put, take, u64_at};
 use crate::layer::{Digest, GRANULE, RangeSet, hex};
 
@@ -68,7 +69,7 @@ impl WorkingSet {
     /// Reads a file, checksum first.
     ///
     /// # Errors
-    /// [`ErrorCode::SnapshotCorrupt`] naming what is wrong.
+    /// [`ErrorCode::SnapshotCorrupt`] naming what is wrong, or [`ErrorCode::SnapshotIncompatible`] for a version that this VMM does not read.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let Some(header) = bytes.first_chunk::<HEADER_LENGTH>() else {
             return Err(corrupt(format!("it is {} bytes long, shorter than its header", bytes.len())));
@@ -77,11 +78,7 @@ impl WorkingSet {
             return Err(corrupt("it does not start with the magic of a working set"));
         }
         let version = u32::from_le_bytes(take(header, 8));
-        if !(1..=VERSION).contains(&version) {
-            return Err(corrupt(format!(
-                "its format version is {version}, and this VMM reads versions 1 to {VERSION}"
-            )));
-        }
+        format_version::check("working set", version, VERSION)?;
         let mut unsummed = bytes.to_vec();
         put(&mut unsummed, 16, [0; 8]);
         if checksum(version).of(&unsummed) != u64_at(header, 16) {
@@ -243,7 +240,10 @@ mod tests {
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 0x10;
-            assert_eq!(WorkingSet::decode(&flipped).unwrap_err().code, ErrorCode::SnapshotCorrupt, "{at}");
+            let is_version = (8..12).contains(&at);
+            let expected =
+                if is_version { ErrorCode::SnapshotIncompatible } else { ErrorCode::SnapshotCorrupt };
+            assert_eq!(WorkingSet::decode(&flipped).unwrap_err().code, expected, "{at}");
             assert!(WorkingSet::decode(&bytes[..at]).is_err(), "{at}");
         }
         assert!(WorkingSet::decode(&[bytes.as_slice(), &[0]].concat()).is_err());

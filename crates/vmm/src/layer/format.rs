@@ -26,6 +26,7 @@
 
 use crate::checksum::Checksum;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::format_version;
 use crate::layout::{MEMORY_GRANULE, MEMORY_MAX};
 
 /// A sha-256 digest of a layer or an app image.
@@ -134,17 +135,13 @@ impl LayerHeader {
     /// Reads a header and checks everything in it that can be checked without the table.
     ///
     /// # Errors
-    /// [`ErrorCode::SnapshotCorrupt`] naming what is wrong.
+    /// [`ErrorCode::SnapshotCorrupt`] naming what is wrong, or [`ErrorCode::SnapshotIncompatible`] for a version that this VMM does not read.
     pub fn decode(bytes: &[u8; HEADER_LENGTH]) -> Result<Self> {
         if take::<8>(bytes, 0) != MAGIC {
             return Err(corrupt("it does not start with the magic of a memory layer"));
         }
         let version = u32::from_le_bytes(take(bytes, 8));
-        if !(1..=VERSION).contains(&version) {
-            return Err(corrupt(format!(
-                "its format version is {version}, and this VMM reads versions 1 to {VERSION}"
-            )));
-        }
+        format_version::check("memory layer", version, VERSION)?;
         let mut unsummed = *bytes;
         put(&mut unsummed, 16, [0; 8]);
         if checksum(version).of(&unsummed) != u64_at(bytes, 16) {
@@ -393,19 +390,20 @@ mod tests {
 
     #[test]
     fn a_header_that_is_wrong_is_refused_with_what_is_wrong() {
-        let refused = |bytes: [u8; HEADER_LENGTH], sentence: &str| {
+        let refused_as = |code: ErrorCode, bytes: [u8; HEADER_LENGTH], sentence: &str| {
             let error = LayerHeader::decode(&bytes).unwrap_err();
-            assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
+            assert_eq!(error.code, code);
             assert!(error.message.contains(sentence), "{error}");
         };
+        let refused = |bytes, sentence| refused_as(ErrorCode::SnapshotCorrupt, bytes, sentence);
         let with = |at: usize, value: u8| {
             let mut bytes = header().encode();
             bytes[at] = value;
             bytes
         };
         refused([0; HEADER_LENGTH], "magic");
-        refused(with(8, 3), "format version is 3");
-        refused(with(8, 0), "format version is 0");
+        refused_as(ErrorCode::SnapshotIncompatible, with(8, 3), "memory layer: version 3");
+        refused_as(ErrorCode::SnapshotIncompatible, with(8, 0), "memory layer: version 0");
         for at in 12..HEADER_LENGTH {
             let flipped = header().encode()[at] ^ 0x10;
             refused(with(at, flipped), "checksum of its header");

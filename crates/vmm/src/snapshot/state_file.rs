@@ -14,6 +14,7 @@ use super::state::MachineState;
 use super::{v1, v2, v3};
 use crate::checksum::Checksum;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::format_version;
 
 /// Version of the body that is written. A change of any type in it is a new version, with a reader for the one before.
 pub const STATE_VERSION: u32 = 5;
@@ -70,14 +71,7 @@ pub fn decode(bytes: &[u8]) -> Result<MachineState> {
         return Err(corrupt("it does not begin with FIRNSTAT".to_owned()));
     }
     let version = field(8);
-    if !(1..=STATE_VERSION).contains(&version) {
-        return Err(VmmError::new(
-            ErrorCode::SnapshotIncompatible,
-            format!(
-                "state file: version {version}, and this VMM reads versions 1 to {STATE_VERSION}; rebuild the snapshot"
-            ),
-        ));
-    }
+    format_version::check("state file", version, STATE_VERSION)?;
     let length = usize::try_from(field(12)).unwrap_or(usize::MAX);
     if length > BODY_MAX || length != body.len() {
         return Err(corrupt(format!("it says that {length} bytes follow its header, and {} do", body.len())));
