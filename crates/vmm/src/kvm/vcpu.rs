@@ -154,7 +154,20 @@ impl Vcpu {
 
     /// Reads everything. The vCPU must have completed its last exit (see [`Vcpu::complete_exit`]). The counters go on while
     /// vCPUs are stopped and the guest's time does not, so their values are given.
+    ///
+    /// # Errors
+    /// FIRN_SNAPSHOT_REFUSED while an SError waits for the vCPU: it tells of an error of this host's hardware, and is in no register.
     pub fn save(&self, counters: Counters) -> Result<VcpuState> {
+        let events = self
+            .fd
+            .get_vcpu_events()
+            .map_err(VmmError::wrap(ErrorCode::Kvm, "read a vCPU's pending events"))?;
+        if events.exception.serror_pending != 0 {
+            return Err(VmmError::new(
+                ErrorCode::SnapshotRefused,
+                format!("an SError waits for vCPU {}; let the guest take it, and snapshot then", self.index),
+            ));
+        }
         let ids = self.register_ids()?;
         let mut values = Vec::with_capacity(ids.len() * 8);
         for &id in &ids {
