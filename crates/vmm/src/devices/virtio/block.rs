@@ -35,7 +35,8 @@ const QUEUE_SIZE: u16 = 128;
 const SEGMENTS_MAX: u32 = 126;
 /// Most bytes of a segment; the largest page of any guest.
 const SEGMENT_SIZE_MAX: u32 = 64 << 10;
-/// Most bytes of a request. With the queue's size it bounds what one notification can make the host do.
+/// Most bytes of a request, and so of all that an honest driver, whose requests share the queue's descriptors, has under way. A
+/// notification moves up to as much again before the rest waits for the next turn: whoever wants to stop the vCPU waits for that long.
 const REQUEST_MAX: u64 = SEGMENTS_MAX as u64 * SEGMENT_SIZE_MAX as u64;
 /// Type, reserved and sector, bytes.
 const HEADER_SIZE: usize = 16;
@@ -120,6 +121,10 @@ impl Block {
     /// Bytes written from guest memory to the image.
     pub(in crate::devices) fn bytes_written(&self) -> u64 {
         self.bytes_written
+    }
+
+    fn bytes_moved(&self) -> u64 {
+        self.bytes_read.wrapping_add(self.bytes_written)
     }
 
     /// Readable when a FLUSH is done and waits to be answered.
@@ -251,6 +256,7 @@ impl VirtioDevice for Block {
         self.answer_flushes(queues, memory)?;
         let [queue] = queues else { return Ok(()) };
         self.held_until = None;
+        let before = self.bytes_moved();
         for _ in 0..queue.size() {
             // An honest driver has no more requests under way than the queue has descriptors. One that is not honest waits.
             let is_full =
@@ -258,14 +264,15 @@ impl VirtioDevice for Block {
             if is_full || !queue.has_available(memory) {
                 break;
             }
-            self.held_until = self.limiter.held_until();
+            let is_spent = self.bytes_moved().wrapping_sub(before) >= REQUEST_MAX;
+            self.held_until = if is_spent { Some(Instant::now()) } else { self.limiter.held_until() };
             if self.held_until.is_some() {
                 break;
             }
             let Some(taken) = queue.take(memory)? else { break };
-            let moved = self.bytes_read.wrapping_add(self.bytes_written);
+            let moved = self.bytes_moved();
             let served = taken.chain.map_or(Served::Answered(0), |chain| self.serve(chain));
-            self.limiter.charge(self.bytes_read.wrapping_add(self.bytes_written).wrapping_sub(moved));
+            self.limiter.charge(self.bytes_moved().wrapping_sub(moved));
             match served {
                 Served::Answered(written) => queue.complete(memory, taken.head, written)?,
                 Served::Later(status) => {
@@ -314,8 +321,8 @@ fn claim(file: &File, id: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::devices::DeviceOptions;
     use crate::devices::testing::{Buffer, Guest, Ring, disk, options, root_image};
+    use crate::devices::{DeviceOptions, Watched};
     use crate::layout::{MEMORY_BASE, Slot};
 
     const IN: u32 = 0;
@@ -426,6 +433,29 @@ mod tests {
         image.set_len(512).unwrap();
         let data = guest.allocate(1024);
         assert_eq!(request(&mut guest, &mut ring, IN, 0, &[(data, 1024, true)]), IOERR);
+    }
+
+    #[test]
+    fn more_than_an_honest_driver_has_under_way_is_served_in_turns() {
+        const LENGTH: u32 = 4 << 20;
+        let image = disk(&[]);
+        image.set_len(LENGTH.into()).unwrap();
+        let mut guest = Guest::boot(DeviceOptions::new(root_image(image)));
+        let mut ring = guest.start(Slot::RootDisk, 1).remove(0);
+        let (header, data, status) = (guest.allocate(16), guest.allocate(4 << 20), guest.allocate(1));
+        ring.describe(&guest, 0, header, 16, 1, 1);
+        ring.describe(&guest, 1, data, LENGTH, 3, 2);
+        ring.describe(&guest, 2, status, 1, 2, 0);
+        for _ in 0..5 {
+            ring.publish(&guest, 0);
+        }
+        ring.notify(&mut guest);
+        assert_eq!(ring.completed(&guest).len(), 2, "8 MiB");
+        guest.wait_for(Watched::Timer);
+        assert_eq!(ring.completed(&guest).len(), 2);
+        guest.wait_for(Watched::Timer);
+        assert_eq!(ring.completed(&guest).len(), 1);
+        assert_eq!(guest.devices.counters().disk_bytes_read, 5 * u64::from(LENGTH));
     }
 
     #[test]
