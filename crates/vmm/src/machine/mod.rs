@@ -147,7 +147,7 @@ impl Machine {
     /// Stops all vCPUs, each behind its last instruction, and holds the guest's clock. Does nothing if they are stopped.
     ///
     /// # Errors
-    /// FIRN_KVM if a vCPU does not stop in 10 seconds.
+    /// FIRN_KVM if a vCPU does not stop in 10 seconds; the microVM goes on.
     pub fn stop(&mut self) -> Result<()> {
         if self.is_stopped() {
             return Ok(());
@@ -272,4 +272,59 @@ pub(crate) fn microseconds_since(start: Instant) -> u64 {
 
 fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::control::BootRequest;
+    use crate::kvm::Kvm;
+    use crate::layout::Slot;
+
+    /// A guest on one vCPU that reads a register of a device for ever.
+    fn reader() -> Machine {
+        let base = u32::try_from(Slot::Clock.address() >> 16).unwrap();
+        let header = [0x1400_0010, 0, 0, 0, 0x1_0000, 0, 0xa, 0, 0, 0, 0, 0, 0, 0, 0x644d_5241, 0];
+        let program = [
+            0xd2a0_0013 | base << 5, //    movz x19, #base, lsl #16
+            0xb940_0261,             // 1: ldr w1, [x19]
+            0x17ff_ffff,             //    b 1b
+        ];
+        let mut kernel = tempfile::tempfile().unwrap();
+        for word in header.iter().chain(&program) {
+            kernel.write_all(&u32::to_le_bytes(*word)).unwrap();
+        }
+        let files = BootFiles::new(kernel, tempfile::tempfile().unwrap());
+        let kvm = Kvm::open().unwrap();
+        Machine::boot(&kvm, Crew::start().unwrap(), &BootRequest::default(), files).unwrap()
+    }
+
+    fn wait_for_mmio_exits(machine: &Machine, count: u64) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while machine.crew.exits().1 < count {
+            assert!(Instant::now() < deadline, "{count} exits");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_microvm_that_does_not_stop_in_time_goes_on_and_can_be_stopped_later() {
+        let mut machine = reader();
+        machine.stop().unwrap();
+        let devices = Arc::clone(&machine.devices);
+        // As by a device that takes long: the vCPU counts its exit and waits.
+        let busy = devices.lock().unwrap();
+        let exits = machine.crew.exits().1;
+        machine.stopped_at = None;
+        machine.crew.set(Wanted::Run).unwrap();
+        wait_for_mmio_exits(&machine, exits + 1);
+        assert_eq!(machine.stop().unwrap_err().code, ErrorCode::Kvm);
+        assert!(!machine.is_stopped());
+        drop(busy);
+        wait_for_mmio_exits(&machine, exits + 10);
+        machine.stop().unwrap();
+        assert!(machine.is_stopped());
+    }
 }

@@ -211,11 +211,18 @@ impl Crew {
     }
 
     /// Stops all vCPUs and waits until they are.
+    ///
+    /// # Errors
+    /// FIRN_KVM if that takes longer than the deadline; then they all go on, unless something has happened that stops them.
     pub(super) fn stop(&self) -> Result<()> {
         self.set(Wanted::Stop)?;
         self.kick();
         let busy = |orders: &Orders| orders.running + self.threads.len().saturating_sub(orders.ready);
-        self.wait_until_none(busy, "vCPUs did not stop", DEADLINE)
+        let stopped = self.wait_until_none(busy, "vCPUs did not stop", DEADLINE);
+        if stopped.is_err() && lock(&self.shared.orders)?.events.is_empty() {
+            self.set(Wanted::Run)?;
+        }
+        stopped
     }
 
     fn wait_until_none(&self, count: impl Fn(&Orders) -> usize, what: &str, limit: Duration) -> Result<()> {
