@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 
 use firn_vmm::ErrorCode;
-use firn_vmm::control::RestoreRequest;
+use firn_vmm::control::{Request, RestoreRequest};
 use firn_vmm::layer::{ExtentSource, LayerFile};
 use firn_vmm::layout::MEMORY_BASE;
 use harness::{Vmm, guest, read};
@@ -135,6 +135,37 @@ fn a_leaf_ignores_the_doorbell_and_cannot_be_snapshotted() {
     std::thread::sleep(std::time::Duration::from_millis(100));
     let statistics = leaf.statistics();
     assert!(statistics.mmio_exits > 4, "it runs on: {statistics:?}");
+    assert!(!leaf.has_event());
+    leaf.pause();
+    let refused = leaf.try_snapshot(Some(&snapshot), directory.path(), "leaf").unwrap_err();
+    assert_eq!(refused.code, ErrorCode::SnapshotRefused);
+}
+
+#[test]
+fn a_microvm_that_runs_cannot_be_snapshotted_until_it_is_paused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut vmm = Vmm::boot(&guest::silent(), false);
+    let refused = vmm.try_snapshot(None, directory.path(), "running").unwrap_err();
+    assert_eq!(refused.code, ErrorCode::SnapshotRefused);
+    vmm.pause();
+    let snapshot = vmm.snapshot(None, directory.path(), "paused");
+    assert!(Vmm::restore(&snapshot, false, false).is_ok());
+}
+
+#[test]
+fn a_doorbell_that_rings_before_a_resume_is_told_before_it() {
+    let mut vmm = Vmm::boot(&guest::counter(), false);
+    vmm.doorbell();
+    for _ in 0..200 {
+        let requests = [Request::Resume, Request::Pause, Request::Resume];
+        for id in requests.map(|request| vmm.send(request, &[]).unwrap()) {
+            vmm.response(id).unwrap();
+        }
+        vmm.forget_events();
+        vmm.doorbell();
+        vmm.statistics();
+        assert!(!vmm.has_event(), "a doorbell behind which the guest had gone on");
+    }
 }
 
 #[test]

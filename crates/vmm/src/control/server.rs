@@ -82,6 +82,10 @@ impl Server {
                     }
                     CONTROL => {
                         let Some(received) = self.socket.receive::<RequestFrame>()? else { return Ok(()) };
+                        // What has happened is said before: a resume answers the doorbell that was rung.
+                        if self.machine.is_some() && self.on_machine()? {
+                            return self.linger();
+                        }
                         self.on_request(received)?;
                     }
                     device => {

@@ -302,6 +302,12 @@ impl Vmm {
 
     /// Sends a request and waits for its response; events that come before it are kept.
     pub fn request(&mut self, request: Request, files: &[(Descriptor, &File)]) -> Result<Response, VmmError> {
+        self.send(request, files)?;
+        self.response(self.next_id)
+    }
+
+    /// Sends a request, whose response is to be asked for by the number that is returned.
+    pub fn send(&mut self, request: Request, files: &[(Descriptor, &File)]) -> Result<u32, VmmError> {
         self.next_id += 1;
         let frame = RequestFrame {
             version: CONTROL_VERSION,
@@ -311,10 +317,15 @@ impl Vmm {
         };
         let descriptors: Vec<_> = files.iter().map(|(_, file)| file.as_fd()).collect();
         self.socket.send(&frame, &descriptors)?;
+        Ok(self.next_id)
+    }
+
+    /// Waits for the response that comes next, which must be to this request; events that come before it are kept.
+    pub fn response(&mut self, request: u32) -> Result<Response, VmmError> {
         loop {
             match self.receive() {
                 Message::Response { id, result } => {
-                    assert_eq!(id, self.next_id);
+                    assert_eq!(id, request);
                     return result;
                 }
                 Message::Event(event) => self.events.push(event),
@@ -384,6 +395,11 @@ impl Vmm {
         }
     }
 
+    /// Lets go of the events that have come.
+    pub fn forget_events(&mut self) {
+        self.events.clear();
+    }
+
     /// Whether anything that nobody asked for has been said.
     pub fn has_event(&mut self) -> bool {
         let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -409,6 +425,15 @@ impl Vmm {
 
     /// Snapshots into `directory`, on top of the layers that this microVM was restored from.
     pub fn snapshot(&mut self, below: Option<&Snapshot>, directory: &Path, name: &str) -> Snapshot {
+        self.try_snapshot(below, directory, name).unwrap()
+    }
+
+    pub fn try_snapshot(
+        &mut self,
+        below: Option<&Snapshot>,
+        directory: &Path,
+        name: &str,
+    ) -> Result<Snapshot, VmmError> {
         let path = directory.join(format!("{name}.layer"));
         let state = directory.join(format!("{name}.state"));
         let create =
@@ -417,14 +442,14 @@ impl Vmm {
             Request::Snapshot(SnapshotRequest { app_image: None }),
             &[(Descriptor::LayerOutput, &create(&path)), (Descriptor::StateOutput, &create(&state))],
         );
-        let Response::Snapshot(report) = response.unwrap() else { panic!("not a snapshot report") };
+        let Response::Snapshot(report) = response? else { panic!("not a snapshot report") };
         let mut layers = below.map(|snapshot| snapshot.layers.clone()).unwrap_or_default();
         let mut digest = [0; 32];
         for (slot, byte) in digest.iter_mut().zip(name.bytes()) {
             *slot = byte;
         }
         layers.push((path, digest));
-        Snapshot { layers, state, report }
+        Ok(Snapshot { layers, state, report })
     }
 
     pub fn memory_checksum(&mut self) -> u64 {
