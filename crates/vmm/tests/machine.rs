@@ -14,6 +14,7 @@ use std::fs::File;
 
 use firn_vmm::ErrorCode;
 use firn_vmm::control::{BootRequest, Descriptor, Event, Request};
+use firn_vmm::layout::{DEVICE_TREE_AREA_SIZE, MEMORY_BASE, RAM_BASE};
 use harness::{MEMORY, Vmm, boot_request, file_with, guest};
 
 fn refusal(request: BootRequest, kernel: &File) -> ErrorCode {
@@ -37,6 +38,26 @@ fn a_file_that_is_no_kernel_is_refused() {
     for bytes in [vec![], vec![0; 10], vec![0xff; 1 << 16]] {
         assert_eq!(refusal(boot_request(), &file_with(&bytes)), ErrorCode::Kernel);
     }
+}
+
+#[test]
+fn what_would_reach_into_the_device_tree_is_refused() {
+    let kernel = guest::counter();
+    let start = RAM_BASE + (16 << 20) + (kernel.len() as u64).next_multiple_of(2 << 20);
+    let room = MEMORY_BASE + MEMORY - DEVICE_TREE_AREA_SIZE - start;
+    let boot = |size: u64| {
+        let initrd = file_with(&[]);
+        initrd.set_len(size).unwrap();
+        Vmm::boot_with(&kernel, boot_request(), &[(Descriptor::Initrd, &initrd)])
+    };
+    assert_eq!(boot(room).unwrap().doorbell().0, 2);
+    let error = boot(room + 1).err().unwrap();
+    assert_eq!(error.code, ErrorCode::Kernel);
+    assert!(error.message.contains(&format!("{} bytes", room + 1)), "{error}");
+
+    let mut large = guest::counter();
+    large[16..24].copy_from_slice(&MEMORY.to_le_bytes());
+    assert_eq!(refusal(boot_request(), &file_with(&large)), ErrorCode::Kernel);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A regular boot.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -76,8 +77,10 @@ impl Machine {
         // SAFETY: `memory` is moved into the machine, whose VM is dropped before it.
         unsafe { vm.vm.set_memory(memory.host_address(), memory.size(), request.track_writes) }?;
         let guest_memory = memory.guest_memory();
-        let (entry, kernel_end) = load_kernel(&guest_memory, files.kernel)?;
-        let initrd = files.initrd.map(|file| load_initrd(&guest_memory, file, kernel_end)).transpose()?;
+        let tree_address = MEMORY_BASE + request.memory_bytes - DEVICE_TREE_AREA_SIZE;
+        let kernel = load_kernel(&guest_memory, files.kernel, tree_address)?;
+        let load_initrd = |file| load_initrd(&guest_memory, file, kernel.end..tree_address);
+        let initrd = files.initrd.map(load_initrd).transpose()?;
         let tree = device_tree(&FdtOptions {
             vcpus: vm.mpidrs.clone(),
             memory_size: request.memory_bytes,
@@ -85,7 +88,6 @@ impl Machine {
             gic: gic.version(),
             initrd,
         })?;
-        let tree_address = MEMORY_BASE + request.memory_bytes - DEVICE_TREE_AREA_SIZE;
         guest_memory
             .write_slice(&tree, GuestAddress(tree_address))
             .map_err(VmmError::wrap(ErrorCode::Kernel, "load the device tree"))?;
@@ -94,7 +96,7 @@ impl Machine {
         for vcpu in &vm.vcpus {
             let vcpu = lock(vcpu)?;
             vcpu.finalize()?;
-            vcpu.set_boot_registers(entry, tree_address)?;
+            vcpu.set_boot_registers(kernel.entry, tree_address)?;
         }
         let options = DeviceOptions {
             app_disk: files.app_disk,
@@ -185,29 +187,64 @@ fn check(request: &BootRequest) -> Result<()> {
     Ok(())
 }
 
-/// Loads the kernel to the start of RAM; returns its entry point and the first address behind it.
-fn load_kernel(memory: &GuestMemory, mut file: File) -> Result<(u64, u64)> {
+/// Where a kernel is in guest memory.
+struct LoadedKernel {
+    entry: u64,
+    /// The first address behind the file and the memory that the kernel takes for itself.
+    end: u64,
+}
+
+/// Bytes that are left free behind a kernel's file: one without a size in its header does not say what it takes for itself.
+const KERNEL_ROOM: u64 = 16 << 20;
+/// Where an Image's header has the size in memory, in bytes from its start (Documentation/arch/arm64/booting.rst).
+const IMAGE_SIZE_AT: u64 = 16;
+
+/// Loads the kernel to the start of RAM, which ends at `limit`.
+fn load_kernel(memory: &GuestMemory, mut file: File, limit: u64) -> Result<LoadedKernel> {
     let loaded = PE::load(memory, Some(GuestAddress(RAM_BASE)), &mut file, None).map_err(VmmError::wrap(
         ErrorCode::Kernel,
         "load the kernel, which must be an uncompressed arm64 Image",
     ))?;
-    Ok((loaded.kernel_load.0, loaded.kernel_end))
+    let entry = loaded.kernel_load.0;
+    let size: u64 = memory
+        .read_obj(GuestAddress(entry.saturating_add(IMAGE_SIZE_AT)))
+        .map_err(VmmError::wrap(ErrorCode::Kernel, "read the kernel's header"))?;
+    let taken = loaded.kernel_end.max(entry.saturating_add(u64::from_le(size)));
+    if taken > limit {
+        return Err(no_room("kernel", entry..taken, limit));
+    }
+    Ok(LoadedKernel { entry, end: taken.max(loaded.kernel_end.saturating_add(KERNEL_ROOM)) })
 }
 
-/// Loads the initial RAM disk behind the kernel, with room for the kernel's own zeroed data; returns its address and size.
-fn load_initrd(memory: &GuestMemory, mut file: File, kernel_end: u64) -> Result<(u64, u64)> {
+/// Loads the initial RAM disk into this part of RAM; returns its address and size.
+fn load_initrd(memory: &GuestMemory, mut file: File, room: Range<u64>) -> Result<(u64, u64)> {
     let refused = VmmError::wrap::<std::io::Error>(ErrorCode::Kernel, "read the initial RAM disk");
     let size = regular_file_length(&file)
         .map_err(refused)?
         .ok_or_else(|| VmmError::new(ErrorCode::Kernel, "the initial RAM disk is not a regular file"))?;
-    let start = (kernel_end + (16 << 20)).next_multiple_of(MEMORY_GRANULE);
+    let start = room.start.next_multiple_of(MEMORY_GRANULE);
+    let end = start.saturating_add(size);
+    if end > room.end {
+        return Err(no_room("initial RAM disk", start..end, room.end));
+    }
     let length =
         usize::try_from(size).map_err(VmmError::wrap(ErrorCode::Kernel, "load the initial RAM disk"))?;
-    let mut target = memory.get_slice(GuestAddress(start), length).map_err(VmmError::wrap(
-        ErrorCode::Kernel,
-        format!("find room for an initial RAM disk of {size} bytes"),
-    ))?;
+    let mut target = memory
+        .get_slice(GuestAddress(start), length)
+        .map_err(VmmError::wrap(ErrorCode::Kernel, "find room for the initial RAM disk"))?;
     file.read_exact_volatile(&mut target)
         .map_err(VmmError::wrap(ErrorCode::Kernel, "load the initial RAM disk"))?;
     Ok((start, size))
+}
+
+/// The error for what would reach into the device tree at the end of memory, or beyond.
+fn no_room(what: &str, Range { start, end }: Range<u64>, limit: u64) -> VmmError {
+    VmmError::new(
+        ErrorCode::Kernel,
+        format!(
+            "the {what} takes {} bytes from {start:#x}, and there are {}; give the microVM more memory",
+            end.saturating_sub(start),
+            limit.saturating_sub(start)
+        ),
+    )
 }
