@@ -344,3 +344,24 @@ fn is_running_time(id: u64, value: &[u8]) -> bool {
 fn to_u64(bytes: &[u8]) -> u64 {
     bytes.try_into().map(u64::from_le_bytes).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use kvm_bindings::kvm_vcpu_events;
+
+    use super::*;
+    use crate::kvm::Kvm;
+
+    #[test]
+    fn a_vcpu_for_which_an_serror_waits_is_not_saved() {
+        let vm = Vm::new(&Kvm::open().unwrap()).unwrap();
+        let vcpu = Vcpu::new(&vm, 0, vm.vcpu_features(None).unwrap()).unwrap();
+        vcpu.finalize().unwrap();
+        let counters = vcpu.counters().unwrap();
+        assert!(vcpu.save(counters).is_ok());
+        let mut events = kvm_vcpu_events::default();
+        events.exception.serror_pending = 1;
+        vcpu.fd.set_vcpu_events(&events).unwrap();
+        assert_eq!(vcpu.save(counters).unwrap_err().code, ErrorCode::SnapshotRefused);
+    }
+}
