@@ -13,6 +13,7 @@ mod harness;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+use std::time::{Duration, UNIX_EPOCH};
 
 use firn_vmm::ErrorCode;
 use firn_vmm::control::{BootRequest, Descriptor};
@@ -177,6 +178,24 @@ fn random_bytes_are_given_and_clones_get_different_ones() {
     // That two of six words of 32 bits are the same, or one is zero, happens once in 200 million runs.
     let different: std::collections::BTreeSet<u32> = words.iter().copied().collect();
     assert!(different.len() == 6 && !different.contains(&0), "{words:x?}");
+}
+
+#[test]
+fn the_clock_has_the_time_of_the_host_in_source_and_clone() {
+    let now = || u32::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    let mut script = Script::new();
+    script.ring(2, Slot::Clock.address()).ring(3, Slot::Clock.address());
+    let before = now();
+    let mut source = Vmm::boot(&script.image(), false);
+    let (_, time) = source.doorbell();
+    assert!((before..=now()).contains(&time), "{time}, and it was {before}");
+    let directory = tempfile::tempdir().unwrap();
+    let snapshot = source.snapshot(None, directory.path(), "base");
+    std::thread::sleep(Duration::from_millis(2100));
+    let before = now();
+    let mut clone = Vmm::restore(&snapshot, false, false).unwrap();
+    let (_, time) = clone.doorbell();
+    assert!((before..=now()).contains(&time), "{time}, and it was {before}");
 }
 
 #[test]

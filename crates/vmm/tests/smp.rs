@@ -79,6 +79,24 @@ fn vcpus_that_were_never_switched_on_stay_off() {
 }
 
 #[test]
+fn a_vcpu_that_was_off_in_a_snapshot_is_switched_on_in_clones() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut source = Vmm::boot_smp(&guest::late(), 2);
+    assert_eq!(source.doorbell(), (2, 1));
+    let base = source.snapshot(None, directory.path(), "base");
+    assert_eq!(power_states(&base), [0, 1]);
+    let mut clone = Vmm::restore(&base, false, false).unwrap();
+    assert_eq!(clone.doorbell(), (2, 2));
+    let diff = clone.snapshot(Some(&base), directory.path(), "diff");
+    assert_eq!(power_states(&diff), [0, 0]);
+    let (mut prepared, _) = Vmm::prepare(&base).unwrap();
+    prepared.restore_itself().unwrap();
+    assert_eq!(prepared.doorbell(), (2, 2));
+    source.resume();
+    assert_eq!(source.doorbell(), (2, 2));
+}
+
+#[test]
 fn a_paused_microvm_stands_still_on_all_vcpus_and_goes_on_at_the_time_it_was_stopped_at() {
     let directory = tempfile::tempdir().unwrap();
     let mut vmm = Vmm::boot_smp(&guest::smp(), 4);

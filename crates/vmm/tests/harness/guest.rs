@@ -40,6 +40,7 @@ programs! {
     silent firn_guest_silent firn_guest_silent_end
     interrupts firn_guest_interrupts firn_guest_interrupts_end
     smp firn_guest_smp firn_guest_smp_end
+    late firn_guest_late firn_guest_late_end
     pending firn_guest_pending firn_guest_pending_end
     time firn_guest_time firn_guest_time_end
     memory firn_guest_memory firn_guest_memory_end

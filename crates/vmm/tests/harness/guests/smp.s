@@ -128,3 +128,22 @@ program smp
 22: end_of_interrupt
 23: eret
 end smp
+
+// Rings with 1, and then with 2 when the second vCPU, which it starts behind the first ring, has said that it is there. Rings event 4 if PSCI
+// does not start it.
+program late
+    mov     w0, #1
+    ring    2, w0
+    mov     x28, #1
+    cpu_on  x28, 3f
+    cbz     w0, 1f
+    ring    4, w0
+1:  ldr     w0, [x20]
+    cbz     w0, 1b
+    ring    2, w0
+    b       .
+3:  mmu_on
+    mov     w0, #2
+    str     w0, [x20]
+    b       .
+end late
