@@ -34,7 +34,15 @@ const report: VmmReport = {
     restore("three layers as one", 1000),
   ],
   calls: [
-    { case: "base alone", systemCalls: 9, ioctls: 8, byName: {}, ioctlsByName: { KVM_SET_ONE_REG: 7 } },
+    {
+      case: "base alone",
+      memoryMib: 128,
+      vcpus: 1,
+      systemCalls: 9,
+      ioctls: 8,
+      byName: {},
+      ioctlsByName: { KVM_SET_ONE_REG: 7 },
+    },
   ],
   snapshot: [],
   memory: {

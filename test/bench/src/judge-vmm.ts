@@ -104,7 +104,7 @@ export function vmmTables(report: VmmReport): { title: string; header: string[];
         "of one layer",
         "exits",
         "copied",
-        "calls",
+        "load calls",
       ],
       rows: report.restore.map((restore) => [
         restore.case,
@@ -119,11 +119,19 @@ export function vmmTables(report: VmmReport): { title: string; header: string[];
       ]),
     },
     {
-      title: "System calls of a restore, from the request to the first KVM_RUN (128 MiB, 1 vCPU)",
-      header: ["case", "system calls", "of these ioctls", "set a register", "set an attribute"],
-      rows: report.calls.map(({ case: name, systemCalls, ioctls, ioctlsByName }) => [
+      title: "System calls of a restore, from the request to the guest's first KVM_RUN",
+      header: [
+        "case",
+        "MiB",
+        "vCPUs",
+        "system calls",
+        "of these ioctls",
+        "set a register",
+        "set an attribute",
+      ],
+      rows: report.calls.map(({ case: name, memoryMib, vcpus, systemCalls, ioctls, ioctlsByName }) => [
         name,
-        ...[systemCalls, ioctls, ioctlsByName.KVM_SET_ONE_REG ?? 0].map(String),
+        ...[memoryMib, vcpus, systemCalls, ioctls, ioctlsByName.KVM_SET_ONE_REG ?? 0].map(String),
         String(ioctlsByName.KVM_SET_DEVICE_ATTR ?? 0),
       ]),
     },

@@ -47,6 +47,8 @@ export interface Restore {
 /** System calls of a restore, from the receipt of the request to the first KVM_RUN of the guest. */
 export interface Calls {
   case: string;
+  memoryMib: number;
+  vcpus: number;
   systemCalls: number;
   ioctls: number;
   byName: Record<string, number>;

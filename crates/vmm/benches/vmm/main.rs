@@ -71,7 +71,7 @@ fn main() {
     }
     let floors: Vec<_> = floors.iter().map(floor::Floor::report).collect();
     say("system calls");
-    let calls = calls::count(&scenes[0]);
+    let calls: Vec<_> = scenes.iter().flat_map(calls::count).collect();
     say("memory");
     let memory = memory::measure(&scenes[0]);
     say("clones at once");

@@ -1,21 +1,13 @@
 //! From the request to the guest's first instructions, with and without a process that was prepared.
 
-use std::path::Path;
 use std::time::Instant;
 
 use firn_vmm::control::Statistics;
 use serde_json::{Value, json};
 
 use crate::floor::Floor;
-use crate::harness::Snapshot;
-use crate::scene::{Attempt, Scene};
+use crate::scene::{Attempt, CHAIN, ONE_LAYER, Scene};
 use crate::{median, microseconds, settle};
-
-/// The case to which a chain of layers is compared, round by round: an emulated CPU is half as fast now and then, for one restore or for
-/// some rounds, and the medians of two cases can be of different speeds.
-const ONE_LAYER: &str = "three layers as one";
-/// And that chain.
-const CHAIN: &str = "three layers";
 
 /// One restore.
 struct Run {
@@ -33,22 +25,12 @@ struct Run {
 
 /// Measures restores, and the floor between them, and then the chain and the one layer `chains` times more.
 pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize, chains: usize) -> Vec<Value> {
-    let [base, two, three] = scene.chain.as_slice() else { panic!("a chain has three layers") };
-    let working_set = Some(scene.working_set.as_path());
-    let cases: [(&str, Option<&Snapshot>, Option<&Path>, &Snapshot); 8] = [
-        ("base alone", None, None, base),
-        ("two layers", None, None, two),
-        (CHAIN, None, None, three),
-        (ONE_LAYER, None, None, &scene.flat),
-        ("prepared, nothing on top", Some(base), None, base),
-        ("prepared with a working set, nothing on top", Some(base), working_set, base),
-        ("prepared, one layer on top", Some(base), None, two),
-        ("prepared, two layers on top", Some(base), None, three),
-    ];
+    let cases = scene.cases();
     // Round after round through all cases, so that what else the machine does falls on all alike, and each time beginning with another
-    // one: what ran before it shows in how long a restore takes.
+    // one: what ran before it shows in how long a restore takes. So a chain is compared to one layer: an emulated CPU is half as fast now
+    // and then, for one restore or for some rounds, and the medians of two cases can be of different speeds.
     let mut runs: Vec<Vec<Run>> = cases.iter().map(|_| Vec::new()).collect();
-    let place_of = |name: &str| cases.iter().position(|(own, ..)| *own == name).unwrap();
+    let place_of = |name: &str| cases.iter().position(|case| case.name == name).unwrap();
     let all: Vec<usize> = (0..cases.len()).collect();
     let [chain, one_layer] = [CHAIN, ONE_LAYER].map(place_of);
     for round in 0..=rounds + chains {
@@ -61,14 +43,13 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize, chains: 
         let measured = if takes_all { all.as_slice() } else { &[chain, one_layer] };
         for place in 0..measured.len() {
             let index = measured[(round + place) % measured.len()];
-            let (_, prepared, working_set, snapshot) = &cases[index];
-            let run = run(Attempt::with(*prepared, *working_set, snapshot));
+            let run = run(Attempt::of(&cases[index]));
             if counts {
                 runs[index].push(run);
             }
         }
     }
-    let reports = cases.iter().zip(&runs).map(|((name, prepared, _, snapshot), own)| {
+    let reports = cases.iter().zip(&runs).map(|(case, own)| {
         let of = |field: &dyn Fn(&Run) -> u64| median(own.iter().map(field).collect());
         let times_one_layer = |field: &dyn Fn(&Run) -> u64| {
             let pairs = own.iter().zip(&runs[one_layer]);
@@ -77,11 +58,11 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize, chains: 
                 / 1000.0
         };
         json!({
-            "case": name,
+            "case": case.name,
             "memoryMib": scene.memory_mib,
             "vcpus": scene.vcpus,
-            "layers": snapshot.layers.len(),
-            "prepared": prepared.is_some(),
+            "layers": case.snapshot.layers.len(),
+            "prepared": case.prepared.is_some(),
             "responseUs": of(&|run| run.response),
             "doorbellUs": of(&|run| run.doorbell),
             "roundUs": of(&|run| run.round),

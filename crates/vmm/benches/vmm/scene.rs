@@ -26,7 +26,40 @@ pub struct Scene {
     _directory: tempfile::TempDir,
 }
 
+/// The case to which a chain of layers is compared.
+pub const ONE_LAYER: &str = "three layers as one";
+/// And that chain.
+pub const CHAIN: &str = "three layers";
+
+/// A way to restore a snapshot: in a new process, or in one that was prepared with some of its layers and with a working set.
+pub struct Case<'a> {
+    pub name: &'static str,
+    pub prepared: Option<&'a Snapshot>,
+    pub working_set: Option<&'a Path>,
+    pub snapshot: &'a Snapshot,
+}
+
 impl Scene {
+    /// All that is measured.
+    pub fn cases(&self) -> [Case<'_>; 8] {
+        let [base, two, three] = self.chain.as_slice() else { panic!("a chain has three layers") };
+        let fresh = |name, snapshot| Case { name, prepared: None, working_set: None, snapshot };
+        let prepared = |name, snapshot| Case { prepared: Some(base), ..fresh(name, snapshot) };
+        [
+            fresh("base alone", base),
+            fresh("two layers", two),
+            fresh(CHAIN, three),
+            fresh(ONE_LAYER, &self.flat),
+            prepared("prepared, nothing on top", base),
+            Case {
+                working_set: Some(&self.working_set),
+                ..prepared("prepared with a working set, nothing on top", base)
+            },
+            prepared("prepared, one layer on top", two),
+            prepared("prepared, two layers on top", three),
+        ]
+    }
+
     pub fn new(memory_mib: u64, vcpus: u8) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut source = boot(memory_mib, vcpus);
@@ -99,8 +132,12 @@ impl<'a> Attempt<'a> {
         Self::with(base, None, snapshot)
     }
 
-    /// The same, prepared with a working set.
-    pub fn with(base: Option<&Snapshot>, working_set: Option<&Path>, snapshot: &'a Snapshot) -> Self {
+    /// A process that is about to do what the case says.
+    pub fn of(case: &Case<'a>) -> Self {
+        Self::with(case.prepared, case.working_set, case.snapshot)
+    }
+
+    fn with(base: Option<&Snapshot>, working_set: Option<&Path>, snapshot: &'a Snapshot) -> Self {
         let mut vmm = Vmm::spawn();
         let prepared = base.map_or(0, |base| base.layers.len());
         let layers = snapshot.layers.iter().map(|(path, _)| File::open(path).unwrap()).collect();
