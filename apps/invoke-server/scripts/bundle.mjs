@@ -5,6 +5,8 @@ import { rolldown } from "rolldown";
 const bundle = await rolldown({
   input: "src/main.ts",
   platform: "node",
+  // As tsc compiles the packages: the oldest Node.js that they declare knows no `await using`.
+  transform: { target: "es2024" },
   resolve: { conditionNames: ["firn-source", "node", "import", "module", "default"] },
   external: [/\.node$/],
 });
