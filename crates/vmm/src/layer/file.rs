@@ -98,7 +98,8 @@ impl LayerFile {
         read_exact(&self.file, file_offset, bytes)
     }
 
-    /// Reads the whole file and compares the checksum of its data: when a layer is published or imported, not when it is loaded.
+    /// Reads the whole file and compares the checksum of its data. A load does not: it maps data that is never read. Whoever has a digest of the
+    /// whole file, as the store of `@firn/snapshots` does, need not.
     ///
     /// # Errors
     /// [`ErrorCode::SnapshotCorrupt`] if it does not match; [`ErrorCode::Io`] if reading fails.
