@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 
 use firn_vmm::layer::LayerFile;
 use firn_vmm::memory::{GuestMemoryOptions, MemoryStack};
-use twox_hash::XxHash64;
 
+use crate::checksum::{crc64, xxh64};
 use crate::guest::file_of;
 
 const HEADER: usize = 256;
@@ -14,13 +14,14 @@ const EXTENT: usize = 24;
 /// Larger memories are not loaded: an input is to take a millisecond.
 const LOADED_MAX: u64 = 4 << 20;
 
-/// Inputs to start from: a header and three extents, to be put right.
+/// Inputs to start from: a header and three extents, to be put right, in files of both versions.
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut bytes = vec![1; 1 + HEADER];
     for extent in [[0u64, 1, 0], [2, 1, 1], [9, 4, 2]] {
         bytes.extend(extent.iter().flat_map(|granules| (granules << 8).to_le_bytes()));
     }
-    vec![bytes]
+    let first = [&[1 | 64], &bytes[1..]].concat();
+    vec![bytes, first]
 }
 
 pub fn run(bytes: &[u8]) {
@@ -61,7 +62,10 @@ pub fn run(bytes: &[u8]) {
 fn put_right(file: &mut [u8], how: u8) {
     let (header, table) = file.split_at_mut(HEADER);
     let count = table.len() / EXTENT;
+    let is_first = how & 64 != 0;
+    let checksum = if is_first { crc64 } else { xxh64 };
     header[..12].copy_from_slice(b"FIRNLAYR\x02\0\0\0");
+    header[8] -= u8::from(is_first);
     header[12] &= 3;
     header[13..16].fill(0);
     header[128..].fill(0);
@@ -91,9 +95,9 @@ fn put_right(file: &mut [u8], how: u8) {
             field.copy_from_slice(&(granule << 12).to_le_bytes());
         }
     }
-    let sum = XxHash64::oneshot(0, &table[..count * EXTENT]);
+    let sum = checksum(&table[..count * EXTENT]);
     header[48..56].copy_from_slice(&sum.to_le_bytes());
     header[16..24].fill(0);
-    let sum = XxHash64::oneshot(0, header);
+    let sum = checksum(header);
     header[16..24].copy_from_slice(&sum.to_le_bytes());
 }

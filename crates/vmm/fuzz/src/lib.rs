@@ -2,15 +2,16 @@
 //!
 //! | module | the bytes are |
 //! |---|---|
-//! | [`layer`] | a memory layer file, its checksums put right |
-//! | [`state`] | the body of a state file, its checksum put right; devices are restored from it and used |
+//! | [`layer`] | a memory layer file of any version, its checksums put right |
+//! | [`state`] | the body of a state file of any version, its checksum put right; devices are restored from it and used |
 //! | [`control`] | a packet on the control socket |
 //! | [`virtio`] | what a guest, a controller and a network do to running virtio devices, guest memory included |
 //! | [`mmio`] | accesses of a vCPU to device frames |
-//! | [`working_set`] | a working set file, its checksum put right |
+//! | [`working_set`] | a working set file of any version, its checksum put right |
 //! | [`agent`] | the agent stream, cut into pieces |
 
 pub mod agent;
+mod checksum;
 pub mod control;
 mod guest;
 mod input;
