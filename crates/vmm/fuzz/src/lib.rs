@@ -3,6 +3,7 @@
 //! | module | the bytes are |
 //! |---|---|
 //! | [`layer`] | a memory layer file of any version, its checksums put right |
+//! | [`chain`] | the tables of up to three layers, one over the other; memory is compared with a model |
 //! | [`state`] | the body of a state file of any version, its checksum put right; devices are restored from it and used |
 //! | [`control`] | a packet on the control socket |
 //! | [`virtio`] | what a guest, a controller and a network do to running virtio devices, guest memory included |
@@ -11,6 +12,7 @@
 //! | [`agent`] | the agent stream, cut into pieces |
 
 pub mod agent;
+pub mod chain;
 mod checksum;
 pub mod control;
 mod guest;
