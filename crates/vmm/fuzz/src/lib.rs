@@ -9,12 +9,14 @@
 //! | [`virtio`] | what a guest, a controller and a network do to running virtio devices, guest memory included |
 //! | [`mmio`] | accesses of a vCPU to device frames |
 //! | [`working_set`] | a working set file of any version, its checksum put right |
+//! | [`fdt`] | the options of a device tree, which is read back |
 //! | [`agent`] | the agent stream, cut into pieces |
 
 pub mod agent;
 pub mod chain;
 mod checksum;
 pub mod control;
+pub mod fdt;
 mod guest;
 mod input;
 pub mod layer;
