@@ -452,4 +452,35 @@ mod tests {
         );
         assert!(decode_table(&table[1..], &header()).unwrap_err().message.contains("47 bytes for 2 extents"));
     }
+    /// Every extent of some numbers where the limits are, against arithmetic that cannot overflow.
+    #[test]
+    fn an_extent_is_whole_granules_inside_memory_and_the_file_or_has_a_problem() {
+        let header = LayerHeader {
+            memory_size: 3 * GRANULE,
+            file_length: 5 * GRANULE + 1,
+            extent_count: 200,
+            ..header()
+        };
+        let numbers = (0..=12).map(|half| half * GRANULE / 2).chain([1, u64::MAX - GRANULE + 1, u64::MAX]);
+        let numbers: Vec<u64> = numbers.collect();
+        let whole = u128::from(GRANULE);
+        for previous_end in (0..=3).map(|granules| granules * GRANULE) {
+            for [guest_offset, length, file_offset] in triples(&numbers) {
+                let source =
+                    if file_offset == 0 { ExtentSource::Zero } else { ExtentSource::Data { file_offset } };
+                let extent = Extent { guest_offset, length, source };
+                let [start, bytes, data] = [guest_offset, length, file_offset].map(u128::from);
+                let is_whole = [start, bytes, data].iter().all(|number| number % whole == 0) && bytes > 0;
+                let in_memory = start >= previous_end.into() && start + bytes <= header.memory_size.into();
+                let in_file = data == 0
+                    || data >= header.table_end().into() && data + bytes <= header.file_length.into();
+                let problem = extent_problem(&extent, previous_end, &header);
+                assert_eq!(problem.is_none(), is_whole && in_memory && in_file, "{extent:?}: {problem:?}");
+            }
+        }
+    }
+
+    fn triples(of: &[u64]) -> impl Iterator<Item = [u64; 3]> {
+        of.iter().flat_map(move |a| of.iter().flat_map(move |b| of.iter().map(move |c| [*a, *b, *c])))
+    }
 }

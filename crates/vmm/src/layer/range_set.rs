@@ -139,6 +139,48 @@ mod tests {
         })
     }
 
+    /// The offsets whose bits are set.
+    fn of_bits(bits: u8) -> RangeSet {
+        (0..8).filter(|bit| bits >> bit & 1 != 0).map(|bit| bit..bit + 1).collect()
+    }
+
+    #[test]
+    fn every_two_sets_of_eight_offsets_combine_as_bits_do() {
+        let sets: Vec<RangeSet> = (0..=255).map(of_bits).collect();
+        for (a, first) in (0..=u8::MAX).zip(&sets) {
+            assert_eq!(first.length(), u64::from(a.count_ones()));
+            for (b, second) in (0..=u8::MAX).zip(&sets) {
+                assert_eq!(first.union(second.ranges().iter().cloned()), of_bits(a | b));
+                assert_eq!(first.without(second), of_bits(a & !b));
+                assert_eq!(first.intersection(second), of_bits(a & b));
+            }
+        }
+    }
+
+    /// The ranges may overlap, or be empty.
+    #[test]
+    fn every_two_ranges_in_order_get_the_gaps_that_are_in_them() {
+        let ranges = || (0..=6u64).flat_map(|start| (start..=6).map(move |end| start..end));
+        for bits in 0..64u8 {
+            let set = of_bits(bits);
+            for (first, second) in
+                ranges().flat_map(|first| ranges().map(move |second| (first.clone(), second)))
+            {
+                if second.start < first.start {
+                    continue;
+                }
+                let mut gaps = set.gaps();
+                for range in [first, second] {
+                    let mut found = RangeSet::default();
+                    gaps.for_each_in(range.clone(), |gap| found.append(gap));
+                    let expected =
+                        range.filter(|offset| bits >> offset & 1 == 0).map(|offset| offset..offset + 1);
+                    assert_eq!(found, expected.collect());
+                }
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn a_union_holds_what_either_holds_and_gaps_are_the_rest(a in ranges(), b in ranges()) {

@@ -15,6 +15,8 @@ mod load;
 pub mod loading;
 pub(crate) mod mapping;
 mod plan;
+#[cfg(test)]
+mod plan_tests;
 
 use vm_memory::bitmap::AtomicBitmap;
 
