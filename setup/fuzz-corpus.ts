@@ -2,7 +2,7 @@ import { copyFile, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "./command.ts";
-import { buildFuzzTargets, corpusOf, limitsOf } from "./fuzz.ts";
+import { buildFuzzTargets, corpusOf, limitsOf, sanitizer } from "./fuzz.ts";
 import { main } from "./main.ts";
 
 /** Most inputs of a committed corpus. */
@@ -25,12 +25,12 @@ async function minimise(
   const corpus = corpusOf(name);
   const [found, merged] = [join(scratch, "found"), join(scratch, "merged")];
   await Promise.all([found, merged, corpus].map((each) => mkdir(each, { recursive: true })));
-  const timeoutMs = (seconds + 1200) * 1000;
+  const options = { timeoutMs: (seconds + 1200) * 1000, env: sanitizer };
   const limits = [...limitsOf(name), "-verbosity=0"];
-  await run(program, [...limits, `-max_total_time=${seconds}`, found, corpus, seeds], { timeoutMs });
+  await run(program, [...limits, `-max_total_time=${seconds}`, found, corpus, seeds], options);
   // Whether a branch was taken, not how often, nor what was compared: that keeps a corpus to some dozens of inputs.
   const merge = ["-set_cover_merge=1", "-use_counters=0", "-use_cmp=0", "-use_value_profile=0"];
-  await run(program, [...limits, ...merge, merged, seeds, corpus, found], { timeoutMs });
+  await run(program, [...limits, ...merge, merged, seeds, corpus, found], options);
   const inputs = await Promise.all(
     (await readdir(merged)).map(async (file) => ({ file, size: (await stat(join(merged, file))).size })),
   );

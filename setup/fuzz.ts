@@ -9,7 +9,8 @@ import type { NamedResult } from "./suite.ts";
 const crate = join(repository, "crates", "vmm", "fuzz");
 const target = isArm ? armTarget : "x86_64-unknown-linux-gnu";
 
-// What cargo-fuzz passes, but for the address sanitizer, whose runtime is not part of Debian's Rust: a stable compiler takes these.
+// What cargo-fuzz passes. The address sanitizer's runtime is not part of Debian's Rust: GCC's, which does the linking, is taken, and must
+// be the first library.
 const instrumentation = [
   "-Cpasses=sancov-module",
   "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -17,7 +18,14 @@ const instrumentation = [
   "-Cllvm-args=-sanitizer-coverage-pc-table",
   "-Cllvm-args=-sanitizer-coverage-trace-compares",
   "--cfg=fuzzing",
+  "-Zsanitizer=address",
+  "-Zexternal-clangrt",
+  "-Zpre-link-arg=-Wl,--no-as-needed,-lasan",
 ];
+/** Has a stable compiler take options of a nightly one. */
+const compiler = { RUSTFLAGS: instrumentation.join(" "), RUSTC_BOOTSTRAP: "1" };
+/** A leak is no access outside of what was allocated, and to look for some takes permission to trace oneself. */
+export const sanitizer = { ASAN_OPTIONS: "detect_leaks=0" };
 
 /** The longest input of a target in bytes, where 4 KiB are not right. */
 const longest: Readonly<Record<string, number>> = { chain: 1024, layer: 2048, mmio: 1024, virtio: 1024 };
@@ -55,13 +63,13 @@ export async function buildFuzzTargets(): Promise<{ name: string; program: strin
   const directory = join(targetDirectory(), "fuzz");
   await cargo(["build", "--release", "--locked", "--bins", "--target", target], {
     cwd: crate,
-    env: { CARGO_TARGET_DIR: directory, RUSTFLAGS: instrumentation.join(" ") },
+    env: { CARGO_TARGET_DIR: directory, ...compiler },
   });
   const sources = await readdir(join(crate, "targets"));
   const program = (name: string) => join(directory, target, "release", name);
   const seeds = join(directory, "seeds");
   const names = sources.map((source) => source.replace(/\.rs$/, "")).sort();
-  for (const name of names) await run(program(name), [], { env: { FIRN_FUZZ_SEEDS: seeds } });
+  for (const name of names) await run(program(name), [], { env: { FIRN_FUZZ_SEEDS: seeds, ...sanitizer } });
   return names.map((name) => ({ name, program: program(name), seeds: join(seeds, name) }));
 }
 
@@ -94,7 +102,8 @@ async function fuzz(
       ...[`-artifact_prefix=${artefacts}/${name}-`, found, corpusOf(name), seeds],
     ];
     const timeoutMs = (seconds + 120) * 1000;
-    const { status, stdout, stderr } = await run(program, args, { allowFailure: true, timeoutMs });
+    const options = { allowFailure: true, timeoutMs, env: sanitizer };
+    const { status, stdout, stderr } = await run(program, args, options);
     const runs = executedRuns(stdout + stderr);
     const passed = status === 0 && runs >= fewestRuns;
     console.log(`${passed ? "✓" : "✗"} ${name}: ${runs} inputs`);
