@@ -1,7 +1,8 @@
 //! Opening what the VMM reads and creating what it writes; it gets descriptors only, never paths.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -9,22 +10,30 @@ use crate::failure::Failure;
 /// Opens a regular file or block device read-only and close-on-exec.
 ///
 /// # Errors
-/// FIRN_IO, naming what the file is for.
+/// FIRN_IO, naming what the file is for, FIRN_VMM_OPTIONS for anything else that the path may name.
 pub fn open_input(role: &str, path: &str) -> Result<OwnedFd, Failure> {
-    File::open(path).map(OwnedFd::from).map_err(Failure::io(format_args!("open the {role} {path}")))
+    open_existing(File::options().read(true), path, &format!("open the {role} {path}"))
 }
 
-/// Opens a file that a microVM writes to, close-on-exec.
+/// Opens a regular file or block device that a microVM writes to, close-on-exec.
 ///
 /// # Errors
-/// FIRN_IO, naming what the file is for.
+/// Those of [`open_input`].
 pub fn open_writable(role: &str, path: &str) -> Result<OwnedFd, Failure> {
-    File::options()
-        .read(true)
-        .write(true)
-        .open(path)
-        .map(OwnedFd::from)
-        .map_err(Failure::io(format_args!("open the {role} {path} for writing")))
+    let doing = format!("open the {role} {path} for writing");
+    open_existing(File::options().read(true).write(true), path, &doing)
+}
+
+fn open_existing(options: &mut OpenOptions, path: &str, doing: &str) -> Result<OwnedFd, Failure> {
+    // A FIFO would wait for its other end, and with it the thread that hears of deadlines and of the microVM's end.
+    let file = options.custom_flags(libc::O_NONBLOCK).open(path).map_err(Failure::io(doing))?;
+    let kind = file.metadata().map_err(Failure::io(doing))?.file_type();
+    if !kind.is_file() && !kind.is_block_device() {
+        return Err(Failure::options(format!(
+            "{doing}: it is neither a regular file nor a block device; name one that is"
+        )));
+    }
+    Ok(file.into())
 }
 
 /// Files that were created for a snapshot, removed again unless they are kept.
@@ -66,6 +75,8 @@ impl Drop for Outputs {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
 
     #[test]
@@ -101,5 +112,21 @@ mod tests {
             "{writable}"
         );
         assert!(error.starts_with("FIRN_IO: open the kernel /no/such/Image: No such file"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_without_waiting_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        for path in [fifo.to_str().unwrap(), folder.path().to_str().unwrap(), "/dev/null"] {
+            let error = open_input("kernel", path).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("FIRN_VMM_OPTIONS: open the kernel {path}: it is")),
+                "{error}"
+            );
+        }
+        let error = open_writable("scratch disk", fifo.to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.starts_with("FIRN_VMM_OPTIONS: "), "{error}");
     }
 }

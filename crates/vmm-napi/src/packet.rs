@@ -175,7 +175,7 @@ impl Work {
     /// Opens, creates and connects everything that the request needs.
     ///
     /// # Errors
-    /// FIRN_IO, naming the file.
+    /// FIRN_IO, naming the file, FIRN_VMM_OPTIONS for a path that names something else.
     pub fn open(self, id: u32) -> Result<Packet, Failure> {
         let mut descriptors = Vec::new();
         let mut kept = Kept::default();

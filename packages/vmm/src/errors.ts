@@ -5,7 +5,7 @@
  * |---|---|
  * | `FIRN_PLATFORM_UNSUPPORTED` | microVMs run on arm64 Linux only |
  * | `FIRN_VMM_BINARY_MISSING` | the platform package, or what an environment variable names, is not there |
- * | `FIRN_VMM_OPTIONS` | an option is out of its range |
+ * | `FIRN_VMM_OPTIONS` | an option is out of its range, or names what cannot be used |
  * | `FIRN_VMM_SPAWN` | `firn-vmm` could not be started |
  * | `FIRN_VMM_CRASHED` | its process ended without saying why |
  * | `FIRN_VMM_CLOSED` | the microVM was closed before |

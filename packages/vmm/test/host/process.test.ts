@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -90,6 +90,15 @@ describe("a process that cannot serve", () => {
     const { code, message } = await failure(boot({ kernelPath: "/no/such/Image" }));
     expect(code).toBe("FIRN_IO");
     expect(message).toMatch(/^open the kernel \/no\/such\/Image: No such file/);
+  });
+
+  it("bootMicrovm() rejects with FIRN_VMM_OPTIONS when the kernel is a pipe that nobody writes to", async () => {
+    standIn.behave(SILENT);
+    const kernelPath = join(standIn.folder, "fifo");
+    execFileSync("mkfifo", [kernelPath]);
+    const { code, message } = await failure(boot({ kernelPath }));
+    expect(code).toBe("FIRN_VMM_OPTIONS");
+    expect(message).toMatch(/fifo: it is neither a regular file nor a block device/);
   });
 
   it("bootMicrovm() rejects with FIRN_VMM_OPTIONS for a memory size that is no whole number", async () => {
