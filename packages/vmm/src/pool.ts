@@ -31,7 +31,7 @@ export interface PoolOptions {
   maxMemoryPressure?: number | undefined;
   /** What says how much that is: `/proc/pressure/memory` by default, or the `memory.pressure` of a cgroup. */
   memoryPressurePath?: string | undefined;
-  /** A process could not be prepared. It is tried again, at growing intervals. */
+  /** A process could not be prepared. It is tried again, at growing intervals. What this throws is ignored. */
   onFailure?: ((error: FirnVmmError, base: PoolBase) => void) | undefined;
 }
 
@@ -268,7 +268,11 @@ export class MicrovmPool implements AsyncDisposable {
       this.#counts.failures += 1;
       this.#lastFailure = error;
       shelf.rest();
-      this.#onFailure(error, shelf.base);
+      try {
+        this.#onFailure(error, shelf.base);
+      } catch {
+        // Nobody waits for the pool to whom it could be told.
+      }
     }
   }
 
@@ -280,9 +284,9 @@ export class MicrovmPool implements AsyncDisposable {
     if (this.#closed !== undefined || lacking.length === 0) return undefined;
     const now = performance.now();
     const rested = lacking.filter((shelf) => shelf.restUntil <= now);
-    if (rested.length === 0) {
-      return this.#holdBack("failures", Math.min(...lacking.map((shelf) => shelf.restUntil)) - now);
-    }
+    const resting = lacking.filter((shelf) => shelf.restUntil > now);
+    const nextRestedMs = Math.min(...resting.map((shelf) => shelf.restUntil)) - now;
+    if (rested.length === 0) return this.#holdBack("failures", nextRestedMs);
     const pressure = readMemoryPressure(this.#memoryPressurePath);
     if (pressure !== undefined && pressure > this.#maxMemoryPressure) {
       return this.#holdBack("pressure", PRESSURE_PAUSE_MS);
@@ -292,7 +296,7 @@ export class MicrovmPool implements AsyncDisposable {
     for (const shelf of rested) {
       if (!shelf.drained && (await this.#makeRoom(shelf))) return shelf;
     }
-    return this.#holdBack("budget");
+    return this.#holdBack("budget", nextRestedMs);
   }
 
   /** Whether the budget has room for one more process of this shelf, if need be in place of one that was wanted less lately. */
@@ -321,9 +325,10 @@ export class MicrovmPool implements AsyncDisposable {
     return Math.min(Math.max(0, ...measured) || FIRST_GUESS_BYTES, this.#memoryBudgetBytes);
   }
 
-  #holdBack(reason: NonNullable<PoolStatistics["heldBack"]>, retryAfterMs?: number): undefined {
+  /** @param retryAfterMs Infinite if only what somebody does can help. */
+  #holdBack(reason: NonNullable<PoolStatistics["heldBack"]>, retryAfterMs: number): undefined {
     this.#heldBack = reason;
-    if (retryAfterMs === undefined || this.#closed !== undefined) return;
+    if (retryAfterMs === Number.POSITIVE_INFINITY || this.#closed !== undefined) return;
     // Rounded up: a timer that fires early would find nothing to do.
     const delay = Math.min(Math.ceil(retryAfterMs) + 1, LONGEST_TIMER_MS);
     this.#timer = setTimeout(() => this.#refill(), delay).unref();

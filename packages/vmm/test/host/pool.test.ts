@@ -242,6 +242,31 @@ describe("the refill of a MicrovmPool", () => {
     expect(standIn.at("waiting").filter(exists)).toEqual([]);
   });
 
+  it("tries a base again that failed, though another one does not fit into the budget", async () => {
+    const large = `answer '\\006\\200\\200\\200\\001${"\\000".repeat(9)}'; exec cat > /dev/null`;
+    const nth = (count: number) => `[ $(wc -l < "$here/preparing") = ${count} ]`;
+    standIn.servePool({ whilePreparing: `${nth(1)} && { ${large}; }; ${nth(2)} && exit 3` });
+    const pool = openPool({ bases: [A, B], size: 1, memoryBudgetBytes: 1.5 * REPORTED_BYTES });
+    await pool.filled();
+    expect(pool.statistics()).toMatchObject({ prepared: 1, evicted: 1, failures: 1, waiting: 0 });
+    await until("the other one waits", () => pool.statistics().waiting === 1);
+    expect(pool.statistics()).toMatchObject({ heldBack: "budget", bases: [{ waiting: 0 }, { waiting: 1 }] });
+  });
+
+  it("goes on after an onFailure that throws", async () => {
+    standIn.behave("exit 3");
+    let calls = 0;
+    const onFailure = () => {
+      calls += 1;
+      throw new Error("of the caller");
+    };
+    const pool = openPool({ size: 1, onFailure });
+    await pool.filled();
+    expect([calls, pool.statistics().failures]).toEqual([1, 1]);
+    standIn.servePool();
+    await until("it is tried again", () => pool.statistics().waiting === 1);
+  });
+
   it("waits while the host lacks memory", async () => {
     standIn.servePool();
     const path = join(standIn.folder, "pressure");
