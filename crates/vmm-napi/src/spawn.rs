@@ -1,6 +1,7 @@
 //! Starting a `firn-vmm` process.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::process::{ChildStderr, Command, Stdio};
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ pub struct Spawned {
     pub granted: Granted,
 }
 
-/// Starts `binary` with an empty environment, a control socket as standard input, and nothing else of ours: every descriptor
-/// of this process is close-on-exec. The standard library uses posix_spawn for this, which does not copy Node's page tables.
+/// Starts `binary` with an empty environment, a control socket as standard input, a process group of its own, and nothing else of ours: every
+/// descriptor of this process is close-on-exec. The standard library uses posix_spawn for this, which does not copy Node's page tables.
 ///
 /// # Errors
 /// FIRN_VMM_SPAWN if the program cannot be started, FIRN_JAIL_UNAVAILABLE if there is no user left for it, FIRN_IO if there are no
@@ -46,6 +47,7 @@ pub fn spawn(binary: &str, jail: &JailWish) -> Result<Spawned, Failure> {
         .stdin(Stdio::from(theirs.into_fd()))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        .process_group(0)
         .spawn()
         .map_err(|error| Failure::new("FIRN_VMM_SPAWN", format!("start {binary}: {error}")))?;
     let stderr = child.stderr.take();

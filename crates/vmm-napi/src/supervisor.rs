@@ -149,13 +149,7 @@ impl Supervisor<'_> {
             Command::Close { answer } => {
                 self.closing = true;
                 self.closers.extend(answer);
-                if self.jail.is_some() {
-                    self.kill();
-                } else {
-                    // Another process may be about to take the place of this one, and must not be left unknown. Both end when
-                    // they find the control socket closed.
-                    self.expect_exit();
-                }
+                self.kill();
             }
         }
     }
@@ -231,9 +225,6 @@ impl Supervisor<'_> {
                     self.settle(id, Ok(Reply::Jail(report.clone())));
                 }
                 self.jail = Some(report);
-                if self.closing {
-                    self.kill();
-                }
             }
             Message::Successor { .. } | Message::Jailed(_) => {
                 self.break_off(Failure::new("FIRN_PROTOCOL", "firn-vmm says that it enters its jail twice"));

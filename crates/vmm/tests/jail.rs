@@ -13,15 +13,17 @@
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use firn_vmm::ErrorCode;
 use firn_vmm::control::{ControlSocket, Event, Message};
 use firn_vmm::error::VmmError;
 use firn_vmm::jail::cgroup::{Cgroup, CgroupLimits, remove_abandoned};
 use firn_vmm::jail::{CgroupReport, JailLevel, JailOptions, JailReport, ProcessHandle};
+use rustix::process::{Signal, pidfd_send_signal};
 
 /// What came of an attempt.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ fn options(level: Option<JailLevel>) -> JailOptions {
     JailOptions { level, ids: Some(own_ids()), cgroup: None }
 }
 
-fn probe(options: &JailOptions, extra: &[&str]) -> Probe {
+fn start(options: &JailOptions, extra: &[&str]) -> (ControlSocket, ProcessHandle) {
     let (own, other) = ControlSocket::pair().unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_firn-jail-probe"))
         .args(options.to_arguments())
@@ -63,9 +65,14 @@ fn probe(options: &JailOptions, extra: &[&str]) -> Probe {
         .env_clear()
         .stdin(Stdio::from(other.into_fd()))
         .stdout(Stdio::null())
+        .process_group(0)
         .spawn()
         .unwrap();
-    let mut process = ProcessHandle::new(child).unwrap();
+    (own, ProcessHandle::new(child).unwrap())
+}
+
+fn probe(options: &JailOptions, extra: &[&str]) -> Probe {
+    let (own, mut process) = start(options, extra);
     let jail = loop {
         let Some(mut received) = own.receive::<Message>().unwrap() else {
             panic!("the probe said nothing: {}", process.wait().unwrap())
@@ -133,6 +140,44 @@ fn a_level_that_cannot_be_had_is_an_error_and_not_another_level() {
     let error = probe(&without_user, &["--probe-attempt=work"]).jail.unwrap_err();
     assert_eq!(error.code, ErrorCode::JailUnavailable);
     assert!(error.message.starts_with("the jail level root cannot be had: it "), "{}", error.message);
+}
+
+/// The children of this process that are of a group, those included that wait to be reaped. What a launcher has tried in a child of its own
+/// is not among them.
+fn members(group: u32) -> Vec<String> {
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let wanted = format!(" {} {group} ", std::process::id());
+    stats.filter(|stat| stat.rsplit_once(')').unwrap().1[2..].starts_with(&wanted)).collect()
+}
+
+#[test]
+fn a_successor_that_nobody_hears_of_is_ended_and_reaped_with_its_launcher() {
+    for level in levels() {
+        let (own, mut process) = start(&options(Some(level)), &["--probe-attempt=work"]);
+        drop(own);
+        let group = process.pid();
+        process.wait().unwrap();
+        assert_eq!(members(group), [""; 0], "{level}");
+    }
+}
+
+#[test]
+fn a_launcher_that_is_killed_at_any_moment_leaves_no_process() {
+    for level in levels() {
+        let began = Instant::now();
+        attempt(level, "work");
+        let whole = began.elapsed();
+        for step in 0..30 {
+            let (own, mut process) = start(&options(Some(level)), &["--probe-attempt=work"]);
+            let group = process.pid();
+            std::thread::sleep(whole * step / 30);
+            let _ended = pidfd_send_signal(&**process.pidfd(), Signal::KILL);
+            process.wait().unwrap();
+            drop(own);
+            assert_eq!(members(group), [""; 0], "{level}, killed after {step} of 30");
+        }
+    }
 }
 
 #[test]

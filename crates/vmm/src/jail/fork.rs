@@ -47,26 +47,41 @@ unsafe fn clone(flags: libc::c_int, exit_signal: libc::c_int) -> io::Result<Side
 
 /// The end of a pipe by which the child learns that it is on its own.
 #[derive(Debug)]
-pub(super) struct Handover(OwnedFd);
+pub(super) struct Handover(File);
 
 impl Handover {
-    /// Waits until the process that forked has ended, so that what it says comes before what this one says.
-    pub(super) fn wait(self) -> io::Result<()> {
-        File::from(self.0).read_to_end(&mut Vec::new()).map(|_| ())
+    /// Waits until the process that forked has nothing more to say, so that this comes before what this one says. Returns whether it has
+    /// announced this one: nobody knows of it otherwise.
+    pub(super) fn wait(&self) -> io::Result<bool> {
+        let mut said = Vec::new();
+        (&self.0).read_to_end(&mut said)?;
+        Ok(!said.is_empty())
+    }
+}
+
+/// The other end of that pipe; dropped without a word, it ends the child.
+#[derive(Debug)]
+pub(super) struct Announcement(OwnedFd);
+
+impl Announcement {
+    /// The child has been announced.
+    pub(super) fn made(&self) {
+        // A child that has ended by now is the controller's to notice.
+        let _ended = write_all(self.0.as_fd(), &[1]);
     }
 }
 
 /// What came of [`into_sibling`].
 pub(super) enum Forked {
     /// This is the process that forked: announce the other one and end.
-    Launcher(u32, OwnedFd, OwnedFd),
-    /// This is the process that stays.
+    Launcher(u32, OwnedFd, Announcement),
+    /// This is the process that stays, if it is announced.
     Successor(Handover),
 }
 
 /// Forks a process that takes this one's place: its parent is this one's.
 ///
-/// The caller, still the launcher, must keep the last descriptor open until it ends.
+/// The caller, still the launcher, must keep the announcement until it has said what it has to say.
 ///
 /// # Safety
 /// This process must have one thread.
@@ -74,10 +89,10 @@ pub(super) unsafe fn into_sibling(namespaces: libc::c_int) -> io::Result<Forked>
     let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC)?;
     // SAFETY: by this function's contract.
     match unsafe { clone(namespaces | libc::CLONE_PARENT, 0) }? {
-        Side::Parent(number, descriptor) => Ok(Forked::Launcher(number, descriptor, write_end)),
+        Side::Parent(number, descriptor) => Ok(Forked::Launcher(number, descriptor, Announcement(write_end))),
         Side::Child => {
             drop(write_end);
-            Ok(Forked::Successor(Handover(read_end)))
+            Ok(Forked::Successor(Handover(read_end.into())))
         }
     }
 }

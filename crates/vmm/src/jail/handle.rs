@@ -7,34 +7,38 @@ use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open, waitid,
 };
 
 /// A `firn-vmm` process: the one that was started, and from its [`Message::Successor`](crate::control::Message::Successor) on the one
-/// that took its place.
+/// that took its place. What has not been heard of, such as a successor before it is announced, is of the same process group, and is ended
+/// and reaped with it.
 #[derive(Debug)]
 pub struct ProcessHandle {
     pid: u32,
     pidfd: Arc<OwnedFd>,
-    /// The process that was started, until it is reaped.
-    started: Child,
+    /// The process that was started, by which the group is called.
+    group: Pid,
     succeeded: bool,
+    ended: Option<ExitStatus>,
 }
 
 impl ProcessHandle {
-    /// Takes over a process that was just started.
+    /// Takes over a process that was just started, in a process group of its own (`process_group(0)`).
     ///
     /// # Errors
     /// If there are no descriptors left; then the process is gone.
     pub fn new(mut started: Child) -> io::Result<Self> {
         let pid = started.id();
-        let number = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
-        match pidfd_open(number, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Self { pid, pidfd: Arc::new(pidfd), started, succeeded: false }),
+        let group = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+        match pidfd_open(group, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Self { pid, pidfd: Arc::new(pidfd), group, succeeded: false, ended: None }),
             Err(error) => {
-                started.kill()?;
+                let _ended = kill_process_group(group, Signal::KILL);
                 started.wait()?;
+                reap_all(group)?;
                 Err(error.into())
             }
         }
@@ -51,7 +55,8 @@ impl ProcessHandle {
         }
         (self.pid, self.pidfd) = (pid, Arc::new(pidfd));
         // It has nothing left to do, and the successor waits for its end.
-        self.started.wait().map(|_| ())
+        reap(&WaitId::Pid(self.group))?;
+        Ok(())
     }
 
     /// Its number.
@@ -70,34 +75,61 @@ impl ProcessHandle {
         poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
     }
 
-    /// Kills it; without effect if it has ended.
+    /// Kills it and all of its group; without effect if it was waited for.
     pub fn kill(&self) {
-        let _ended = pidfd_send_signal(&*self.pidfd, Signal::KILL);
+        // Another group may be called so by then.
+        if self.ended.is_none() {
+            let _ended = kill_process_group(self.group, Signal::KILL);
+        }
     }
 
-    /// Waits until it has ended and reaps it; to be called once.
+    /// Waits until it has ended, ends what is left of its group, and reaps all of it.
     ///
     /// # Errors
     /// If somebody else has reaped it.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
-        if !self.succeeded {
-            return self.started.wait();
+        if let Some(status) = self.ended {
+            return Ok(status);
         }
-        loop {
-            // __WALL: the signal of its end is its own affair, and decides whether a plain wait sees it.
-            let options =
-                WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(libc::__WALL.cast_unsigned());
-            match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-                Ok(Some(status)) => {
-                    let raw = match (status.exit_status(), status.terminating_signal()) {
-                        (Some(code), _) => code << 8,
-                        (None, signal) => signal.unwrap_or_default(),
-                    };
-                    return Ok(ExitStatus::from_raw(raw));
-                }
-                Ok(None) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let own = WaitId::PidFd(self.pidfd.as_fd());
+        // Not reaped yet: its number keeps that of the group from being used again.
+        let _ended = wait_for(&own, WaitIdOptions::NOWAIT);
+        self.kill();
+        let status = reap(&own);
+        reap_all(self.group)?;
+        let status = status?;
+        let raw = match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => code << 8,
+            (None, signal) => signal.unwrap_or_default(),
+        };
+        Ok(*self.ended.insert(ExitStatus::from_raw(raw)))
+    }
+}
+
+fn reap(which: &WaitId<'_>) -> rustix::io::Result<WaitIdStatus> {
+    wait_for(which, WaitIdOptions::empty())
+}
+
+fn wait_for(which: &WaitId<'_>, how: WaitIdOptions) -> rustix::io::Result<WaitIdStatus> {
+    // __WALL: the signal of its end is a process's own affair, and decides whether a plain wait sees it.
+    let all = WaitIdOptions::from_bits_retain(libc::__WALL.cast_unsigned());
+    let options = how | WaitIdOptions::EXITED | all;
+    loop {
+        match waitid(which.clone(), options) {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reaps every process of a group until there is none.
+fn reap_all(group: Pid) -> io::Result<()> {
+    loop {
+        match reap(&WaitId::Pgid(Some(group))) {
+            Ok(_) => {}
+            Err(Errno::CHILD) => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -3,8 +3,6 @@
 use std::fs;
 use std::os::fd::AsFd;
 
-use rustix::process::{Signal, pidfd_send_signal};
-
 use super::fork::{Forked, Handover, into_sibling, rehearse};
 use super::options::JailOptions;
 use super::report::JailLevel;
@@ -106,16 +104,14 @@ pub(super) fn enter<T>(
         // SAFETY: `main` calls this before it starts a thread.
         let forked = unsafe { into_sibling(namespaces) };
         match forked.map_err(|error| unavailable(level, &refusal(level, &error)))? {
-            Forked::Launcher(pid, descriptor, alive) => {
-                let announced = socket.send(&Message::Successor { pid }, &[descriptor.as_fd()]);
-                if announced.is_err() {
-                    // Nobody will ever wait for it, so it must not go on.
-                    let _ended = pidfd_send_signal(&descriptor, Signal::KILL);
-                }
-                drop(alive);
-                return announced.map(|()| None);
+            Forked::Launcher(pid, descriptor, announcement) => {
+                socket.send(&Message::Successor { pid }, &[descriptor.as_fd()])?;
+                announcement.made();
+                return Ok(None);
             }
-            Forked::Successor(handover) => wait(handover)?,
+            // Nobody would wait for a process that was not announced.
+            Forked::Successor(handover) if !wait(&handover)? => return Ok(None),
+            Forked::Successor(_) => {}
         }
     }
     let kept = before()?;
@@ -124,7 +120,7 @@ pub(super) fn enter<T>(
     Ok(Some(kept))
 }
 
-fn wait(handover: Handover) -> Result<()> {
+fn wait(handover: &Handover) -> Result<bool> {
     handover.wait().map_err(VmmError::wrap(ErrorCode::Io, "take the place of the process that was started"))
 }
 

@@ -7,11 +7,12 @@ import {
   type MicrovmPool,
   type PoolBase,
   type PoolOptions,
+  probeJail,
   type RestoreOptions,
   restoreMicrovm,
 } from "@firn/vmm";
 import { NodeProgram } from "../support/node-program.ts";
-import { childrenOf, exists, isRunning, kill, until } from "../support/processes.ts";
+import { childrenOf, groupOf, isRunning, kill, membersOf, until } from "../support/processes.ts";
 import { AgentConversation, resumeBytes } from "./agent-conversation.ts";
 import { bootToBase, layerReference, ROOT_DISK, snapshotFiles, temporaryFolder } from "./guest.ts";
 
@@ -23,8 +24,10 @@ describe("a pool", () => {
   let base: PoolBase;
   let diffLayer: LayerReference;
   let diffState: string;
+  let level: string;
 
   before(async () => {
+    ({ level } = await probeJail());
     folder = await temporaryFolder();
     const [source] = await bootToBase();
     const baseFiles = snapshotFiles(folder, "base");
@@ -128,20 +131,26 @@ describe("a pool", () => {
     await new AgentConversation(microvm.stream).expect("resumed");
   });
 
-  for (const point of ["preparing", "waiting", "restoring", "serving"] as const) {
+  /** A process is launching until another one, of its group, has taken its place. */
+  const hasLaunched = (pid: number) => level === "minimal" || groupOf(pid) !== pid;
+
+  for (const point of ["launching", "preparing", "waiting", "restoring", "serving"] as const) {
     it(`loses one process when it is killed while ${point}, and nothing else`, async () => {
       const known = new Set(childrenOf(process.pid));
       const ours = () => childrenOf(process.pid).filter((pid) => !known.has(pid));
       await using pool = open({ size: 1 });
-      if (point !== "preparing") await pool.filled();
-      else await until("a process is there", () => ours().length > 0);
+      if (point !== "launching" && point !== "preparing") await pool.filled();
       const isTaken = point === "restoring" || point === "serving";
       const restored = isTaken ? pool.restore(diff({ initialBytes: resumeBytes() })) : undefined;
       if (point === "serving") await until("the next is prepared", () => pool.statistics().waiting === 1);
-      let [pid] = ours() as [number];
-      // The process that is spawned hands over to its sibling and ends: it may be gone between the look and the kill.
-      while (!kill(pid)) [pid] = ours() as [number];
-      await until("it is reaped", () => !exists(pid));
+      let pid = 0;
+      let group = 0;
+      await until("it is killed", () => {
+        pid = ours().find((pid) => point === "launching" || hasLaunched(pid)) ?? 0;
+        group = groupOf(pid);
+        return group !== 0 && kill(pid);
+      });
+      await until("it is reaped, and its launcher or successor", () => membersOf(group).length === 0);
       const taken = await restored;
       if (taken?.pid === pid) {
         const exit = (await taken.exited) as { error?: { code: string } };
@@ -161,17 +170,20 @@ describe("a pool", () => {
       const user = new URL("../support/pool-user.ts", import.meta.url).pathname;
       const work = JSON.stringify({ base, diff: { ...diff(), initialBytes: undefined } });
       const node = new NodeProgram([user, work]);
-      const seen = new Set<number>();
+      const groups = new Set<number>();
       const look = () => {
-        for (const pid of childrenOf(node.pid)) seen.add(pid);
-        if (point === "preparing") return seen.size > 0;
+        const pids = childrenOf(node.pid);
+        for (const group of pids.map(groupOf)) if (group !== 0) groups.add(group);
+        if (point === "launching") return pids.length > 0;
+        if (point === "preparing") return pids.some(hasLaunched);
         return node.said.includes(point === "serving" ? "serving" : "waiting");
       };
       await node.until(`it is ${point}`, look);
       look();
       node.child.kill("SIGKILL");
-      assert.ok(seen.size > 0);
-      await until("all are gone", () => [...seen].every((pid) => !isRunning(pid)), 30_000);
+      assert.ok(groups.size > 0);
+      const left = () => [...groups].flatMap(membersOf).filter(isRunning);
+      await until("all are gone", () => left().length === 0, 30_000);
     });
   }
 });

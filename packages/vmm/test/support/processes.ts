@@ -50,3 +50,20 @@ export function childrenOf(pid: number): number[] {
     return [];
   }
 }
+
+/** The process group of a process, 0 if it is gone; for firn-vmm the number of the process that was spawned. */
+export function groupOf(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return Number(stat.slice(stat.lastIndexOf(")")).split(" ")[3]);
+  } catch {
+    return 0;
+  }
+}
+
+/** The processes of a group, those included that wait to be reaped. */
+export function membersOf(group: number): number[] {
+  return readdirSync("/proc")
+    .map(Number)
+    .filter((pid) => pid > 0 && groupOf(pid) === group);
+}
