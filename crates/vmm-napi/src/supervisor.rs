@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use firn_vmm::control::{Event, Message};
+use firn_vmm::control::{Event, Message, Request};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 
@@ -41,6 +41,7 @@ pub fn supervise(binary: &str, jail: &JailWish, inbox: &Inbox, wake: &OwnedFd, m
                 said: None,
                 closing: false,
                 control_open: true,
+                rings_due: 0,
                 kill_at: None,
             };
             let served = catch_unwind(AssertUnwindSafe(|| supervisor.serve()));
@@ -74,6 +75,8 @@ struct Supervisor<'a> {
     said: Option<Ending>,
     closing: bool,
     control_open: bool,
+    /// How often the doorbell may ring: once for each start and resume that was asked for.
+    rings_due: u64,
     kill_at: Option<Instant>,
 }
 
@@ -174,6 +177,9 @@ impl Supervisor<'_> {
         match work.open(id) {
             Err(failure) => answer.settle(Err(failure)),
             Ok(Packet { frame, descriptors, kept }) => {
+                if matches!(frame.request, Request::Boot(_) | Request::Restore(_) | Request::Resume) {
+                    self.rings_due = self.rings_due.saturating_add(1);
+                }
                 self.pending.insert(id, answer, kept);
                 let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
                 match self.spawned.control.send(&frame, &borrowed) {
@@ -232,7 +238,17 @@ impl Supervisor<'_> {
             Message::Response { id, result } => {
                 self.settle(id, result.map(Reply::from).map_err(Failure::from));
             }
-            Message::Event(Event::Doorbell { event, detail }) => self.events.doorbell(event, detail),
+            Message::Event(Event::Doorbell { event, detail }) => match self.rings_due.checked_sub(1) {
+                Some(rest) => {
+                    self.rings_due = rest;
+                    self.events.doorbell(event, detail);
+                }
+                // Each ring takes time of the JavaScript thread, which a process must not have at will.
+                None => self.break_off(Failure::new(
+                    "FIRN_PROTOCOL",
+                    "firn-vmm says that its guest rings the doorbell while it stands still; treat the microVM as hostile",
+                )),
+            },
             Message::Event(Event::Stopped { reset }) => {
                 self.said.get_or_insert(if reset { Ending::Reset } else { Ending::Stopped });
                 self.expect_exit();

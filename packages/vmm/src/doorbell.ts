@@ -16,7 +16,7 @@ const NAMES: ReadonlyMap<number, DoorbellEvent["event"]> = new Map([
   [4, "failed"],
 ]);
 
-/** A microVM stands still after it rang, so more than one untaken ring means that its VMM misbehaves. */
+/** A microVM stands still after it rang, so more than one untaken ring means that it is resumed and nobody wants to know why it rang. */
 const MAX_UNTAKEN = 16;
 
 type Outcome = DoorbellEvent | FirnVmmError;
@@ -29,13 +29,11 @@ export class Doorbell {
 
   /** The guest stored these numbers. */
   ring(event: number, detail: number): void {
-    const name = NAMES.get(event);
-    const unknown = () =>
-      new FirnVmmError("FIRN_GUEST", `The guest rang the doorbell with the unknown event ${event}.`);
-    const outcome = name === undefined ? unknown() : { event: name, detail };
     const waiting = this.#waiting.shift();
+    if (waiting === undefined && this.#untaken.length >= MAX_UNTAKEN) return;
+    const outcome = outcomeOf(event, detail);
     if (waiting !== undefined) settle(waiting, outcome);
-    else if (this.#untaken.length < MAX_UNTAKEN) this.#untaken.push(outcome);
+    else this.#untaken.push(outcome);
   }
 
   /** There will be no more rings. Those that came before can still be taken. */
@@ -60,6 +58,12 @@ export class Doorbell {
       waiting.reject(error);
     });
   }
+}
+
+function outcomeOf(event: number, detail: number): Outcome {
+  const name = NAMES.get(event);
+  if (name !== undefined) return { event: name, detail };
+  return new FirnVmmError("FIRN_GUEST", `The guest rang the doorbell with the unknown event ${event}.`);
 }
 
 function settle(waiting: PromiseWithResolvers<DoorbellEvent>, outcome: Outcome): void {

@@ -91,6 +91,17 @@ export class StandIn {
       exec cat > /dev/null`);
   }
 
+  /** The program restores, goes on with these lines, and lives on; `next` in them waits for a request and answers it, `ring` rings. */
+  restoreAnd(lines: string): void {
+    this.behave(`${SPEAK}
+      next() { receive; answer '${DONE}'; }
+      ring() { printf '\\001\\000\\002\\000' >&0; }
+      say_jailed
+      next
+      ${lines}
+      exec cat > /dev/null`);
+  }
+
   /** The numbers of the processes that came to a point. */
   at(point: "preparing" | "waiting" | "restoring" | "serving"): number[] {
     try {
