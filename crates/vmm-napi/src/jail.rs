@@ -86,8 +86,11 @@ impl JailWish {
     fn make_cgroup(&self) -> Result<(Option<Cgroup>, Vec<String>), Failure> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         static SWEPT: Mutex<BTreeSet<Option<PathBuf>>> = Mutex::new(BTreeSet::new());
-        if SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(self.cgroup_parent.clone()) {
-            remove_abandoned(self.cgroup_parent.as_deref());
+        {
+            let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+            if !swept.contains(&self.cgroup_parent) && remove_abandoned(self.cgroup_parent.as_deref()) {
+                swept.insert(self.cgroup_parent.clone());
+            }
         }
         let limits = CgroupLimits { pids: self.limits.pids.or(Some(PIDS_MAX)), ..self.limits };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -152,5 +155,24 @@ mod tests {
         assert!(IdLease::take(900, 3).unwrap_err().to_string().starts_with("FIRN_JAIL_UNAVAILABLE: all 3 "));
         drop(all);
         assert!(IdLease::take(900, 3).is_ok());
+    }
+
+    #[test]
+    fn abandoned_cgroups_are_looked_for_until_none_is_busy() {
+        let parent = tempfile::tempdir().unwrap();
+        // No process has this number.
+        let abandoned = parent.path().join("firn-vmm-4194305-1");
+        let busy = abandoned.join("busy");
+        std::fs::create_dir_all(&busy).unwrap();
+        let wish = JailWish {
+            level: None,
+            ids: (2_000_000_000, 1000),
+            cgroup_parent: Some(parent.path().to_owned()),
+            limits: CgroupLimits::default(),
+        };
+        // It is no cgroup, so that none can be made below.
+        assert!(wish.grant().is_err() && abandoned.exists());
+        std::fs::remove_dir(busy).unwrap();
+        assert!(wish.grant().is_err() && !abandoned.exists());
     }
 }

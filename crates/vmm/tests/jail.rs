@@ -392,8 +392,10 @@ fn a_cgroup_holds_the_process_and_is_removed_behind_it() {
     assert!(!path.exists());
 
     let abandoned = path.with_file_name("firn-vmm-4194305-1");
-    std::fs::create_dir(&abandoned).unwrap();
-    remove_abandoned(None);
+    std::fs::create_dir_all(abandoned.join("busy")).unwrap();
+    assert!(!remove_abandoned(None));
+    std::fs::remove_dir(abandoned.join("busy")).unwrap();
+    assert!(remove_abandoned(None));
     assert!(!abandoned.exists());
 }
 

@@ -108,17 +108,19 @@ impl Drop for Cgroup {
     }
 }
 
-/// Removes what processes that have ended left below `parent`, or below this process's own cgroup. A cgroup in which something still runs
-/// stays.
-pub fn remove_abandoned(parent: Option<&Path>) {
-    let Some(parent) = parent.map(Path::to_owned).or_else(|| own().ok()) else { return };
+/// Removes what controllers that have ended left below `parent`, or below this process's own cgroup. Returns whether that was all of it: a
+/// cgroup stays in which something still runs, and a process may be ending for a while after its controller did.
+pub fn remove_abandoned(parent: Option<&Path>) -> bool {
+    let Some(parent) = parent.map(Path::to_owned).or_else(|| own().ok()) else { return true };
+    let mut all = true;
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let maker = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split_once('-'));
         if maker.is_some_and(|(maker, _)| !Path::new("/proc").join(maker).exists()) {
-            let _busy = fs::remove_dir(entry.path());
+            all &= fs::remove_dir(entry.path()).is_ok();
         }
     }
+    all
 }
 
 /// This process's own cgroup.

@@ -4,7 +4,6 @@ import { rm } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { bootMicrovm, createMicrovmPool, type JailLevel, probeJail, restoreMicrovm } from "@firn/vmm";
 import { NodeProgram } from "../support/node-program.ts";
-import { exists, isRunning, until } from "../support/processes.ts";
 import { AgentConversation, resumeBytes } from "./agent-conversation.ts";
 import { bootToBase, KERNEL, layerReference, ROOT_DISK, snapshotFiles, temporaryFolder } from "./guest.ts";
 
@@ -133,20 +132,36 @@ describe("the jail of a microVM", { skip: isRoot ? false : "only root can have e
     assert.match(message, /^the jail level root cannot be had: it must be started by root/);
   });
 
-  it("leaves no process and no cgroup when Node is killed, at the latest with the next start", async () => {
-    const index = new URL("../../src/index.ts", import.meta.url).href;
+  it("leaves no process and no cgroup when Node is killed in a snapshot, and the next starts at once", async () => {
+    const folder = await temporaryFolder();
+    const files = snapshotFiles(folder, "base");
+    const url = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
     const options = { kernelPath: KERNEL, rootDiskPath: ROOT_DISK, memoryBytes: 256 << 20 };
-    const script = `
-      import { bootMicrovm } from ${JSON.stringify(index)};
-      const { pid } = await bootMicrovm(${JSON.stringify(options)});
-      console.log(pid);`;
-    const first = NodeProgram.ofSource(script);
+    const first = NodeProgram.ofSource(`
+      import { bootMicrovm } from ${url("../../src/index.ts")};
+      const microvm = await bootMicrovm(${JSON.stringify(options)});
+      // The guest takes some memory meanwhile.
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      await microvm.pause();
+      console.log(microvm.pid);
+      process.once("SIGUSR2", () => microvm.snapshot(${JSON.stringify(files)}));
+      setInterval(() => {}, 1000);`);
     const pid = Number(await first.firstLine());
-    assert.ok(isRunning(pid));
-    first.child.kill("SIGKILL");
-    await until("it is gone", () => !exists(pid), 30_000);
-    const second = NodeProgram.ofSource(script);
+    const second = NodeProgram.ofSource(`
+      import { bootMicrovm } from ${url("../../src/index.ts")};
+      import { exists, until } from ${url("../support/processes.ts")};
+      console.log("ready");
+      await until("the other Node is gone", () => !exists(${first.pid}), 60_000);
+      const start = () => bootMicrovm(${JSON.stringify(options)});
+      await start();
+      await until("its microVM is gone", () => !exists(${pid}), 60_000);
+      await start();
+      console.log("started");`);
     await second.firstLine();
+    first.child.kill("SIGUSR2");
+    await first.until("it takes the snapshot", () => existsSync(files.layerPath));
+    first.child.kill("SIGKILL");
+    await second.until("it has started", () => second.said.includes("started"));
     const [, own = ""] = /^0::(\/.*)$/m.exec(readFileSync("/proc/self/cgroup", "utf8")) ?? [];
     const left = existsSync(CGROUPS + own) ? readdirSync(CGROUPS + own) : [];
     assert.deepEqual(
@@ -154,5 +169,6 @@ describe("the jail of a microVM", { skip: isRoot ? false : "only root can have e
       [],
     );
     second.child.kill("SIGKILL");
+    await rm(folder, { recursive: true, force: true });
   });
 });
