@@ -9,6 +9,12 @@ export function readMemoryPressure(path: string): number | undefined {
   return percent === undefined ? undefined : Number(percent);
 }
 
+/** What could be given to processes without swapping, in bytes: `MemAvailable` of /proc/meminfo. */
+export function readAvailableMemory(): number | undefined {
+  const [, kibibytes] = /^MemAvailable: +(\d+) kB$/m.exec(read("/proc/meminfo")) ?? [];
+  return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
+}
+
 /** At once, and not by a promise: a thread that ends while Node.js reads asynchronously leaves a descriptor behind. */
 function read(path: string): string {
   try {

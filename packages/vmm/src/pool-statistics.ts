@@ -22,6 +22,8 @@ export interface PoolStatistics {
   privateBytes: number;
   /** Why fewer wait than should: failures are being waited out, the host lacks memory, or the budget is used up. */
   heldBack: "failures" | "pressure" | "budget" | null;
+  /** What told last whether the host lacks memory: how much time is lost to that, or, where the kernel does not count it, what is available. */
+  memoryMeasure: "pressure" | "available" | null;
   /** Why a process could not be prepared, the last time that one could not. */
   lastFailure: FirnVmmError | null;
   /** Each base. */

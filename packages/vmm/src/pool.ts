@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { throwIfAborted } from "./deadline.ts";
 import { FirnVmmError, toFirnVmmError } from "./errors.ts";
 import { nativeJail } from "./jail.ts";
-import { readMemoryPressure } from "./memory-pressure.ts";
+import { readAvailableMemory, readMemoryPressure } from "./memory-pressure.ts";
 import type { Microvm } from "./microvm.ts";
 import { PoolShelf } from "./pool-shelf.ts";
 import type { PoolStatistics } from "./pool-statistics.ts";
@@ -27,7 +27,10 @@ export interface PoolOptions {
   size?: number | undefined;
   /** Private memory that all waiting processes may have together, in bytes; 64 MiB by default. */
   memoryBudgetBytes?: number | undefined;
-  /** No process is prepared while more than this share of time, in percent, is lost to a lack of memory; 10 by default. */
+  /**
+   * No process is prepared while more than this share of time, in percent, is lost to a lack of memory; 10 by default. Where the kernel
+   * does not count that, none is while less memory is available than what is left of the budget.
+   */
   maxMemoryPressure?: number | undefined;
   /** What says how much that is: `/proc/pressure/memory` by default, or the `memory.pressure` of a cgroup. */
   memoryPressurePath?: string | undefined;
@@ -65,6 +68,7 @@ export class MicrovmPool implements AsyncDisposable {
   readonly #shelves = new Map<string, PoolShelf>();
   readonly #counts = { hits: 0, misses: 0, prepared: 0, failures: 0, died: 0, evicted: 0 };
   #heldBack: PoolStatistics["heldBack"] = null;
+  #memoryMeasure: PoolStatistics["memoryMeasure"] = null;
   #lastFailure: FirnVmmError | null = null;
   #wanted = false;
   #filling: Promise<void> | undefined;
@@ -178,6 +182,7 @@ export class MicrovmPool implements AsyncDisposable {
       wanted: shelves.length * this.#size,
       privateBytes: this.#privateBytes(),
       heldBack: this.#heldBack,
+      memoryMeasure: this.#memoryMeasure,
       lastFailure: this.#lastFailure,
       bases: shelves.map(({ base, waiting, privateBytes, failures }) => ({
         layers: base.layers.map(({ digest }) => digest),
@@ -287,16 +292,21 @@ export class MicrovmPool implements AsyncDisposable {
     const resting = lacking.filter((shelf) => shelf.restUntil > now);
     const nextRestedMs = Math.min(...resting.map((shelf) => shelf.restUntil)) - now;
     if (rested.length === 0) return this.#holdBack("failures", nextRestedMs);
-    const pressure = readMemoryPressure(this.#memoryPressurePath);
-    if (pressure !== undefined && pressure > this.#maxMemoryPressure) {
-      return this.#holdBack("pressure", PRESSURE_PAUSE_MS);
-    }
+    if (this.#hostLacksMemory()) return this.#holdBack("pressure", PRESSURE_PAUSE_MS);
     // Who has least comes first, then who was wanted last.
     rested.sort((a, b) => a.waiting - b.waiting || b.lastWanted - a.lastWanted);
     for (const shelf of rested) {
       if (!shelf.drained && (await this.#makeRoom(shelf))) return shelf;
     }
     return this.#holdBack("budget", nextRestedMs);
+  }
+
+  #hostLacksMemory(): boolean {
+    const pressure = readMemoryPressure(this.#memoryPressurePath);
+    this.#memoryMeasure = pressure === undefined ? "available" : "pressure";
+    if (pressure !== undefined) return pressure > this.#maxMemoryPressure;
+    const available = readAvailableMemory() ?? Number.POSITIVE_INFINITY;
+    return available < this.#memoryBudgetBytes - this.#privateBytes();
   }
 
   /** Whether the budget has room for one more process of this shelf, if need be in place of one that was wanted less lately. */

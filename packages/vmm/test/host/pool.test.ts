@@ -281,6 +281,15 @@ describe("the refill of a MicrovmPool", () => {
     expect(standIn.at("preparing")).toEqual([]);
     say("10.00");
     await until("there is memory again", () => pool.statistics().waiting === 1);
+    expect(pool.statistics().memoryMeasure).toBe("pressure");
+  });
+
+  it("waits while less memory is available than is left of the budget, where the host tells no more", async () => {
+    standIn.servePool();
+    const pool = openPool({ memoryBudgetBytes: 2 ** 50 });
+    await pool.filled();
+    expect(pool.statistics()).toMatchObject({ waiting: 0, heldBack: "pressure", memoryMeasure: "available" });
+    expect(standIn.at("preparing")).toEqual([]);
   });
 });
 
