@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { describe, it } from "node:test";
@@ -130,6 +131,50 @@ describe("the jail of a microVM", { skip: isRoot ? false : "only root can have e
     assert.match(level, /^(user-namespaces|minimal)$/);
     assert.equal(code, "FIRN_JAIL_UNAVAILABLE");
     assert.match(message, /^the jail level root cannot be had: it must be started by root/);
+  });
+
+  it("leaves no process that Node has no descriptor left to hear of", async () => {
+    const url = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+    const node = NodeProgram.ofSource(`
+      import { closeSync, openSync, readdirSync, readlinkSync } from "node:fs";
+      import { probeJail } from ${url("../../src/index.ts")};
+      import { childrenOf, until } from ${url("../support/processes.ts")};
+      await probeJail();
+      setInterval(() => {}, 1000);
+      console.log("ready");
+      await new Promise((resolve) => process.once("SIGUSR2", resolve));
+      const held = [];
+      const holdAll = () => {
+        try {
+          for (;;) held.push(openSync("/dev/null"));
+        } catch {}
+      };
+      const isPidfd = (fd) => {
+        try {
+          return readlinkSync("/proc/self/fd/" + fd).includes("pidfd");
+        } catch {
+          return false;
+        }
+      };
+      holdAll();
+      for (const fd of held.splice(-12)) closeSync(fd);
+      const code = probeJail().then(() => "none", (error) => error.code);
+      // The process is there, and has not yet told of its successor.
+      while (!readdirSync("/proc/self/fd").some(isPidfd));
+      holdAll();
+      const failure = await code;
+      for (const fd of held) closeSync(fd);
+      await until("no process is left", () => childrenOf(process.pid).length === 0).catch(() => {});
+      console.log(JSON.stringify({ failure, left: childrenOf(process.pid) }));`);
+    await node.firstLine();
+    execFileSync("prlimit", [`--pid=${node.pid}`, "--nofile=128:128"]);
+    node.child.kill("SIGUSR2");
+    await node.until("it has tried", () => node.said.includes("left"));
+    assert.deepEqual(JSON.parse(node.said.slice(node.said.indexOf("{"))), {
+      failure: "FIRN_PROTOCOL",
+      left: [],
+    });
+    node.child.kill();
   });
 
   it("leaves no process and no cgroup when Node is killed in a snapshot, and the next starts at once", async () => {
