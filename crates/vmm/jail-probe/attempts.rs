@@ -13,6 +13,7 @@ pub fn make(name: &str, kept: &Kept) -> String {
     let number = || argument.parse::<i64>().unwrap();
     match name {
         "work" => work(kept),
+        "frame-number" => frame_number(kept),
         "open" => outcome(path(argument, |path| {
             unsafe { libc::open(path, libc::O_RDONLY | libc::O_CLOEXEC) }.into()
         })),
@@ -118,6 +119,18 @@ fn work(kept: &Kept) -> String {
     let after = (kept.private_bytes().unwrap(), kept.fault_counts().unwrap().0);
     let has_grown = after.0 >= before.0 + (4 << 20);
     format!("worked: {} {has_grown} {}", sum == touched.len() as u64, after.1 > before.1)
+}
+
+/// Looks up in /proc/self/pagemap where a page of this process lies in the host's memory: bits 0 to 54 of a page that is present.
+fn frame_number(kept: &Kept) -> String {
+    use std::os::unix::fs::FileExt;
+    let page = vec![1_u8; 1 << 20];
+    let number = page.as_ptr().addr() as u64 / rustix::param::page_size() as u64 + 1;
+    let mut entry = [0; 8];
+    kept.pagemap.read_exact_at(&mut entry, number * 8).unwrap();
+    let entry = u64::from_le_bytes(entry);
+    let outcome = if entry << 9 == 0 { REFUSED } else { "reached" };
+    format!("{outcome}: present {}", entry >> 63)
 }
 
 fn connect_abstract(name: &str) -> String {

@@ -249,6 +249,13 @@ fn other_processes_and_privileges_are_out_of_reach_without_the_filter_too() {
 }
 
 #[test]
+fn where_memory_lies_in_the_host_is_not_told() {
+    for level in levels() {
+        assert_eq!(attempt(level, "frame-number").said, "refused: present 1", "{level}");
+    }
+}
+
+#[test]
 fn a_fault_ends_the_process_by_its_own_signal() {
     for level in levels() {
         for name in ["fault", "vcpu-fault"] {

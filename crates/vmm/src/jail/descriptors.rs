@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use super::privileges::without_system_admin;
 use crate::error::{ErrorCode, Result, VmmError};
 
 /// Room for a file of /proc/self that is read in one piece; both are below 2 KiB. Small enough for the stack: memory that was never used
@@ -28,7 +29,9 @@ impl Kept {
             let path = format!("/proc/self/{name}");
             File::open(&path).map_err(VmmError::wrap(ErrorCode::Io, format!("open {path}")))
         };
-        Ok(Self { pagemap: open("pagemap")?, stat: open("stat")?, smaps_rollup: open("smaps_rollup")? })
+        // The kernel shows whoever opened it with CAP_SYS_ADMIN where in the host's memory each page lies.
+        let pagemap = without_system_admin(|| open("pagemap"))??;
+        Ok(Self { pagemap, stat: open("stat")?, smaps_rollup: open("smaps_rollup")? })
     }
 
     /// Minor and major faults of this process so far.

@@ -3,8 +3,9 @@
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set,
-    set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
 };
 
 use crate::error::{ErrorCode, Result, VmmError};
@@ -35,6 +36,17 @@ pub(super) fn empty_bounding_set() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Does something that the kernel is to remember as done without CAP_SYS_ADMIN. This process has one thread.
+pub(super) fn without_system_admin<T>(action: impl FnOnce() -> T) -> Result<T> {
+    let failed = |doing| VmmError::wrap::<Errno>(ErrorCode::Io, doing);
+    let all = capabilities(None).map_err(failed("look up capabilities"))?;
+    let fewer = CapabilitySets { effective: all.effective - CapabilitySet::SYS_ADMIN, ..all };
+    set_capabilities(None, fewer).map_err(failed("lay a capability down"))?;
+    let outcome = action();
+    set_capabilities(None, all).map_err(failed("take a capability up again"))?;
+    Ok(outcome)
 }
 
 /// Gives up all capabilities, gaining privileges by exec, being traced by its equals, and core dumps, which would hold guest memory.
