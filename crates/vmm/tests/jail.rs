@@ -10,85 +10,20 @@
     reason = "a failed test panics"
 )]
 
-use std::os::fd::AsFd;
+#[path = "harness/probe.rs"]
+mod probe;
+
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::os::unix::process::ExitStatusExt;
 use std::time::Instant;
 
 use firn_vmm::ErrorCode;
-use firn_vmm::control::{ControlSocket, Event, Message};
-use firn_vmm::error::VmmError;
 use firn_vmm::jail::cgroup::{Cgroup, CgroupLimits, remove_abandoned};
-use firn_vmm::jail::{CgroupReport, JailLevel, JailOptions, JailReport, ProcessHandle};
+use firn_vmm::jail::{CgroupReport, JailLevel, JailOptions};
 use rustix::process::{Signal, pidfd_send_signal};
 
-/// What came of an attempt.
-#[derive(Debug)]
-struct Probe {
-    jail: Result<JailReport, VmmError>,
-    said: String,
-    status: ExitStatus,
-}
-
-impl Probe {
-    fn was_killed_by_filter(&self) -> bool {
-        self.said.is_empty() && self.status.signal() == Some(libc::SIGSYS)
-    }
-
-    fn was_refused(&self) -> bool {
-        self.said.starts_with("refused")
-    }
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-fn own_ids() -> (u32, u32) {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let id = 2_000_000_000 + std::process::id() % 10_000 * 2_000 + NEXT.fetch_add(1, Ordering::Relaxed);
-    (id, id)
-}
-
-fn options(level: Option<JailLevel>) -> JailOptions {
-    JailOptions { level, ids: Some(own_ids()), cgroup: None }
-}
-
-fn start(options: &JailOptions, extra: &[&str]) -> (ControlSocket, ProcessHandle) {
-    let (own, other) = ControlSocket::pair().unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_firn-jail-probe"))
-        .args(options.to_arguments())
-        .args(extra)
-        .env_clear()
-        .stdin(Stdio::from(other.into_fd()))
-        .stdout(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .unwrap();
-    (own, ProcessHandle::new(child).unwrap())
-}
-
-fn probe(options: &JailOptions, extra: &[&str]) -> Probe {
-    let (own, mut process) = start(options, extra);
-    let jail = loop {
-        let Some(mut received) = own.receive::<Message>().unwrap() else {
-            panic!("the probe said nothing: {}", process.wait().unwrap())
-        };
-        match received.message {
-            Message::Successor { pid } => process.succeed(pid, received.descriptors.remove(0)).unwrap(),
-            Message::Jailed(report) => break Ok(report),
-            Message::Event(Event::Failed(error)) => break Err(error),
-            other => panic!("{other:?}"),
-        }
-    };
-    let mut text = [0; 1024];
-    let (length, _) = rustix::net::recv(own.as_fd(), &mut text, rustix::net::RecvFlags::empty()).unwrap();
-    let said = String::from_utf8_lossy(&text[..length]).into_owned();
-    Probe { jail, said, status: process.wait().unwrap() }
-}
+use self::probe::{Probe, is_root, options, probe, start};
 
 fn attempt(level: JailLevel, name: &str) -> Probe {
     probe(&options(Some(level)), &[&format!("--probe-attempt={name}")])

@@ -3,7 +3,10 @@
 use std::fs;
 use std::os::fd::AsFd;
 
+use rustix::io::Errno;
+
 use super::fork::{Forked, Handover, into_sibling, rehearse};
+use super::obstacle::Obstacle;
 use super::options::JailOptions;
 use super::report::JailLevel;
 use super::{privileges, root};
@@ -20,44 +23,62 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
 
 /// The level to enter: the one that is wanted, or the first that this host allows. Also tells why those before it are not allowed.
 ///
+/// One that is wanted is not tried beforehand: what is in its way, [`enter`] meets as well.
+///
 /// # Errors
-/// FIRN_JAIL_UNAVAILABLE if the wanted one is not allowed, with what is missing.
+/// FIRN_JAIL_UNAVAILABLE if the wanted one is not allowed, with what is missing, or if a shortage keeps from finding out the first that is.
 pub(super) fn choose(options: &JailOptions) -> Result<(JailLevel, Vec<String>)> {
+    if let Some(level) = options.level {
+        preconditions(level, options).map_err(|obstacle| unavailable(level, &obstacle.why))?;
+        return Ok((level, Vec::new()));
+    }
     let mut missing = Vec::new();
-    let levels = options.level.map_or(JailLevel::ALL.to_vec(), |level| vec![level]);
-    for level in levels {
-        match rehearsal(level, options) {
+    for level in [JailLevel::Root, JailLevel::UserNamespaces] {
+        match preconditions(level, options).and_then(|()| rehearsal(level, options)) {
             Ok(()) => return Ok((level, missing)),
-            Err(error) if options.level.is_some() => return Err(unavailable(level, &error)),
-            Err(error) => missing.push(format!("no level {level}: {error}")),
+            Err(Obstacle { why, passes: true }) => {
+                return Err(VmmError::new(
+                    ErrorCode::JailUnavailable,
+                    format!(
+                        "whether the host allows the jail level {level} cannot be told just now: {why}; try again, or name a level"
+                    ),
+                ));
+            }
+            Err(Obstacle { why, passes: false }) => missing.push(format!("no level {level}: {why}")),
         }
     }
-    Err(unavailable(JailLevel::Minimal, "no level can be entered"))
+    Ok((JailLevel::Minimal, missing))
 }
 
-/// Whether a level can be entered, found out by a child that tries. Creating a network namespace is the dear part and is left out: it
-/// fails, if at all, in the process that will enter it, before that has given anything up.
-fn rehearsal(level: JailLevel, options: &JailOptions) -> std::result::Result<(), String> {
-    if level == JailLevel::Root {
-        if !rustix::process::geteuid().is_root() {
-            return Err("it must be started by root".to_owned());
-        }
-        if options.ids.is_none() {
-            return Err("it needs a user and group of its own, and none was given".to_owned());
-        }
+/// What can be told of a level without trying.
+fn preconditions(level: JailLevel, options: &JailOptions) -> std::result::Result<(), Obstacle> {
+    if level != JailLevel::Root {
+        return Ok(());
     }
-    let Some(namespaces) = namespaces(level) else { return Ok(()) };
+    if !rustix::process::geteuid().is_root() {
+        return Err(Obstacle::lasting("it must be started by root"));
+    }
+    if options.ids.is_none() {
+        return Err(Obstacle::lasting("it needs a user and group of its own, and none was given"));
+    }
+    Ok(())
+}
+
+/// Whether a level that has namespaces can be entered, found out by a child that tries.
+fn rehearsal(level: JailLevel, options: &JailOptions) -> std::result::Result<(), Obstacle> {
     let outside = Outside::of(options);
     let attempt = || {
         approach(level, options)?;
         // SAFETY: the flags share nothing anew, and take nothing away that a thread of this process could hold.
-        if unsafe { libc::unshare(namespaces & (libc::CLONE_NEWUSER | libc::CLONE_NEWNS)) } != 0 {
-            return Err(refusal(level, &std::io::Error::last_os_error()));
+        if unsafe { libc::unshare(namespaces(level).unwrap_or_default()) } != 0 {
+            return Err(Obstacle::to_namespaces(level, &std::io::Error::last_os_error()));
         }
-        settle(level, options, outside).map_err(|error| format!("{error}{}", hint(level)))
+        settle(level, options, outside)
     };
     // SAFETY: `main` calls this before it starts a thread.
-    unsafe { rehearse(attempt) }.map_err(|error| format!("fork: {error}"))?
+    unsafe { rehearse(|| attempt().map_err(Obstacle::into_word)) }
+        .map_err(|error| Obstacle::met(level, "fork", &error))?
+        .map_err(Obstacle::from_word)
 }
 
 fn namespaces(level: JailLevel) -> Option<libc::c_int> {
@@ -99,11 +120,11 @@ pub(super) fn enter<T>(
     before: impl FnOnce() -> Result<T>,
 ) -> Result<Option<T>> {
     let outside = Outside::of(options);
-    approach(level, options).map_err(|error| unavailable(level, &error))?;
+    approach(level, options).map_err(|obstacle| unavailable(level, &obstacle.why))?;
     if let Some(namespaces) = namespaces(level) {
         // SAFETY: `main` calls this before it starts a thread.
         let forked = unsafe { into_sibling(namespaces) };
-        match forked.map_err(|error| unavailable(level, &refusal(level, &error)))? {
+        match forked.map_err(|error| unavailable(level, &Obstacle::to_namespaces(level, &error).why))? {
             Forked::Launcher(pid, descriptor, announcement) => {
                 socket.send(&Message::Successor { pid }, &[descriptor.as_fd()])?;
                 announcement.made();
@@ -115,8 +136,7 @@ pub(super) fn enter<T>(
         }
     }
     let kept = before()?;
-    settle(level, options, outside)
-        .map_err(|error| unavailable(level, &format!("{error}{}", hint(level))))?;
+    settle(level, options, outside).map_err(|obstacle| unavailable(level, &obstacle.why))?;
     Ok(Some(kept))
 }
 
@@ -125,39 +145,36 @@ fn wait(handover: &Handover) -> Result<bool> {
 }
 
 /// What is to be done before the namespaces: a user namespace is made by the user that it maps.
-fn approach(level: JailLevel, options: &JailOptions) -> std::result::Result<(), String> {
+fn approach(level: JailLevel, options: &JailOptions) -> std::result::Result<(), Obstacle> {
     if level == JailLevel::UserNamespaces {
-        return become_wanted_user(options);
+        return become_wanted_user(level, options);
     }
     Ok(())
 }
 
 /// What is to be done in the new namespaces.
-fn settle(level: JailLevel, options: &JailOptions, outside: Outside) -> std::result::Result<(), String> {
-    privileges::empty_bounding_set().map_err(|error| error.message)?;
+fn settle(level: JailLevel, options: &JailOptions, outside: Outside) -> std::result::Result<(), Obstacle> {
+    let met = |(doing, error): (&str, Errno)| Obstacle::met(level, doing, &error.into());
+    privileges::empty_bounding_set().map_err(met)?;
     match level {
         JailLevel::Root => {
-            empty_root()?;
-            become_wanted_user(options)
+            root::empty().map_err(met)?;
+            become_wanted_user(level, options)
         }
         JailLevel::UserNamespaces => {
-            map_ids(outside)?;
-            empty_root()
+            map_ids(outside)
+                .map_err(|(file, error)| Obstacle::met(level, &format!("write /proc/self/{file}"), &error))?;
+            root::empty().map_err(met)
         }
-        JailLevel::Minimal => become_wanted_user(options),
+        JailLevel::Minimal => become_wanted_user(level, options),
     }
 }
 
-fn empty_root() -> std::result::Result<(), String> {
-    root::empty().map_err(|(doing, error)| format!("{doing}: {error}"))
-}
-
 /// Becomes another user if one was given and this process is one that can.
-fn become_wanted_user(options: &JailOptions) -> std::result::Result<(), String> {
+fn become_wanted_user(level: JailLevel, options: &JailOptions) -> std::result::Result<(), Obstacle> {
     match options.ids {
-        Some((uid, gid)) if rustix::process::geteuid().is_root() => {
-            privileges::become_user(uid, gid).map_err(|(doing, error)| format!("{doing}: {error}"))
-        }
+        Some((uid, gid)) if rustix::process::geteuid().is_root() => privileges::become_user(uid, gid)
+            .map_err(|(doing, error)| Obstacle::met(level, doing, &error.into())),
         _ => Ok(()),
     }
 }
@@ -165,50 +182,17 @@ fn become_wanted_user(options: &JailOptions) -> std::result::Result<(), String> 
 /// The user and group inside a user namespace; they mean nothing, and are those of nobody.
 const INSIDE: u32 = 65534;
 
-fn map_ids(Outside { uid, gid }: Outside) -> std::result::Result<(), String> {
+fn map_ids(Outside { uid, gid }: Outside) -> std::result::Result<(), (&'static str, std::io::Error)> {
     for (file, text) in [
         ("setgroups", "deny".to_owned()),
         ("gid_map", format!("{INSIDE} {gid} 1")),
         ("uid_map", format!("{INSIDE} {uid} 1")),
     ] {
-        fs::write(format!("/proc/self/{file}"), text)
-            .map_err(|error| format!("write /proc/self/{file}: {error}"))?;
+        fs::write(format!("/proc/self/{file}"), text).map_err(|error| (file, error))?;
     }
     Ok(())
 }
 
 pub(super) fn unavailable(level: JailLevel, why: &str) -> VmmError {
     VmmError::new(ErrorCode::JailUnavailable, format!("the jail level {level} cannot be had: {why}"))
-}
-
-/// Why the namespaces of a level cannot be created.
-fn refusal(level: JailLevel, error: &std::io::Error) -> String {
-    let why = match error.raw_os_error() {
-        Some(libc::EPERM) if level == JailLevel::Root => "the process lacks CAP_SYS_ADMIN",
-        Some(libc::EPERM) => "the host forbids user namespaces to this user, or the process is in a chroot",
-        Some(libc::ENOSPC | libc::EUSERS) => "the host's limit of namespaces is reached",
-        Some(libc::ENOSYS) => "the kernel, or a filter that this process is under, lacks clone3",
-        _ => "the kernel refuses",
-    };
-    format!("create namespaces: {error}; {why}{}", hint(level))
-}
-
-/// The settings of this host that forbid user namespaces, if any does.
-fn hint(level: JailLevel) -> String {
-    if level != JailLevel::UserNamespaces {
-        return String::new();
-    }
-    let settings = [
-        ("kernel/apparmor_restrict_unprivileged_userns", "1"),
-        ("kernel/unprivileged_userns_clone", "0"),
-        ("user/max_user_namespaces", "0"),
-    ];
-    let is_set = |(name, forbids): &(&str, &str)| {
-        fs::read_to_string(format!("/proc/sys/{name}")).is_ok_and(|value| value.trim() == *forbids)
-    };
-    settings
-        .iter()
-        .filter(|setting| is_set(setting))
-        .map(|(name, value)| format!("; {} is {value} on this host", name.replace('/', ".")))
-        .collect()
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `options` | the jail that is wanted, as the command line says it |
 //! | `level` | the three levels: which of them this host allows, and entering one |
+//! | `obstacle` | why a level cannot be had, and whether that says something about the host |
 //! | `fork` | forking into new namespaces |
 //! | `root` | an empty root file system |
 //! | `privileges` | users, groups and capabilities |
@@ -27,6 +28,7 @@ mod handle;
 mod landlock;
 mod level;
 mod limits;
+mod obstacle;
 mod options;
 mod privileges;
 mod report;

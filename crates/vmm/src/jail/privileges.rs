@@ -24,15 +24,15 @@ pub(super) fn become_user(uid: u32, gid: u32) -> std::result::Result<(), (&'stat
 }
 
 /// Takes every capability out of reach of whatever this process might execute.
-pub(super) fn empty_bounding_set() -> Result<()> {
+///
+/// Returns what was being done when it failed.
+pub(super) fn empty_bounding_set() -> std::result::Result<(), (&'static str, Errno)> {
     for capability in CapabilitySet::all() {
         match remove_capability_from_bounding_set(capability) {
             // A process without CAP_SETPCAP cannot, and need not: no_new_privs keeps it from gaining any. The kernel answers EINVAL
             // for capabilities that it does not know.
             Ok(()) | Err(Errno::PERM | Errno::INVAL) => {}
-            Err(error) => {
-                return Err(VmmError::wrap(ErrorCode::Io, "give up a capability for good")(error));
-            }
+            Err(error) => return Err(("give up a capability for good", error)),
         }
     }
     Ok(())
