@@ -13,9 +13,12 @@
 #[path = "harness/probe.rs"]
 mod probe;
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
 
 use firn_vmm::ErrorCode;
 use firn_vmm::jail::JailLevel;
@@ -102,6 +105,44 @@ fn a_lack_of_processes_is_an_error_and_not_another_level() {
         }
     });
     must_be_undecided(&probe);
+}
+
+/// As in a container with users of its own. Only root can make one of more than one user.
+#[test]
+fn a_user_that_a_container_does_not_have_is_named_with_what_sets_it() {
+    if !is_root() {
+        return;
+    }
+    let mut container = Command::new("sleep");
+    unsafe {
+        container.arg("60").pre_exec(|| match libc::unshare(libc::CLONE_NEWUSER) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        })
+    };
+    let mut container = container.spawn().unwrap();
+    let file = |name: &str| format!("/proc/{}/{name}", container.id());
+    for map in ["gid_map", "uid_map"] {
+        std::fs::write(file(map), "0 0 1000").unwrap();
+    }
+    let namespace = Arc::new(File::open(file("ns/user")).unwrap());
+    for level in JailLevel::ALL {
+        let namespace = Arc::clone(&namespace);
+        let probe = probe_on(Some(level), move || match unsafe { libc::setns(namespace.as_raw_fd(), 0) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
+        let error = probe.jail.unwrap_err();
+        assert_eq!(error.code, ErrorCode::JailUnavailable);
+        assert!(error.message.contains("become the group of 2"), "{level}: {}", error.message);
+        assert!(
+            error.message.contains("`ids` of the jail (FIRN_JAIL_FIRST_ID of the server)"),
+            "{}",
+            error.message
+        );
+    }
+    container.kill().unwrap();
+    container.wait().unwrap();
 }
 
 fn must_be_undecided(probe: &Probe) {

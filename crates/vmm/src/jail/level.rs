@@ -173,8 +173,15 @@ fn settle(level: JailLevel, options: &JailOptions, outside: Outside) -> std::res
 /// Becomes another user if one was given and this process is one that can.
 fn become_wanted_user(level: JailLevel, options: &JailOptions) -> std::result::Result<(), Obstacle> {
     match options.ids {
-        Some((uid, gid)) if rustix::process::geteuid().is_root() => privileges::become_user(uid, gid)
-            .map_err(|(doing, error)| Obstacle::met(level, doing, &error.into())),
+        Some((uid, gid)) if rustix::process::geteuid().is_root() => {
+            privileges::become_user(uid, gid).map_err(|(doing, error)| match error {
+                // Root of a user namespace, a container's say, can give away what that has.
+                Errno::INVAL => Obstacle::lasting(format!(
+                    "{doing} of {uid}:{gid}: {error}; that is not among the ids of this user namespace, see /proc/self/uid_map and gid_map: set `ids` of the jail (FIRN_JAIL_FIRST_ID of the server) to some that are"
+                )),
+                error => Obstacle::met(level, doing, &error.into()),
+            })
+        }
         _ => Ok(()),
     }
 }
