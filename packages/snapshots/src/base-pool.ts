@@ -6,6 +6,7 @@ import {
   type PoolOptions,
 } from "@firn/vmm";
 import { errorCode } from "./errors.ts";
+import type { JailChoice } from "./jail-choice.ts";
 import type { SnapshotManifest } from "./manifest.ts";
 import type { LocatedSnapshot, Store } from "./store.ts";
 
@@ -19,35 +20,38 @@ const WORKING_SETS = 4;
 export class BasePool {
   readonly microvms: MicrovmPool;
   readonly #store: Store;
-  /** What all processes have in common. */
-  readonly #common: Pick<PoolBase, "rootDiskPath" | "jail">;
+  readonly #rootDiskPath: string;
+  readonly #jail: JailChoice;
   /** By the state file of a base: the working sets of the diffs that were started last, the last one first. */
   readonly #workingSets = new Map<string, readonly string[]>();
 
   constructor(
     store: Store,
     settings: PoolSettings,
-    { rootDiskPath, jail }: Pick<PoolBase, "rootDiskPath" | "jail">,
+    { rootDiskPath, jail }: { rootDiskPath: string; jail: JailChoice },
     onFailure: (error: FirnVmmError) => void,
   ) {
     this.#store = store;
-    this.#common = { rootDiskPath, jail };
+    this.#rootDiskPath = rootDiskPath;
+    this.#jail = jail;
     this.microvms = createMicrovmPool({ ...settings, onFailure });
   }
 
   /** Keeps processes ready for diffs of a base that has been made, or was found. */
   async add(base: SnapshotManifest): Promise<void> {
-    // One that cannot be found is of no use to anybody; whoever starts from it will say why.
-    const located = await this.#store.locate(base.digest).catch(() => undefined);
-    if (located !== undefined) this.#add(located);
+    // One that cannot be found is of no use to anybody, nor is one without a jail; whoever starts from it will say why.
+    await this.#store.locate(base.digest).then(
+      (located) => this.#add(located).catch(() => {}),
+      () => {},
+    );
   }
 
-  /** The pool, with processes kept ready for this diff and its like from now on. */
-  for(diff: LocatedSnapshot): MicrovmPool {
+  /** The pool, with processes kept ready for this diff and its like from now on. @throws {FirnVmmError} What `probeJail` throws. */
+  async for(diff: LocatedSnapshot): Promise<MicrovmPool> {
     const parent = diff.chain.at(-2);
     if (parent !== undefined) {
       const statePath = this.#store.blobs.pathOf(parent.state.digest);
-      this.#add({
+      await this.#add({
         layers: diff.layers.slice(0, -1),
         statePath,
         ...this.#note(statePath, diff.workingSetPath),
@@ -60,7 +64,9 @@ export class BasePool {
   async remove(base: SnapshotManifest): Promise<void> {
     const { digest } = base.memory;
     const layers = [{ path: this.#store.blobs.pathOf(digest), digest }];
-    await this.microvms.remove({ layers, ...this.#common });
+    // Without a jail there are none.
+    const common = await this.#common().catch(() => undefined);
+    if (common !== undefined) await this.microvms.remove({ layers, ...common });
   }
 
   /** The working sets that processes for this base are to be prepared with from now on. */
@@ -73,9 +79,15 @@ export class BasePool {
     return { workingSetPaths };
   }
 
-  #add(base: PoolBase): void {
+  /** What all processes have in common. */
+  async #common(): Promise<Pick<PoolBase, "rootDiskPath" | "jail">> {
+    return { rootDiskPath: this.#rootDiskPath, jail: await this.#jail.options() };
+  }
+
+  async #add(base: PoolBase): Promise<void> {
+    const common = await this.#common();
     try {
-      this.microvms.add({ ...base, ...this.#common });
+      this.microvms.add({ ...base, ...common });
     } catch (error) {
       // The program ends.
       if (errorCode(error) !== "FIRN_POOL_CLOSED") throw error;

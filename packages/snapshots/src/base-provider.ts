@@ -7,6 +7,7 @@ import { createBase, type DigestedFile } from "./create-base.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { digestOfFile } from "./digest.ts";
 import { SnapshotError } from "./errors.ts";
+import type { JailChoice } from "./jail-choice.ts";
 import type { SnapshotManifest } from "./manifest.ts";
 import type { Store } from "./store.ts";
 
@@ -21,7 +22,7 @@ export interface MachineOptions {
   readonly onLog?: (line: GuestLogLine) => void;
   /** Processes that wait for cold starts; by default two a base. */
   readonly pool?: PoolSettings;
-  /** The jail of every VMM process; by default the best that this host can give. */
+  /** The jail of every VMM process; by default the best that this host can give, found out once. */
   readonly jail?: JailOptions | undefined;
 }
 
@@ -30,6 +31,7 @@ export class BaseProvider {
   readonly #store: Store;
   readonly #catalog: Catalog;
   readonly #machine: MachineOptions;
+  readonly #jail: JailChoice;
   readonly #signal: AbortSignal;
   readonly #pool: BasePool;
   readonly #wanted = new Map<number, Promise<SnapshotManifest>>();
@@ -42,14 +44,16 @@ export class BaseProvider {
     store: Store;
     catalog: Catalog;
     machine: MachineOptions;
+    jail: JailChoice;
     pool: BasePool;
     signal: AbortSignal;
   }) {
-    const { store, catalog, machine, pool, signal } = parts;
+    const { store, catalog, machine, jail, pool, signal } = parts;
     this.#pool = pool;
     this.#store = store;
     this.#catalog = catalog;
     this.#machine = machine;
+    this.#jail = jail;
     this.#signal = signal;
   }
 
@@ -122,7 +126,7 @@ export class BaseProvider {
 
   async #findOrMake(memoryBytes: number): Promise<SnapshotManifest> {
     const { kernel, rootDisk } = await this.files();
-    const { vcpus, jail, deadlines, onLog } = this.#machine;
+    const { vcpus, deadlines, onLog } = this.#machine;
     for (const manifest of await this.#store.list()) {
       const { config } = manifest;
       if (config.kind !== "base" || config.memoryBytes !== memoryBytes || config.vcpus !== vcpus) continue;
@@ -138,7 +142,7 @@ export class BaseProvider {
       rootDisk,
       memoryBytes,
       vcpus,
-      jail,
+      jail: await this.#jail.options(),
       deadlines,
       signal: this.#signal,
     });

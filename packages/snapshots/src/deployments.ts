@@ -7,6 +7,7 @@ import { createDiff } from "./create-diff.ts";
 import type { Digest } from "./digest.ts";
 import { errorCode, FunctionFailedError, SnapshotError } from "./errors.ts";
 import { type DeployFailure, type FunctionRecord, loadMessage, memoryClassBytes } from "./function-record.ts";
+import type { JailChoice } from "./jail-choice.ts";
 import type { Descriptor, SnapshotManifest } from "./manifest.ts";
 import { recordWorkingSet } from "./record-working-set.ts";
 import { mayBeDamaged } from "./snapshot-trouble.ts";
@@ -32,6 +33,7 @@ export interface DeploymentParts {
   readonly catalog: Catalog;
   readonly bases: BaseProvider;
   readonly machine: MachineOptions;
+  readonly jail: JailChoice;
   readonly onLog: (name: string, line: GuestLogLine) => void;
   /** Aborts when the program ends. */
   readonly signal: AbortSignal;
@@ -193,10 +195,10 @@ export class Deployments {
   }
 
   async #makeDiffOf(base: SnapshotManifest, record: FunctionRecord): Promise<SnapshotManifest> {
-    const { store, machine, onLog, signal } = this.#parts;
+    const { store, machine, jail, onLog, signal } = this.#parts;
     const common = {
       rootDiskPath: machine.rootDiskPath,
-      jail: machine.jail,
+      jail: await jail.options(),
       deadlines: machine.deadlines,
       onLog: (line: GuestLogLine) => onLog(record.name, line),
       signal,

@@ -18,7 +18,8 @@ async function open(): Promise<FunctionHost> {
     rootDiskPath: join(root, "rootfs"),
     vcpus: 1,
     deadlines: DEFAULT_DEADLINES,
-  };
+    jail: { level: "minimal" },
+  } as const;
   return FunctionHost.open(join(root, "store"), machine, {
     onSnapshotTrouble: (_, error, remedy) => troubles.push([remedy, (error as { code?: unknown }).code]),
   });

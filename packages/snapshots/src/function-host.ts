@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type JailReport, type PoolStatistics, probeJail } from "@firn/vmm";
+import type { JailReport, PoolStatistics } from "@firn/vmm";
 import type { GuestLogLine } from "./agent-connection.ts";
 import { BasePool } from "./base-pool.ts";
 import { BaseProvider, type MachineOptions } from "./base-provider.ts";
@@ -8,6 +8,7 @@ import { type DeployInput, Deployments, pendingError } from "./deployments.ts";
 import { errorCode, FunctionFailedError, SnapshotError } from "./errors.ts";
 import { type FunctionRecord, loadMessage, memoryClassBytes } from "./function-record.ts";
 import type { InvokeRequest, StartMode } from "./invocation.ts";
+import { JailChoice } from "./jail-choice.ts";
 import { isMachineTrouble, isUnusable, mayBeDamaged } from "./snapshot-trouble.ts";
 import { type StartedInstance, type StartPlan, startInstance } from "./start-instance.ts";
 import { Store } from "./store.ts";
@@ -47,20 +48,24 @@ export class FunctionHost {
   readonly #pool: BasePool;
   readonly #deployments: Deployments;
   readonly #machine: MachineOptions;
+  readonly #jail: JailChoice;
   readonly #events: HostEvents;
   readonly #stopped = new AbortController();
 
   private constructor(store: Store, catalog: Catalog, machine: MachineOptions, events: HostEvents) {
     const { signal } = this.#stopped;
-    const pool = new BasePool(store, machine.pool ?? {}, machine, events.onPoolFailure ?? (() => {}));
-    const bases = new BaseProvider({ store, catalog, machine, pool, signal });
+    const jail = new JailChoice(machine.jail);
+    const common = { rootDiskPath: machine.rootDiskPath, jail };
+    const pool = new BasePool(store, machine.pool ?? {}, common, events.onPoolFailure ?? (() => {}));
+    const bases = new BaseProvider({ store, catalog, machine, jail, pool, signal });
     const onLog = events.onDeployLog ?? (() => {});
-    this.#deployments = new Deployments({ store, catalog, bases, machine, onLog, signal });
+    this.#deployments = new Deployments({ store, catalog, bases, machine, jail, onLog, signal });
     this.store = store;
     this.catalog = catalog;
     this.bases = bases;
     this.#pool = pool;
     this.#machine = machine;
+    this.#jail = jail;
     this.#events = events;
   }
 
@@ -104,9 +109,11 @@ export class FunctionHost {
   /** Has processes wait for a function that was deployed. */
   async #keepReady({ snapshot }: FunctionRecord): Promise<void> {
     if (snapshot === null) return;
-    // One that cannot be found is made anew by its first start.
-    const located = await this.store.locate(snapshot).catch(() => undefined);
-    if (located !== undefined) this.#pool.for(located);
+    // One that cannot be found is made anew by its first start, which also says why there is no jail.
+    await this.store.locate(snapshot).then(
+      (located) => this.#pool.for(located).catch(() => {}),
+      () => {},
+    );
   }
 
   /** Removes a function and its snapshot. @throws {SnapshotError} FIRN_FUNCTION_NOT_FOUND, FIRN_FUNCTION_PENDING. */
@@ -149,9 +156,9 @@ export class FunctionHost {
     return this.store.chainBytes(base.digest);
   }
 
-  /** Finds out which jail VMM processes get. @throws {FirnVmmError} FIRN_JAIL_UNAVAILABLE, FIRN_PLATFORM_UNSUPPORTED and others. */
+  /** The jail that VMM processes get, found out once. @throws {FirnVmmError} FIRN_JAIL_UNAVAILABLE, FIRN_PLATFORM_UNSUPPORTED and others. */
   probeJail(): Promise<JailReport> {
-    return probeJail(this.#machine.jail);
+    return this.#jail.report();
   }
 
   /** The processes that wait for cold starts, and how they have served. */
@@ -192,11 +199,12 @@ export class FunctionHost {
     mode: StartMode,
     options: StartFunctionOptions,
   ): Promise<StartedFunction> {
-    const { rootDiskPath, jail, deadlines } = this.#machine;
+    const { rootDiskPath, deadlines } = this.#machine;
     const began = performance.now();
     const plan = await this.#plan(record, mode);
     const locate = { name: "locate", milliseconds: performance.now() - began };
-    const pool = plan.mode === "diff" ? { pool: this.#pool.for(plan.snapshot) } : {};
+    const jail = await this.#jail.options();
+    const pool = plan.mode === "diff" ? { pool: await this.#pool.for(plan.snapshot) } : {};
     const started = await startInstance(plan, {
       ...options,
       ...pool,
