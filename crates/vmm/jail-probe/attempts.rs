@@ -44,7 +44,7 @@ pub fn make(name: &str, kept: &Kept) -> String {
         "ptrace" => outcome(unsafe {
             libc::ptrace(libc::PTRACE_ATTACH, libc::pid_t::try_from(number()).unwrap(), 0, 0)
         }),
-        "process_vm_readv" => read_other(number().try_into().unwrap()),
+        "process_vm_readv" => read_other(argument),
         "setuid" => outcome(unsafe { libc::syscall(libc::SYS_setuid, 0) }),
         "setgroups" => outcome(unsafe { libc::syscall(libc::SYS_setgroups, 1, &raw const ROOT) }),
         "fork" => outcome(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) }),
@@ -141,11 +141,13 @@ fn connect_abstract(name: &str) -> String {
         .map_or_else(|error| format!("{REFUSED}: {error}"), |_| "reached".to_owned())
 }
 
-fn read_other(pid: libc::pid_t) -> String {
+/// Reads the byte at `PID@ADDRESS`.
+fn read_other(argument: &str) -> String {
+    let (pid, address) = argument.split_once('@').unwrap();
+    let (pid, address) = (pid.parse().unwrap(), address.parse().unwrap());
     let mut byte = 0_u8;
     let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    // Where the stack of this process, and with fork also that of its parent, has something.
-    let remote = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let remote = libc::iovec { iov_base: std::ptr::without_provenance_mut(address), iov_len: 1 };
     outcome(unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) } as i64)
 }
 

@@ -7,6 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::undocumented_unsafe_blocks,
     reason = "a failed test panics"
 )]
 
@@ -38,6 +39,19 @@ fn levels() -> Vec<JailLevel> {
     JailLevel::ALL.into_iter().filter(|level| attempt(*level, "work").jail.is_ok()).collect()
 }
 
+/// The version of Landlock that a process can have here, 0 for none, as the kernel says it.
+fn landlock_of_kernel() -> u8 {
+    const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
+    let nothing = std::ptr::null::<u8>();
+    let version = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0, LANDLOCK_CREATE_RULESET_VERSION)
+    };
+    u8::try_from(version.clamp(0, NEWEST_LANDLOCK)).unwrap()
+}
+
+/// The newest whose rights Firn knows.
+const NEWEST_LANDLOCK: i64 = 6;
+
 #[test]
 fn root_can_have_every_level_and_what_a_vmm_does_works_in_each() {
     let mut seen = Vec::new();
@@ -46,6 +60,7 @@ fn root_can_have_every_level_and_what_a_vmm_does_works_in_each() {
         match &probe.jail {
             Ok(report) => {
                 assert_eq!(report.level, level);
+                assert_eq!(report.landlock, landlock_of_kernel());
                 assert_eq!(probe.said, "worked: true true true", "{probe:?}");
                 if is_root() {
                     assert!(report.uid >= 2_000_000_000, "{report:?}");
@@ -118,7 +133,7 @@ fn a_launcher_that_is_killed_at_any_moment_leaves_no_process() {
 #[test]
 fn files_are_out_of_reach_without_the_filter_too() {
     for level in levels() {
-        let landlock = attempt(level, "work").jail.unwrap().landlock;
+        let landlock = landlock_of_kernel();
         for name in [
             "open:/etc/passwd",
             "open:/dev/kvm",
@@ -150,7 +165,7 @@ fn the_network_and_sockets_of_others_are_out_of_reach_without_the_filter_too() {
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = tcp.local_addr().unwrap().port();
     for level in levels() {
-        let landlock = attempt(level, "work").jail.unwrap().landlock;
+        let landlock = landlock_of_kernel();
         for (attempt, since) in [(format!("abstract-connect:{name}"), 6), (format!("tcp-connect:{port}"), 4)]
         {
             let probe = attempt_without_filter(level, &attempt);
@@ -161,24 +176,54 @@ fn the_network_and_sockets_of_others_are_out_of_reach_without_the_filter_too() {
     }
 }
 
+/// A byte of this process, as the attempt to read it takes it, which whoever may can read.
+fn readable_byte() -> String {
+    static BYTE: u8 = 7;
+    let mut read = 0_u8;
+    let local = libc::iovec { iov_base: (&raw mut read).cast(), iov_len: 1 };
+    let remote = libc::iovec { iov_base: (&raw const BYTE).cast_mut().cast(), iov_len: 1 };
+    let pid = libc::pid_t::try_from(std::process::id()).unwrap();
+    assert_eq!(unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) }, 1);
+    assert_eq!(read, BYTE);
+    format!("{pid}@{}", (&raw const BYTE).addr())
+}
+
 #[test]
 fn other_processes_and_privileges_are_out_of_reach_without_the_filter_too() {
     let own = std::process::id();
     for level in levels() {
-        for name in [
-            format!("ptrace:{own}"),
-            format!("process_vm_readv:{own}"),
-            "setuid".to_owned(),
-            "setgroups".to_owned(),
-            "mount".to_owned(),
-        ] {
+        for name in [format!("ptrace:{own}"), format!("process_vm_readv:{}", readable_byte())] {
+            let probe = attempt_without_filter(level, &name);
+            assert!(probe.was_denied_a_process(), "{level} {name}: {probe:?}");
+        }
+        for name in ["setuid".to_owned(), "setgroups".to_owned(), "mount".to_owned()] {
             let probe = attempt_without_filter(level, &name);
             assert!(probe.was_refused(), "{level} {name}: {probe:?}");
         }
-        let landlock = attempt(level, "work").jail.unwrap().landlock;
+        let landlock = landlock_of_kernel();
         if level != JailLevel::Minimal || is_root() || landlock >= 6 {
             let probe = attempt_without_filter(level, &format!("kill:{own}"));
-            assert!(probe.was_refused(), "{level}: {probe:?}");
+            assert!(probe.was_denied_a_process(), "{level}: {probe:?}");
+        }
+    }
+}
+
+#[test]
+fn the_limits_of_a_process_are_set_for_good() {
+    for level in levels() {
+        let probe = attempt(level, "work");
+        let mut limits = vec![
+            ("Max core file size", "0"),
+            ("Max open files", "512"),
+            ("Max file size", "68719476736"),
+            ("Max locked memory", "0"),
+            ("Max msgqueue size", "0"),
+        ];
+        if level == JailLevel::Root {
+            limits.push(("Max processes", "64"));
+        }
+        for (name, limit) in limits {
+            assert_eq!(probe.limit(name), [limit, limit], "{level}: {name}");
         }
     }
 }
@@ -230,7 +275,8 @@ fn the_filter_ends_every_attempt() {
         [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_VSOCK]
             .map(|family| format!("socket:{family}")),
     );
-    names.extend(["kill", "ptrace", "process_vm_readv", "tgkill-other"].map(|name| format!("{name}:{own}")));
+    names.extend(["kill", "ptrace", "tgkill-other"].map(|name| format!("{name}:{own}")));
+    names.push(format!("process_vm_readv:{}", readable_byte()));
     for level in levels() {
         for name in &names {
             let probe = attempt(level, name);

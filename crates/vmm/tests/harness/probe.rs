@@ -15,6 +15,8 @@ use firn_vmm::jail::{JailLevel, JailOptions, JailReport, ProcessHandle};
 pub struct Probe {
     pub jail: Result<JailReport, VmmError>,
     pub said: String,
+    /// /proc/PID/limits, at its end.
+    pub limits: String,
     pub status: ExitStatus,
 }
 
@@ -26,6 +28,22 @@ impl Probe {
     pub fn was_refused(&self) -> bool {
         self.said.starts_with("refused")
     }
+
+    /// Whether another process is out of reach, or not even there, whatever is asked of it.
+    pub fn was_denied_a_process(&self) -> bool {
+        [libc::EPERM, libc::ESRCH].map(refusal).contains(&self.said)
+    }
+
+    /// The limit of this name, soft and hard.
+    pub fn limit(&self, name: &str) -> Vec<&str> {
+        let line = self.limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().take(2).collect()
+    }
+}
+
+/// What is said of an attempt that the kernel has refused so.
+fn refusal(error: i32) -> String {
+    format!("refused: {}", std::io::Error::from_raw_os_error(error))
 }
 
 pub fn is_root() -> bool {
@@ -67,7 +85,9 @@ pub fn probe_in(
     let mut text = [0; 1024];
     let (length, _) = rustix::net::recv(own.as_fd(), &mut text, rustix::net::RecvFlags::empty()).unwrap();
     let said = String::from_utf8_lossy(&text[..length]).into_owned();
-    Probe { jail, said, status: process.wait().unwrap() }
+    // It is there until the process is reaped.
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.pid())).unwrap();
+    Probe { jail, said, limits, status: process.wait().unwrap() }
 }
 
 /// Starts it, and does not listen.
