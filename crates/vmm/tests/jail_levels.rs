@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::undocumented_unsafe_blocks,
     reason = "a failed test panics"
 )]
