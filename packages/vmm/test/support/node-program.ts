@@ -17,9 +17,13 @@ export class NodeProgram {
   /** Its standard output so far. */
   said = "";
 
-  /** @param user Whose process it is, by number; this one's by default. */
-  constructor(args: string[], user?: number) {
-    this.child = spawn(process.execPath, nodeArguments(...args), {
+  /**
+   * @param user Whose process it is, by number; this one's by default.
+   * @param starter A command that ends by executing the one which it is given.
+   */
+  constructor(args: string[], user?: number, starter: readonly string[] = []) {
+    const [command = process.execPath, ...rest] = [...starter, process.execPath, ...nodeArguments(...args)];
+    this.child = spawn(command, rest, {
       stdio: ["ignore", "pipe", "inherit"],
       ...(user === undefined ? {} : { uid: user, gid: user }),
     });
@@ -29,8 +33,8 @@ export class NodeProgram {
   }
 
   /** One that runs a TypeScript module. */
-  static ofSource(source: string, user?: number): NodeProgram {
-    return new NodeProgram(["--input-type=module-typescript", "--eval", source], user);
+  static ofSource(source: string, user?: number, starter: readonly string[] = []): NodeProgram {
+    return new NodeProgram(["--input-type=module-typescript", "--eval", source], user, starter);
   }
 
   get pid(): number {
