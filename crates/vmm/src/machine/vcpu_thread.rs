@@ -193,8 +193,14 @@ impl Crew {
         if wanted == Wanted::Run {
             orders.rung = false;
         }
-        self.shared.is_ready_wanted.store(wanted == Wanted::Ready, Ordering::Release);
+        if wanted == Wanted::Ready {
+            self.shared.is_ready_wanted.store(true, Ordering::Release);
+        }
         self.hand_to_first(orders);
+        if wanted != Wanted::Ready {
+            // Behind the lock, which a thread that waits awake takes as soon as it sees this: it would go to sleep over one that is held.
+            self.shared.is_ready_wanted.store(false, Ordering::Release);
+        }
         if wanted != Wanted::Ready && self.threads.len() > 1 {
             self.shared.changed.notify_all();
         }
