@@ -182,6 +182,8 @@ export interface Phases {
   loadGic: number
   /** Rebuilding devices. */
   loadDevices: number
+  /** From when the guest's time goes on to the first KVM_RUN. */
+  startVcpus: number
   /** From the request to the first KVM_RUN. */
   total: number
 }

@@ -148,6 +148,8 @@ pub struct Phases {
     pub load_gic: i64,
     /// Rebuilding devices.
     pub load_devices: i64,
+    /// From when the guest's time goes on to the first KVM_RUN.
+    pub start_vcpus: i64,
     /// From the request to the first KVM_RUN.
     pub total: i64,
 }
@@ -271,6 +273,7 @@ impl From<control::Phases> for Phases {
             load_vcpus: number(phases.load_vcpus),
             load_gic: number(phases.load_gic),
             load_devices: number(phases.load_devices),
+            start_vcpus: number(phases.start_vcpus),
             total: number(phases.total),
         }
     }

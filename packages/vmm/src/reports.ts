@@ -82,6 +82,8 @@ export interface StartPhases {
   loadGic: number;
   /** Rebuilding devices and queueing what the stream already holds. */
   loadDevices: number;
+  /** From when the guest's time goes on to its first KVM_RUN: until its thread is awake. */
+  startVcpus: number;
   /** From the receipt of the request to the first KVM_RUN of the guest. */
   total: number;
 }

@@ -11,8 +11,7 @@ use crate::{median, microseconds, settle};
 
 /// One restore.
 struct Run {
-    /// From the receipt of the request until the guest's first instruction: until KVM_RUN, and all that has passed of the guest's time,
-    /// which begins a little before that.
+    /// From the receipt of the request until the guest's first instruction: until the guest's time goes on, and what has passed of that.
     first_instruction: u64,
     /// From sending the request until its response.
     response: u64,
@@ -87,6 +86,7 @@ pub fn measure_all(scene: &Scene, floor: &mut Floor<'_>, rounds: usize, chains: 
                 "loadVcpus": of(&|run| run.statistics.phases.load_vcpus),
                 "loadGic": of(&|run| run.statistics.phases.load_gic),
                 "loadDevices": of(&|run| run.statistics.phases.load_devices),
+                "startVcpus": of(&|run| run.statistics.phases.start_vcpus),
             },
         })
     });
@@ -104,6 +104,7 @@ fn run(mut attempt: Attempt<'_>) -> Run {
     let start = Instant::now();
     let began = attempt.work();
     let round = doorbell + microseconds(start);
-    let first_instruction = statistics.phases.total + attempt.since_restore(began);
+    let phases = &statistics.phases;
+    let first_instruction = phases.total - phases.start_vcpus + attempt.since_restore(began);
     Run { first_instruction, response, doorbell, round, statistics }
 }

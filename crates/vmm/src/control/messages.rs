@@ -10,7 +10,7 @@ use crate::jail::JailReport;
 use crate::layout::MEMORY_MIN;
 
 /// Version of these messages; both ends must have the same, they are installed together.
-pub const CONTROL_VERSION: u16 = 5;
+pub const CONTROL_VERSION: u16 = 6;
 
 /// What a descriptor that travels with a request is for. Descriptors are in the order of [`RequestFrame::descriptors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -341,6 +341,8 @@ pub struct Phases {
     pub load_gic: u64,
     /// Rebuilding devices and queueing what the stream already holds.
     pub load_devices: u64,
+    /// From when the guest's time goes on, the last that is written before it runs, to its first KVM_RUN: until its thread is awake.
+    pub start_vcpus: u64,
     /// From the receipt of the request to the first KVM_RUN of the guest; to the end of a restore that leaves it paused.
     pub total: u64,
 }
@@ -367,8 +369,8 @@ mod tests {
 
     /// A change of any message changes these bytes, and needs a new [`CONTROL_VERSION`].
     #[test]
-    fn the_encoding_of_messages_is_that_of_version_5() {
-        assert_eq!(CONTROL_VERSION, 5);
+    fn the_encoding_of_messages_is_that_of_version_6() {
+        assert_eq!(CONTROL_VERSION, 6);
         let bucket = Some(TokenBucket { per_second: 5, burst: 6 });
         let limits = DeviceLimits {
             net_receive: RateLimit { bytes: bucket, operations: None },
@@ -399,16 +401,16 @@ mod tests {
         let no_limits = "00".repeat(12);
         assert_eq!(
             frame(Request::Boot(boot)),
-            "05ac0202000900018080804005717569657401010001010102000000000700000000000001050600000000010506"
+            "06ac0202000900018080804005717569657401010001010102000000000700000000000001050600000000010506"
         );
         assert_eq!(
             frame(Request::Prepare(restore.clone())),
-            format!("05ac020200090101{ab}0001000000{no_limits}")
+            format!("06ac020200090101{ab}0001000000{no_limits}")
         );
-        assert_eq!(frame(Request::Restore(restore)), format!("05ac020200090201{ab}0001000000{no_limits}"));
+        assert_eq!(frame(Request::Restore(restore)), format!("06ac020200090201{ab}0001000000{no_limits}"));
         assert_eq!(
             frame(Request::Snapshot(SnapshotRequest { app_image: Some([0xab; 32]) })),
-            format!("05ac020200090301{ab}")
+            format!("06ac020200090301{ab}")
         );
         let rest = [
             Request::Resume,
@@ -419,7 +421,7 @@ mod tests {
             Request::RecordWorkingSet,
         ];
         for (number, request) in (4..).zip(rest) {
-            assert_eq!(frame(request), format!("05ac02020009{number:02x}"));
+            assert_eq!(frame(request), format!("06ac02020009{number:02x}"));
         }
         let response = |result| hex(&Message::Response { id: 1, result });
         assert_eq!(response(Ok(Response::Done)), "00010000");
@@ -429,7 +431,7 @@ mod tests {
         assert_eq!(response(Ok(Response::Snapshot(SnapshotReport::default()))), "0001000100000000000000");
         assert_eq!(
             response(Ok(Response::Prepared(PreparedReport::default()))),
-            "0001000600000000000000000000"
+            "000100060000000000000000000000"
         );
         assert_eq!(response(Err(VmmError::new(ErrorCode::Guest, "x"))), "0001010b0178");
         assert_eq!(hex(&Message::Event(Event::Doorbell { event: 2, detail: 3 })), "01000203");

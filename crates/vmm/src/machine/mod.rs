@@ -106,6 +106,8 @@ pub struct Machine {
     phases: Phases,
     /// When it was asked for, if it has run ever since it was there.
     requested_at: Option<Instant>,
+    /// When the guest's time began to go on, the first time.
+    started_at: Option<Instant>,
     baseline: Baseline,
     /// Whether memory was made present before it was known what is restored.
     anticipated: bool,
@@ -176,6 +178,7 @@ impl Machine {
             self.crew.set(Wanted::Stop)?;
             return Err(error);
         }
+        self.started_at.get_or_insert_with(Instant::now);
         self.stopped_at = None;
         self.crew.set(Wanted::Run)
     }
@@ -212,6 +215,8 @@ impl Machine {
         let mut phases = self.phases.clone();
         if let (Some(requested), Some(first_run)) = (self.requested_at, self.crew.first_run()) {
             phases.total = microseconds(first_run.saturating_duration_since(requested));
+            let started = self.started_at.unwrap_or(first_run);
+            phases.start_vcpus = microseconds(first_run.saturating_duration_since(started));
         }
         phases
     }

@@ -10,7 +10,7 @@ import {
   type RestoreOptions,
 } from "../../src/index.ts";
 import { exists, isRunning, kill, until } from "../support/processes.ts";
-import { REPORTED_BYTES, StandIn } from "./stand-in.ts";
+import { prepared, REPORTED_BYTES, StandIn } from "./stand-in.ts";
 
 const standIn = new StandIn();
 const pools: MicrovmPool[] = [];
@@ -243,7 +243,7 @@ describe("the refill of a MicrovmPool", () => {
   });
 
   it("tries a base again that failed, though another one does not fit into the budget", async () => {
-    const large = `answer '\\006\\200\\200\\200\\001${"\\000".repeat(9)}'; exec cat > /dev/null`;
+    const large = `answer '${prepared(2 * REPORTED_BYTES)}'; exec cat > /dev/null`;
     const nth = (count: number) => `[ $(wc -l < "$here/preparing") = ${count} ]`;
     standIn.servePool({ whilePreparing: `${nth(1)} && { ${large}; }; ${nth(2)} && exit 3` });
     const pool = openPool({ bases: [A, B], size: 1, memoryBudgetBytes: 1.5 * REPORTED_BYTES });

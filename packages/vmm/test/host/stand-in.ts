@@ -38,7 +38,16 @@ say_jailed() { printf '\\003\\002\\000\\000\\000\\000\\000\\000' >&0; }
 answer() { printf "\\000$id\\000$1" >&0; }
 note() { echo $$ >> "$here/$1"; }
 `;
-const PREPARED = "\\006\\200\\200\\100\\000\\000\\000\\000\\000\\000\\000\\000\\000";
+/** Fields of a `PreparedReport` behind the private bytes. */
+const OTHER_FIELDS = 10;
+/** That a process is prepared, with this much private memory in bytes: a Response, in the form that `answer` takes. */
+export function prepared(privateBytes: number): string {
+  const bytes = [6];
+  let rest = privateBytes;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);
+  bytes.push(rest, ...Array<number>(OTHER_FIELDS).fill(0));
+  return bytes.map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+}
 const DONE = "\\000";
 
 /**
@@ -81,7 +90,7 @@ export class StandIn {
         note preparing
         ${whilePreparing}
         note waiting
-        answer '${PREPARED}'
+        answer '${prepared(REPORTED_BYTES)}'
         receive
       fi
       note restoring
