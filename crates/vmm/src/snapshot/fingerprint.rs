@@ -73,25 +73,22 @@ impl HostFingerprint {
     /// # Errors
     /// FIRN_SNAPSHOT_INCOMPATIBLE with the name of the first difference and both values.
     pub fn check(&self, host: &HostFingerprint) -> Result<()> {
-        match self.difference(host) {
-            None => Ok(()),
-            Some((what, snapshot, host)) => Err(other_host(&what, snapshot, host)),
-        }
+        self.difference(host).map_or(Ok(()), Err)
     }
 
-    /// The first difference, with this and the other's value. The most telling come first: another CPU differs in all of them.
-    fn difference(&self, host: &HostFingerprint) -> Option<(String, String, String)> {
+    /// The error for the first difference. The most telling come first: another CPU differs in all of them.
+    fn difference(&self, host: &HostFingerprint) -> Option<VmmError> {
         let hexadecimal =
             |value: Option<u64>| value.map_or("absent".to_owned(), |value| format!("{value:#x}"));
         if self.midr != host.midr {
-            return Some(difference(
+            return Some(other_host(
                 "CPU (MIDR_EL1)",
                 format!("{:#x}", self.midr),
                 format!("{:#x}", host.midr),
             ));
         }
         if self.counter_frequency != host.counter_frequency {
-            return Some(difference(
+            return Some(other_host(
                 "counter frequency (CNTFRQ_EL0)",
                 self.counter_frequency,
                 host.counter_frequency,
@@ -99,13 +96,13 @@ impl HostFingerprint {
         }
         if self.page_size != host.page_size {
             let bytes = |size: u64| format!("{size} bytes");
-            return Some(difference("host page size", bytes(self.page_size), bytes(host.page_size)));
+            return Some(other_host("host page size", bytes(self.page_size), bytes(host.page_size)));
         }
         if self.gic != host.gic {
-            return Some(difference("interrupt controller", self.gic, host.gic));
+            return Some(other_host("interrupt controller", self.gic, host.gic));
         }
         if self.vector_lengths != host.vector_lengths {
-            return Some(difference("set of SVE vector lengths", self.vector_lengths, host.vector_lengths));
+            return Some(other_host("set of SVE vector lengths", self.vector_lengths, host.vector_lengths));
         }
         // Nearly always they are the same, and in the same order.
         if self.id_registers != host.id_registers {
@@ -115,14 +112,14 @@ impl HostFingerprint {
                 };
                 let (own, other) = (value(self), value(host));
                 if own != other {
-                    return Some(difference(&register_id::name(id), hexadecimal(own), hexadecimal(other)));
+                    return Some(other_host(&register_id::name(id), hexadecimal(own), hexadecimal(other)));
                 }
             }
         }
         if self.register_list != host.register_list {
             let list =
                 |(count, checksum): (u64, u64)| format!("{count} registers with checksum {checksum:#x}");
-            return Some(difference("register list", list(self.register_list), list(host.register_list)));
+            return Some(other_host("register list", list(self.register_list), list(host.register_list)));
         }
         None
     }
@@ -136,10 +133,6 @@ pub(crate) fn other_host(what: &str, snapshot: impl fmt::Display, host: impl fmt
             "the snapshot's {what} is {snapshot}, this host's is {host}; rebuild the snapshot on this host"
         ),
     )
-}
-
-fn difference(what: &str, own: impl fmt::Display, other: impl fmt::Display) -> (String, String, String) {
-    (what.to_owned(), own.to_string(), other.to_string())
 }
 
 #[cfg(test)]
