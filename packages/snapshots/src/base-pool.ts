@@ -40,10 +40,10 @@ export class BasePool {
   /** Keeps processes ready for diffs of a base that has been made, or was found. */
   async add(base: SnapshotManifest): Promise<void> {
     // One that cannot be found is of no use to anybody, nor is one without a jail; whoever starts from it will say why.
-    await this.#store.locate(base.digest).then(
-      (located) => this.#add(located).catch(() => {}),
-      () => {},
-    );
+    await this.#store
+      .locate(base.digest)
+      .then((located) => this.#add(located))
+      .catch(() => {});
   }
 
   /** The pool, with processes kept ready for this diff and its like from now on. @throws {FirnVmmError} What `probeJail` throws. */

@@ -110,10 +110,10 @@ export class FunctionHost {
   async #keepReady({ snapshot }: FunctionRecord): Promise<void> {
     if (snapshot === null) return;
     // One that cannot be found is made anew by its first start, which also says why there is no jail.
-    await this.store.locate(snapshot).then(
-      (located) => this.#pool.for(located).catch(() => {}),
-      () => {},
-    );
+    await this.store
+      .locate(snapshot)
+      .then((located) => this.#pool.for(located))
+      .catch(() => {});
   }
 
   /** Removes a function and its snapshot. @throws {SnapshotError} FIRN_FUNCTION_NOT_FOUND, FIRN_FUNCTION_PENDING. */
