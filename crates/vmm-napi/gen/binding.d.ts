@@ -176,7 +176,7 @@ export interface Phases {
   populate: number
   /** Reading the state file. */
   readState: number
-  /** Writing vCPU registers. */
+  /** Waiting until the first vCPU's thread is awake, and writing vCPU registers. */
   loadVcpus: number
   /** Writing the interrupt controller's registers. */
   loadGic: number

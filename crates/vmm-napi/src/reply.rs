@@ -142,7 +142,7 @@ pub struct Phases {
     pub populate: i64,
     /// Reading the state file.
     pub read_state: i64,
-    /// Writing vCPU registers.
+    /// Waiting until the first vCPU's thread is awake, and writing vCPU registers.
     pub load_vcpus: i64,
     /// Writing the interrupt controller's registers.
     pub load_gic: i64,

@@ -11,6 +11,7 @@
 mod harness;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use firn_vmm::snapshot::{VcpuState, decode};
 use harness::{Snapshot, Vmm, guest, host_counter, read};
@@ -105,7 +106,7 @@ fn a_paused_microvm_stands_still_on_all_vcpus_and_goes_on_at_the_time_it_was_sto
     for round in 0..3 {
         let (time, ticks) = run_and_pause(&mut vmm, directory.path(), &format!("first{round}"));
         let checksum = vmm.memory_checksum();
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(300));
         let stopped = vmm.snapshot(None, directory.path(), &format!("second{round}"));
         assert_eq!(vmm.memory_checksum(), checksum, "memory changed while the microVM stood still");
         assert_eq!(time_of(&stopped), time, "time went on while the microVM stood still");
@@ -125,9 +126,10 @@ fn a_clone_goes_on_at_the_time_its_source_was_stopped_at() {
     assert_eq!(source.doorbell(), (2, 1));
     let base = source.snapshot(None, directory.path(), "base");
     let stopped_at = time_of(&base);
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     let before = host_counter();
     let mut clone = Vmm::restore(&base, false, false).unwrap();
+    wait_for_a_run(&mut clone, 0);
     clone.pause();
     let ticks = host_counter() - before;
     let time = time_of(&clone.snapshot(Some(&base), directory.path(), "diff"));
@@ -139,11 +141,21 @@ fn a_clone_goes_on_at_the_time_its_source_was_stopped_at() {
 
 /// Lets a microVM run and stops it. Returns its time then, and the host's ticks from before to after.
 fn run_and_pause(vmm: &mut Vmm, directory: &Path, name: &str) -> (u64, u64) {
+    let runs = vmm.statistics().kvm_exits;
     let before = host_counter();
     vmm.resume();
+    wait_for_a_run(vmm, runs);
     vmm.pause();
     let ticks = host_counter() - before;
     (time_of(&vmm.snapshot(None, directory, name)), ticks)
+}
+
+/// Waits until a vCPU has been told to run once more often than this: one that is stopped before has no time of its own.
+fn wait_for_a_run(vmm: &mut Vmm, runs: u64) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while vmm.statistics().kvm_exits <= runs {
+        assert!(Instant::now() < deadline, "no vCPU runs");
+    }
 }
 
 /// The time at which a microVM was stopped, which must be the same on all of its vCPUs, in ticks.

@@ -76,13 +76,13 @@ export interface StartPhases {
   populate: number;
   /** Reading and checking the state file. */
   readState: number;
-  /** Writing vCPU registers. */
+  /** Waiting until the first vCPU's thread is awake, and writing vCPU registers. */
   loadVcpus: number;
   /** Writing the interrupt controller's registers. */
   loadGic: number;
   /** Rebuilding devices and queueing what the stream already holds. */
   loadDevices: number;
-  /** From when the guest's time goes on to its first KVM_RUN: until its thread is awake. */
+  /** From when the guest's time goes on to its first KVM_RUN. */
   startVcpus: number;
   /** From the receipt of the request to the first KVM_RUN of the guest. */
   total: number;

@@ -335,13 +335,13 @@ pub struct Phases {
     pub populate: u64,
     /// Reading and checking the state file.
     pub read_state: u64,
-    /// Writing vCPU registers.
+    /// Waiting until the first vCPU's thread is awake, and writing vCPU registers.
     pub load_vcpus: u64,
     /// Writing the interrupt controller's registers.
     pub load_gic: u64,
     /// Rebuilding devices and queueing what the stream already holds.
     pub load_devices: u64,
-    /// From when the guest's time goes on, the last that is written before it runs, to its first KVM_RUN: until its thread is awake.
+    /// From when the guest's time goes on, the last that is written before it runs, to its first KVM_RUN.
     pub start_vcpus: u64,
     /// From the receipt of the request to the first KVM_RUN of the guest; to the end of a restore that leaves it paused.
     pub total: u64,

@@ -242,6 +242,9 @@ impl Server {
         if self.machine.is_some() {
             return self.refuse_second_start().map(|()| Response::Done);
         }
+        if let Some(prepared) = self.prepared.as_ref().filter(|_| !request.paused) {
+            prepared.get_ready()?;
+        }
         // Closed when the guest runs.
         let state_file = files.take_file(Descriptor::State);
         let state = state_file.as_ref().map(read_state).transpose()?;

@@ -20,6 +20,11 @@ impl Generation {
         Self { interrupt, is_announced }
     }
 
+    /// Has the next id raise its interrupt.
+    pub(super) fn forget_announcement(&mut self) {
+        self.is_announced = false;
+    }
+
     /// Writes an id to guest memory, without an interrupt.
     pub(super) fn write_id(memory: &GuestMemory, id: [u8; 16]) -> Result<()> {
         let place = memory

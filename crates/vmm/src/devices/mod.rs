@@ -258,6 +258,11 @@ impl Devices {
         })
     }
 
+    /// Takes back that the interrupt of the first generation has been raised before.
+    pub fn forget_announcement(&mut self) {
+        self.generation.forget_announcement();
+    }
+
     /// The state for a snapshot. Answers what is half done: that writes guest memory and raises interrupts, so memory and
     /// interrupt controller are saved after the devices.
     ///

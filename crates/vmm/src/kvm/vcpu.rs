@@ -25,7 +25,7 @@ pub struct Vcpu {
 /// The guest's two counters at one moment, in ticks of CNTFRQ.
 #[derive(Debug, Clone, Copy)]
 pub struct Counters {
-    timer: u64,
+    pub(crate) timer: u64,
     physical: Option<u64>,
 }
 

@@ -117,7 +117,6 @@ impl Machine {
         phases.total = microseconds_since(start);
         machine.phases = phases;
         machine.requested_at = Some(start);
-        machine.started_at = Some(Instant::now());
         machine.crew.set(Wanted::Run)?;
         Ok(machine)
     }
@@ -166,7 +165,6 @@ impl Parts {
             stopped_at,
             phases: Phases::default(),
             requested_at: None,
-            started_at: None,
             baseline: Baseline::default(),
             anticipated: false,
         })

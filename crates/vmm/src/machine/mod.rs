@@ -106,8 +106,6 @@ pub struct Machine {
     phases: Phases,
     /// When it was asked for, if it has run ever since it was there.
     requested_at: Option<Instant>,
-    /// When the guest's time began to go on, the first time.
-    started_at: Option<Instant>,
     baseline: Baseline,
     /// Whether memory was made present before it was known what is restored.
     anticipated: bool,
@@ -155,7 +153,10 @@ impl Machine {
             return Ok(());
         }
         self.crew.stop()?;
-        let counters = self.first_vcpu()?.counters()?;
+        let counters = match self.crew.take_guest_time()? {
+            Some(counters) => counters,
+            None => self.first_vcpu()?.counters()?,
+        };
         self.stopped_at = Some(counters);
         Ok(())
     }
@@ -168,19 +169,14 @@ impl Machine {
 
     fn resume_as(&mut self, generation: [u8; 16]) -> Result<()> {
         let Some(counters) = self.stopped_at else { return Ok(()) };
-        // Waking a thread takes longer than what is left to do.
-        self.crew.set(Wanted::Ready)?;
-        let finish = || {
-            lock(&self.devices)?.resume(generation)?;
-            self.first_vcpu()?.set_counters(counters)
-        };
-        if let Err(error) = finish() {
+        self.crew.get_ready()?;
+        if let Err(error) = self.devices().and_then(|mut devices| devices.resume(generation)) {
             self.crew.set(Wanted::Stop)?;
+            self.crew.wait_ready()?;
             return Err(error);
         }
-        self.started_at.get_or_insert_with(Instant::now);
         self.stopped_at = None;
-        self.crew.set(Wanted::Run)
+        self.crew.run_from(counters)
     }
 
     /// Counters and phases so far. Reads the files of /proc that the process has kept.
@@ -215,7 +211,7 @@ impl Machine {
         let mut phases = self.phases.clone();
         if let (Some(requested), Some(first_run)) = (self.requested_at, self.crew.first_run()) {
             phases.total = microseconds(first_run.saturating_duration_since(requested));
-            let started = self.started_at.unwrap_or(first_run);
+            let started = self.crew.started().unwrap_or(first_run);
             phases.start_vcpus = microseconds(first_run.saturating_duration_since(started));
         }
         phases
@@ -286,6 +282,7 @@ mod tests {
     use super::*;
     use crate::control::BootRequest;
     use crate::kvm::Kvm;
+    use crate::kvm::registers::counter_frequency;
     use crate::layout::Slot;
 
     /// A guest on one vCPU that reads a register of a device for ever.
@@ -311,6 +308,23 @@ mod tests {
         while machine.crew.exits().1 < count {
             assert!(Instant::now() < deadline, "{count} exits");
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn time_passes_for_as_long_as_a_microvm_runs_and_no_longer() {
+        let mut machine = reader();
+        machine.stop().unwrap();
+        for _ in 0..100 {
+            let before = machine.stopped_at.unwrap().timer;
+            std::thread::sleep(Duration::from_millis(3));
+            let start = Instant::now();
+            machine.resume().unwrap();
+            // At once: the thread that sets the time may not have come to it.
+            machine.stop().unwrap();
+            let most = start.elapsed().as_nanos() * u128::from(counter_frequency()) / 1_000_000_000 + 1;
+            let passed = machine.stopped_at.unwrap().timer.checked_sub(before).unwrap();
+            assert!(u128::from(passed) <= most, "{passed} ticks of at most {most}");
         }
     }
 

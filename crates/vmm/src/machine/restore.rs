@@ -2,20 +2,21 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use kvm_bindings::KVM_MP_STATE_RUNNABLE;
 
 use super::boot::Parts;
 use super::touch::{Pages, touch};
-use super::vcpu_thread::{Crew, Wanted};
+use super::vcpu_thread::Crew;
 use super::{Baseline, Machine, host_fingerprint, lock, microseconds_since, new_generation, without_vcpus};
 use crate::control::{Phases, RestoreRequest};
 use crate::devices::{DeviceOptions, Devices, DiskImage, InterruptLine, Timer};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::jail::Kept;
-use crate::kvm::{Gic, Kvm};
+use crate::kvm::vcpu::Counters;
+use crate::kvm::{Gic, Kvm, Vcpu};
 use crate::layer::{LayerFile, RangeSet, hex};
 use crate::layout::{GENERATION_ID_ADDRESS, MEMORY_BASE, Slot};
 use crate::memory::mapping::host_page_size;
@@ -229,6 +230,14 @@ impl Prepared {
         Ok(std::mem::take(&mut self.phases))
     }
 
+    /// Has what will run the guest get ready, while it is still being found out what to restore. [`Prepared::restore`] does it, too.
+    ///
+    /// # Errors
+    /// FIRN_DEVICE if a thread has died.
+    pub fn get_ready(&self) -> Result<()> {
+        self.crew.get_ready()
+    }
+
     /// Adds the layers on top, loads `state`, or that it was prepared with, and runs.
     ///
     /// # Errors
@@ -243,6 +252,9 @@ impl Prepared {
     ) -> Result<Machine> {
         let loading = Instant::now();
         let state = state.unwrap_or(&self.held);
+        if !request.paused {
+            self.crew.get_ready()?;
+        }
         if request.track_writes != self.track_writes {
             return Err(VmmError::new(
                 ErrorCode::Config,
@@ -275,33 +287,17 @@ impl Prepared {
         }
         self.phases.populate += microseconds_since(populating);
 
-        let vcpus = Instant::now();
         state.host.check(&self.host)?;
-        let mut counters = None;
-        for ((vcpu, saved), held) in self.parts.vcpus.iter().zip(&state.vcpus).zip(&self.held.vcpus) {
-            let own = lock(vcpu)?.restore(saved, held)?;
-            counters.get_or_insert(own);
-        }
-        self.phases.load_vcpus += microseconds_since(vcpus);
-
-        let gic = Instant::now();
-        // What is written can take away that an interrupt waits.
-        let gic_has_changed = self.gic.restore(&state.gic, &self.held.gic)?;
-        if self.generation_is_announced && request.paused {
-            // It may become a snapshot before it runs.
-            self.gic.withdraw(Slot::Generation.spi(), &state.gic)?;
-        }
-        self.phases.load_gic += microseconds_since(gic);
+        let registers = Registers { state, held: &self.held, vcpus: &self.parts.vcpus, gic: &self.gic };
+        // While the first vCPU's thread gets ready the devices are built. If the layers have taken that long, it copies by now, and the
+        // registers come first.
+        let early = if self.crew.is_out()? { Some(registers.load(&mut self.phases)?) } else { None };
 
         let loading = Instant::now();
         let memory = self.memory.into_memory()?;
         self.phases.load_memory += microseconds_since(loading);
 
         let loading = Instant::now();
-        if !request.paused {
-            // The first vCPU's thread takes as long to wake as the devices to build.
-            self.crew.set(Wanted::Ready)?;
-        }
         let root_disk = match files.root_disk {
             Some(file) => DiskImage::root(file)?,
             None => self.root_disk.take().ok_or_else(without_root_disk)?,
@@ -315,11 +311,32 @@ impl Prepared {
             leaf: request.leaf,
             limits: request.limits,
             timer: Some(self.timer),
-            generation_is_announced: self.generation_is_announced && !gic_has_changed && !request.paused,
+            generation_is_announced: self.generation_is_announced && !request.paused,
             ..DeviceOptions::new(root_disk)
         };
         let interrupts: Arc<dyn InterruptLine> = Arc::clone(&self.parts.vm) as Arc<dyn InterruptLine>;
-        let devices = Devices::restore(memory.guest_memory(), interrupts, options, &state.devices)?;
+        let mut devices = Devices::restore(memory.guest_memory(), interrupts, options, &state.devices)?;
+        self.phases.load_devices = microseconds_since(loading);
+
+        let loaded = match early {
+            Some(loaded) => loaded,
+            None => {
+                let waiting = Instant::now();
+                self.crew.wait_out()?;
+                self.phases.load_vcpus += microseconds_since(waiting);
+                registers.load(&mut self.phases)?
+            }
+        };
+        if loaded.gic_has_changed {
+            // That can take away that an interrupt waits.
+            devices.forget_announcement();
+        }
+        if self.generation_is_announced && request.paused {
+            // It may become a snapshot before it runs.
+            self.gic.withdraw(Slot::Generation.spi(), &state.gic)?;
+        }
+
+        let loading = Instant::now();
         let mut machine = self.parts.assemble(
             self.crew,
             self.gic,
@@ -327,14 +344,14 @@ impl Prepared {
             devices,
             self.track_writes,
             request.leaf,
-            counters,
+            loaded.counters,
         )?;
         machine.baseline = self.baseline;
         machine.anticipated = self.anticipated;
         if !request.paused {
             machine.resume_as(self.generation)?;
         }
-        self.phases.load_devices = microseconds_since(loading);
+        self.phases.load_devices += microseconds_since(loading);
         machine.phases = self.phases;
         Ok(machine)
     }
@@ -351,6 +368,40 @@ impl Prepared {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+/// What of a VM is given the registers of a snapshot.
+struct Registers<'a> {
+    state: &'a MachineState,
+    /// What they hold.
+    held: &'a MachineState,
+    vcpus: &'a [Arc<Mutex<Vcpu>>],
+    gic: &'a Gic,
+}
+
+/// What is left to do when they are there.
+struct Loaded {
+    /// The guest's time.
+    counters: Option<Counters>,
+    gic_has_changed: bool,
+}
+
+impl Registers<'_> {
+    /// Writes what is not as it is held. No vCPU may be in KVM_RUN.
+    fn load(&self, phases: &mut Phases) -> Result<Loaded> {
+        let loading = Instant::now();
+        let mut counters = None;
+        for ((vcpu, saved), held) in self.vcpus.iter().zip(&self.state.vcpus).zip(&self.held.vcpus) {
+            let own = lock(vcpu)?.restore(saved, held)?;
+            counters.get_or_insert(own);
+        }
+        phases.load_vcpus += microseconds_since(loading);
+
+        let loading = Instant::now();
+        let gic_has_changed = self.gic.restore(&self.state.gic, &self.held.gic)?;
+        phases.load_gic += microseconds_since(loading);
+        Ok(Loaded { counters, gic_has_changed })
     }
 }
 

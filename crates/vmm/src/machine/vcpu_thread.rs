@@ -16,20 +16,20 @@ use crate::devices::{Devices, MmioOutcome};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::jail::seccomp::confine_vcpu_thread;
 use crate::kvm::Vcpu;
-use crate::kvm::vcpu::ImmediateExit;
+use crate::kvm::vcpu::{Counters, ImmediateExit};
 use crate::memory::{Helper, SharedWork};
 
 /// How long a vCPU may take to leave KVM_RUN. It takes microseconds; this is for a host that swaps.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Longest that the first vCPU's thread waits awake once it is told to be ready: twice what the rest of a start takes an emulated CPU.
-const AWAKE: Duration = Duration::from_micros(500);
+/// Longest that the first vCPU's thread waits awake at a time once it is told to be ready: twice what a start on a base takes an emulated CPU.
+const AWAKE: Duration = Duration::from_millis(1);
 
 /// What the vCPUs are to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     Stop,
-    /// To run in a moment: the first vCPU's thread wakes while the rest of a start is done, and waits awake.
+    /// To run in a moment: see [`Crew::get_ready`].
     Ready,
     Run,
     End,
@@ -49,8 +49,10 @@ struct Orders {
     /// What that thread takes part in for as long as it has nothing else to do.
     shared_work: Option<SharedWork>,
     running: usize,
-    /// Threads whose first KVM_RUN is over.
+    /// Threads that are not in a KVM_RUN without a guest.
     ready: usize,
+    /// The guest's time, until the first vCPU's thread has set it: before that no vCPU runs.
+    guest_time: Option<Counters>,
     /// Needed to run: until there are some, a thread waits whatever is wanted.
     devices: Option<Arc<Mutex<Devices>>>,
     /// At most one doorbell between two starts, and one end a vCPU: a guest cannot make it grow.
@@ -65,9 +67,11 @@ struct Shared {
     changed: Condvar,
     /// For the first vCPU's thread.
     first_changed: Condvar,
-    /// Whether what is wanted is [`Wanted::Ready`]: for a look without the lock.
-    is_ready_wanted: AtomicBool,
+    /// Whether the orders for the first vCPU's thread have changed since it saw them: for a look without the lock.
+    has_news: AtomicBool,
     events_fd: OwnedFd,
+    /// When the guest's time began to go on, the first time.
+    started: OnceLock<Instant>,
     /// When the first of them entered KVM_RUN with a guest to run.
     first_run: OnceLock<Instant>,
     exits: AtomicU64,
@@ -99,15 +103,17 @@ impl Crew {
                 shared_work: None,
                 running: 0,
                 ready: 0,
+                guest_time: None,
                 devices: None,
                 events: Vec::new(),
                 rung: false,
             }),
             changed: Condvar::new(),
             first_changed: Condvar::new(),
-            is_ready_wanted: AtomicBool::new(false),
+            has_news: AtomicBool::new(false),
             events_fd: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
                 .map_err(VmmError::wrap(ErrorCode::Io, "create an eventfd"))?,
+            started: OnceLock::new(),
             first_run: OnceLock::new(),
             exits: AtomicU64::new(0),
             mmio_exits: AtomicU64::new(0),
@@ -150,8 +156,7 @@ impl Crew {
     /// # Errors
     /// FIRN_KVM if a first KVM_RUN failed.
     pub(super) fn wait_ready(&self) -> Result<()> {
-        let missing = |orders: &Orders| self.threads.len().saturating_sub(orders.ready);
-        self.wait_until_none(missing, "vCPUs were not ready", DEADLINE)?;
+        self.wait_out()?;
         match self.take_events().into_iter().next() {
             Some(Event::Failed(error)) => Err(error),
             _ => Ok(()),
@@ -168,10 +173,7 @@ impl Crew {
         limit: Duration,
         task: impl FnOnce(&mut Vcpu) -> Result<()> + Send + 'static,
     ) -> Result<()> {
-        let mut orders = lock(&self.shared.orders)?;
-        orders.task = Some(Box::new(task));
-        orders.ready = orders.ready.saturating_sub(1);
-        self.hand_to_first(orders);
+        self.hand_task(lock(&self.shared.orders)?, Box::new(task));
         if self.wait_until_none(|orders| self.threads.len().saturating_sub(orders.ready), "", limit).is_err()
         {
             self.kick();
@@ -185,6 +187,50 @@ impl Crew {
         Ok(())
     }
 
+    /// Has the first vCPU's thread wake up, which takes long, while the rest of a start is done. It enters KVM_RUN once without running the
+    /// guest, which takes the longer the longer ago the last time is, takes part in loading memory, and waits awake for the order to run.
+    /// Whoever uses the vCPU or the interrupt controller before that calls [`Crew::wait_out`].
+    pub(super) fn get_ready(&self) -> Result<()> {
+        let mut orders = lock(&self.shared.orders)?;
+        if orders.wanted != Wanted::Stop {
+            return Ok(());
+        }
+        orders.wanted = Wanted::Ready;
+        self.hand_task(orders, Box::new(Vcpu::complete_exit));
+        Ok(())
+    }
+
+    /// Whether no thread is in a KVM_RUN without a guest, or about to enter one.
+    pub(super) fn is_out(&self) -> Result<bool> {
+        Ok(lock(&self.shared.orders)?.ready >= self.threads.len())
+    }
+
+    /// Waits until no thread is in a KVM_RUN without a guest.
+    ///
+    /// # Errors
+    /// FIRN_KVM if that takes longer than the deadline.
+    pub(super) fn wait_out(&self) -> Result<()> {
+        let missing = |orders: &Orders| self.threads.len().saturating_sub(orders.ready);
+        self.wait_until_none(missing, "vCPUs were not ready", DEADLINE)
+    }
+
+    fn hand_task(&self, mut orders: MutexGuard<'_, Orders>, task: Task) {
+        orders.task = Some(task);
+        orders.ready = orders.ready.saturating_sub(1);
+        self.hand_to_first(orders);
+    }
+
+    /// Lets the guest run, whose time goes on from here. It is set by the first vCPU's thread, when nothing else is left to be done.
+    pub(super) fn run_from(&self, time: Counters) -> Result<()> {
+        lock(&self.shared.orders)?.guest_time = Some(time);
+        self.set(Wanted::Run)
+    }
+
+    /// The time of a guest that was stopped before it was set.
+    pub(super) fn take_guest_time(&self) -> Result<Option<Counters>> {
+        Ok(lock(&self.shared.orders)?.guest_time.take())
+    }
+
     pub(super) fn set(&self, wanted: Wanted) -> Result<()> {
         let mut orders = lock(&self.shared.orders)?;
         if std::mem::replace(&mut orders.wanted, wanted) == wanted {
@@ -193,15 +239,8 @@ impl Crew {
         if wanted == Wanted::Run {
             orders.rung = false;
         }
-        if wanted == Wanted::Ready {
-            self.shared.is_ready_wanted.store(true, Ordering::Release);
-        }
         self.hand_to_first(orders);
-        if wanted != Wanted::Ready {
-            // Behind the lock, which a thread that waits awake takes as soon as it sees this: it would go to sleep over one that is held.
-            self.shared.is_ready_wanted.store(false, Ordering::Release);
-        }
-        if wanted != Wanted::Ready && self.threads.len() > 1 {
+        if self.threads.len() > 1 {
             self.shared.changed.notify_all();
         }
         Ok(())
@@ -211,6 +250,8 @@ impl Crew {
     fn hand_to_first(&self, mut orders: MutexGuard<'_, Orders>) {
         let sleeps = std::mem::take(&mut orders.first_sleeps);
         drop(orders);
+        // Behind the lock, which a thread that waits awake takes as soon as it sees this: it would go to sleep over one that is held.
+        self.shared.has_news.store(true, Ordering::Release);
         if sleeps {
             self.shared.first_changed.notify_one();
         }
@@ -271,6 +312,11 @@ impl Crew {
         self.shared.first_run.get().copied()
     }
 
+    /// When the time of a guest that was restored began to go on, the first time.
+    pub(super) fn started(&self) -> Option<Instant> {
+        self.shared.started.get().copied()
+    }
+
     /// Returns of KVM_RUN, and how many were for MMIO.
     pub(super) fn exits(&self) -> (u64, u64) {
         (self.shared.exits.load(Ordering::Relaxed), self.shared.mmio_exits.load(Ordering::Relaxed))
@@ -315,7 +361,7 @@ enum Next {
     Vcpu(Arc<Mutex<Vcpu>>),
     Task(Task),
     SharedWork(SharedWork),
-    Run(Arc<Mutex<Devices>>),
+    Run(Arc<Mutex<Devices>>, Option<Counters>),
     End,
 }
 
@@ -334,12 +380,12 @@ impl Worker {
                 }
                 (Next::SharedWork(work), _) => self.take_part(&work),
                 (Next::Task(task), Some(vcpu)) => self.prepare(vcpu, task),
-                (Next::Run(devices), Some(vcpu)) => {
-                    let outcome = self.run(vcpu, &devices);
+                (Next::Run(devices, time), Some(vcpu)) => {
+                    let outcome = self.run(vcpu, &devices, time);
                     self.note(outcome, |orders| orders.running -= 1);
                 }
                 // Nothing that takes a vCPU is wanted of threads that have none.
-                (Next::Task(_) | Next::Run(_), None) | (Next::End, _) => return,
+                (Next::Task(_) | Next::Run(..), None) | (Next::End, _) => return,
             }
         }
     }
@@ -372,7 +418,7 @@ impl Worker {
     /// Waits until there is something to do.
     fn next(&self) -> Next {
         let is_first = self.index == 0;
-        let mut may_wait_awake = is_first;
+        let mut awake_until = None;
         let Ok(mut orders) = lock(&self.shared.orders) else { return Next::End };
         loop {
             if orders.wanted == Wanted::End {
@@ -387,14 +433,20 @@ impl Worker {
             if let Some(work) = orders.shared_work.as_ref().filter(|_| is_first) {
                 return Next::SharedWork(Arc::clone(work));
             }
-            if let (Wanted::Run, Some(devices)) = (orders.wanted, &orders.devices) {
+            if let (Wanted::Run, Some(devices)) = (orders.wanted, &orders.devices)
+                && (is_first || orders.guest_time.is_none())
+            {
                 let devices = Arc::clone(devices);
                 orders.running += 1;
-                return Next::Run(devices);
+                return Next::Run(devices, orders.guest_time);
             }
-            let awake = if orders.wanted == Wanted::Ready && std::mem::take(&mut may_wait_awake) {
+            let until = (is_first && orders.wanted == Wanted::Ready)
+                .then(|| *awake_until.get_or_insert_with(|| Instant::now() + AWAKE))
+                .filter(|until| Instant::now() < *until);
+            let awake = if let Some(until) = until {
+                self.shared.has_news.store(false, Ordering::Relaxed);
                 drop(orders);
-                self.wait_awake();
+                self.wait_awake(until);
                 lock(&self.shared.orders).ok()
             } else if is_first {
                 orders.first_sleeps = true;
@@ -411,9 +463,24 @@ impl Worker {
         lock(&self.shared.orders).is_ok_and(|orders| orders.wanted == Wanted::Run)
     }
 
+    /// Has the guest's time go on from here, and then lets the other vCPUs run.
+    fn set_time(&self, vcpu: &Vcpu, time: Counters) -> Result<()> {
+        vcpu.set_counters(time)?;
+        self.shared.started.get_or_init(Instant::now);
+        let mut orders = lock(&self.shared.orders)?;
+        orders.guest_time = None;
+        if orders.vcpus.len() > 1 {
+            self.shared.changed.notify_all();
+        }
+        Ok(())
+    }
+
     /// Runs guest code until something stops the vCPUs, and completes the last exit.
-    fn run(&self, vcpu: &Mutex<Vcpu>, devices: &Mutex<Devices>) -> Result<()> {
+    fn run(&self, vcpu: &Mutex<Vcpu>, devices: &Mutex<Devices>, time: Option<Counters>) -> Result<()> {
         let mut vcpu = lock(vcpu)?;
+        if let Some(time) = time {
+            self.set_time(&vcpu, time)?;
+        }
         let exit = vcpu.immediate_exit();
         // Cleared before the order is read, set after it is given: a stop between the two is seen by one or the other.
         // SAFETY: the lock is held, the vCPU is alive.
@@ -461,10 +528,9 @@ impl Worker {
         vcpu.complete_exit()
     }
 
-    /// Waits until the order to be ready is followed by another one, or for [`AWAKE`].
-    fn wait_awake(&self) {
-        let deadline = Instant::now() + AWAKE;
-        while self.shared.is_ready_wanted.load(Ordering::Acquire) && Instant::now() < deadline {
+    /// Waits until the orders have changed, or until this time.
+    fn wait_awake(&self, until: Instant) {
+        while !self.shared.has_news.load(Ordering::Acquire) && Instant::now() < until {
             std::hint::spin_loop();
         }
     }
