@@ -3,6 +3,7 @@ import { stopRig } from "../test/rig/src/down.ts";
 import { openArmHost } from "../test/rig/src/index.ts";
 import { readRunning, rigFiles } from "../test/rig/src/state.ts";
 import { startRig } from "../test/rig/src/up.ts";
+import { callerDirectory } from "./caller.ts";
 import { hasUsableKvm } from "./machine.ts";
 import { main } from "./main.ts";
 import { prepareForRig } from "./steps/prepare.ts";
@@ -56,10 +57,4 @@ async function execute(name: string, command: string, args: string[], cwd?: stri
   // A terminal that nobody reads from any more would keep this process alive.
   process.stdin.destroy();
   return status;
-}
-
-// npm runs scripts in the root of the repository, and says where it was called.
-function callerDirectory(): string {
-  // biome-ignore lint/suspicious/noUndeclaredEnvVars: turbo does not run this.
-  return process.env.INIT_CWD ?? process.cwd();
 }

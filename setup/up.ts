@@ -6,7 +6,7 @@ import { main } from "./main.ts";
 import { runOnce } from "./once.ts";
 import { parseUpOptions, type UpOptions } from "./options.ts";
 import { step } from "./progress.ts";
-import { curlLine, type Deployed, deploy, exampleFunctions } from "./steps/deploy.ts";
+import { curlLine, type Deployed, deploy, exampleFunctions, firnLines } from "./steps/deploy.ts";
 import { openHost, prepareEverything } from "./steps/prepare.ts";
 import { assertPortFree, type RunningServer, startServer } from "./steps/server.ts";
 import { formatBytes } from "./table.ts";
@@ -56,6 +56,8 @@ async function run(options: UpOptions, signal: AbortSignal): Promise<number> {
     }
     console.log(`\nFirn serves on ${server.url}. Its log: ${server.log}\n`);
     for (const example of exampleFunctions) console.log(`  ${curlLine(server.url, example)}`);
+    console.log("\nFunctions of your own, in another terminal:\n");
+    for (const line of firnLines(server.url)) console.log(`  ${line}`);
     console.log("\nCtrl-C stops everything.");
     return await untilStopped(server, signal);
   } finally {

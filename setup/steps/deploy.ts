@@ -87,3 +87,12 @@ export function curlLine(url: string, { name, sample }: ExampleFunction): string
   if (sample.body !== undefined) return `curl -d '${sample.body}' '${url}${sample.path}'`;
   return `curl -o ${name}.png '${url}${sample.path}'`;
 }
+
+/** Lines for a shell in this checkout that deploy and invoke a function of one's own. */
+export function firnLines(url: string): string[] {
+  const server = url === "http://127.0.0.1:8080" ? "" : ` --server ${url}`;
+  return [
+    `npm run firn -- deploy ./my-function --name mine${server}`,
+    `npm run --silent firn -- invoke mine --data '{}'${server}`,
+  ];
+}

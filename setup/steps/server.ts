@@ -22,7 +22,7 @@ export interface RunningServer {
 // An emulated host that shares its cores with others makes its first base snapshot in minutes.
 const readyDeadlineMs = 10 * 60_000;
 const stopDeadlineMs = 15_000;
-const idleDeadlineMs = 120_000;
+const idleDeadlineMs = 10 * 60_000;
 const pollMs = 250;
 
 /**
@@ -136,7 +136,7 @@ async function waitUntilReady(
  * Waits until the server has nothing to do in the background: the processes that cold starts take wait, or something is in the way
  * of more.
  *
- * @throws {SetupError} SERVER_NOT_READY if that takes more than two minutes.
+ * @throws {SetupError} SERVER_NOT_READY if that takes more than ten minutes.
  */
 export async function untilIdle(url: string, signal: AbortSignal): Promise<void> {
   const deadline = Date.now() + idleDeadlineMs;
