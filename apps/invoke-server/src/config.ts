@@ -1,7 +1,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { MEMORY_CLASSES_MIB } from "@firn/snapshots";
+import { MEMORY_CLASSES_MIB } from "@firn/functions";
 import { z } from "zod";
 
 /** Bad configuration: names the setting and what it may be. */

@@ -1,4 +1,4 @@
-import type { FunctionHost } from "@firn/snapshots";
+import type { FunctionHost } from "@firn/functions";
 import type { Logger } from "pino";
 import type { InstancePool } from "./instance-pool.ts";
 import type { Invoker } from "./invoker.ts";

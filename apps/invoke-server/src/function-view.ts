@@ -1,4 +1,5 @@
-import type { FunctionRecord, SnapshotManifest, Store } from "@firn/snapshots";
+import type { FunctionRecord } from "@firn/functions";
+import type { SnapshotManifest, Store } from "@firn/snapshots";
 
 /** A function as `GET /functions/{name}` shows it. */
 export interface FunctionView {

@@ -1,4 +1,4 @@
-import type { FunctionHost } from "@firn/snapshots";
+import type { FunctionHost } from "@firn/functions";
 import { Hono } from "hono";
 import type { Dependencies } from "./dependencies.ts";
 

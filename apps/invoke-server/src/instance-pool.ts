@@ -1,4 +1,5 @@
-import type { FunctionRecord, Instance } from "@firn/snapshots";
+import type { FunctionRecord } from "@firn/functions";
+import type { Instance } from "@firn/snapshots";
 import { ServiceError } from "./service-error.ts";
 
 /** An instance and what belongs to it while it lives. */

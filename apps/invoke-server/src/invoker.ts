@@ -1,12 +1,5 @@
-import type {
-  FunctionHost,
-  FunctionRecord,
-  GuestLogLine,
-  InvokeRequest,
-  InvokeResponse,
-  Phase,
-  StartMode,
-} from "@firn/snapshots";
+import type { FunctionHost, FunctionRecord } from "@firn/functions";
+import type { GuestLogLine, InvokeRequest, InvokeResponse, Phase, StartMode } from "@firn/snapshots";
 import type { Logger } from "pino";
 import { errorFields } from "./error-fields.ts";
 import type { InstancePool, PooledInstance } from "./instance-pool.ts";

@@ -1,4 +1,5 @@
-import { errorCode, type FunctionHost, type JailOptions, type JailReport } from "@firn/snapshots";
+import type { FunctionHost } from "@firn/functions";
+import { errorCode, type JailOptions, type JailReport } from "@firn/snapshots";
 import type { Config } from "./config.ts";
 
 /** The jail that VMM processes get here, or why none can be started. */

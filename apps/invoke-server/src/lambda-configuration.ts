@@ -1,4 +1,4 @@
-import type { FunctionRecord } from "@firn/snapshots";
+import type { FunctionRecord } from "@firn/functions";
 import { z } from "zod";
 import { environmentSchema } from "./function-routes.ts";
 import { DEPLOY_DEFAULTS, MAX_TIMEOUT_MS } from "./limits.ts";

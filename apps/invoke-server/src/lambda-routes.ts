@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
-import type { DeployInput, FunctionRecord } from "@firn/snapshots";
+import type { DeployInput, FunctionRecord } from "@firn/functions";
 import { type Context, Hono } from "hono";
 import type { Dependencies } from "./dependencies.ts";
 import { errorFields } from "./error-fields.ts";

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { tarOf, zipOf } from "../../../packages/snapshots/test/archives.ts";
+import { tarOf, zipOf } from "../../../packages/functions/test/archives.ts";
 import { serveForTest } from "../test/serve.ts";
 
 let server: Awaited<ReturnType<typeof serveForTest>>;

@@ -1,6 +1,7 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { DEFAULT_DEADLINES, FunctionHost, scaleDeadlines } from "@firn/snapshots";
+import { FunctionHost } from "@firn/functions";
+import { DEFAULT_DEADLINES, scaleDeadlines } from "@firn/snapshots";
 import { serve } from "@hono/node-server";
 import { type Logger, pino } from "pino";
 import { createInvokeApp } from "./app.ts";

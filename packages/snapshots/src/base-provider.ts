@@ -2,11 +2,11 @@ import { stat } from "node:fs/promises";
 import type { JailOptions } from "@firn/vmm";
 import type { GuestLogLine } from "./agent-connection.ts";
 import type { BasePool, PoolSettings } from "./base-pool.ts";
-import type { Catalog } from "./catalog.ts";
 import { createBase, type DigestedFile } from "./create-base.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { digestOfFile } from "./digest.ts";
 import { SnapshotError } from "./errors.ts";
+import type { FileDigests } from "./file-digests.ts";
 import type { JailChoice } from "./jail-choice.ts";
 import type { SnapshotManifest } from "./manifest.ts";
 import type { Store } from "./store.ts";
@@ -29,7 +29,7 @@ export interface MachineOptions {
 /** Finds the base snapshot for a memory size, and makes it when it is first wanted. */
 export class BaseProvider {
   readonly #store: Store;
-  readonly #catalog: Catalog;
+  readonly #digests: FileDigests;
   readonly #machine: MachineOptions;
   readonly #jail: JailChoice;
   readonly #signal: AbortSignal;
@@ -42,16 +42,16 @@ export class BaseProvider {
    */
   constructor(parts: {
     store: Store;
-    catalog: Catalog;
+    digests: FileDigests;
     machine: MachineOptions;
     jail: JailChoice;
     pool: BasePool;
     signal: AbortSignal;
   }) {
-    const { store, catalog, machine, jail, pool, signal } = parts;
+    const { store, digests, machine, jail, pool, signal } = parts;
     this.#pool = pool;
     this.#store = store;
-    this.#catalog = catalog;
+    this.#digests = digests;
     this.#machine = machine;
     this.#jail = jail;
     this.#signal = signal;
@@ -157,10 +157,10 @@ export class BaseProvider {
       );
     }
     const identity = { path, size: Number(found.size), modified: found.mtimeNs, inode: found.ino };
-    const known = this.#catalog.knownDigest(identity);
+    const known = this.#digests.knownDigest(identity);
     if (known !== undefined) return { path, digest: known };
     const { digest } = await digestOfFile(path);
-    this.#catalog.rememberDigest(identity, digest);
+    this.#digests.rememberDigest(identity, digest);
     return { path, digest };
   }
 }

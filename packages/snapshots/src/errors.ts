@@ -8,14 +8,6 @@ export type SnapshotErrorCode =
   | "FIRN_SNAPSHOT_INCOMPATIBLE"
   /** The folder is no store, or one of a version that this package does not know. */
   | "FIRN_STORE_FORMAT"
-  /** Another process has the store's catalog open. */
-  | "FIRN_STORE_IN_USE"
-  /** The app cannot be made into an image: bad archive, bad path, missing entry. */
-  | "FIRN_APP_INVALID"
-  /** The app is larger than allowed. */
-  | "FIRN_APP_TOO_LARGE"
-  /** A program that is needed is not installed. */
-  | "FIRN_TOOL_MISSING"
   /** A file that the configuration names is missing: kernel or root disk. */
   | "FIRN_FILE_MISSING"
   /** The guest's agent closed its stream, or the microVM ended. */
@@ -27,15 +19,7 @@ export type SnapshotErrorCode =
   /** The caller's signal was aborted. */
   | "FIRN_ABORTED"
   /** The function ran longer than its timeout and was stopped. */
-  | "FIRN_INVOKE_TIMEOUT"
-  /** No function of that name. */
-  | "FIRN_FUNCTION_NOT_FOUND"
-  /** The function is being deployed. */
-  | "FIRN_FUNCTION_PENDING"
-  /** The last deploy of the function failed. */
-  | "FIRN_FUNCTION_FAILED"
-  /** A parameter is outside its range. */
-  | "FIRN_INVALID_PARAMETER";
+  | "FIRN_INVOKE_TIMEOUT";
 
 /** An error with a stable code and a message that says what happened, to what, and what to do. */
 export class SnapshotError extends Error {

@@ -1,5 +1,5 @@
 import { inject } from "vitest";
-import { type ArchiveEntry, tarOf } from "../../../packages/snapshots/test/archives.ts";
+import { type ArchiveEntry, tarOf } from "../../../packages/functions/test/archives.ts";
 
 /** The server under test. */
 export const url: string = inject("url");

@@ -1,6 +1,6 @@
 import { type ArmHost, openArmHost } from "@firn/rig";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { zipOf } from "../../../packages/snapshots/test/archives.ts";
+import { zipOf } from "../../../packages/functions/test/archives.ts";
 import { refuseServer, type ServerSettings, superviseServer, untilHealth } from "./arm-server.ts";
 import { FOLDER, PORT, RIG_NAME } from "./environment.ts";
 

@@ -1,13 +1,16 @@
 import { rm } from "node:fs/promises";
-import type { JailOptions } from "@firn/vmm";
-import type { GuestLogLine } from "./agent-connection.ts";
-import type { Deadlines } from "./deadlines.ts";
-import { FunctionFailedError } from "./errors.ts";
-import type { InvokeRequest } from "./invocation.ts";
-import type { SnapshotManifest } from "./manifest.ts";
+import type { JailOptions } from "@firn/snapshots";
+import {
+  type Deadlines,
+  FunctionFailedError,
+  type GuestLogLine,
+  type InvokeRequest,
+  type LocatedSnapshot,
+  type SnapshotManifest,
+  type Store,
+  startInstance,
+} from "@firn/snapshots";
 import { type Sample, sampleRequest } from "./sample.ts";
-import { startInstance } from "./start-instance.ts";
-import type { LocatedSnapshot, Store } from "./store.ts";
 
 /** How to record a working set. */
 export interface RecordOptions {

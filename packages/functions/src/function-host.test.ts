@@ -1,10 +1,10 @@
 import { chmod, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DEFAULT_DEADLINES } from "@firn/snapshots";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { digestOfText, exampleConfig, publishExample } from "../../snapshots/test/snapshots.ts";
 import { zipOf } from "../test/archives.ts";
-import { digestOfText, exampleConfig, publishExample } from "../test/snapshots.ts";
-import { DEFAULT_DEADLINES } from "./deadlines.ts";
 import { FunctionHost } from "./function-host.ts";
 
 let root: string;

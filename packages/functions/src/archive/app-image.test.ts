@@ -4,10 +4,10 @@ import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { Store } from "@firn/snapshots";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type ArchiveEntry, tarOf, zipOf } from "../test/archives.ts";
+import { type ArchiveEntry, tarOf, zipOf } from "../../test/archives.ts";
 import { createAppImage } from "./app-image.ts";
-import { Store } from "./store.ts";
 
 let root: string;
 let store: Store;

@@ -1,13 +1,13 @@
 import { createReadStream } from "node:fs";
 import { finished, Readable } from "node:stream";
 import { Parser, type ReadEntry } from "tar";
+import { FunctionsError } from "../errors.ts";
 import type { AppFolder } from "./app-folder.ts";
-import { SnapshotError } from "./errors.ts";
 
 /**
  * Unpacks a tar archive, plain or compressed with gzip, into a folder.
  *
- * @throws {SnapshotError} FIRN_APP_INVALID if it is no tar or holds what an app may not hold.
+ * @throws {FunctionsError} FIRN_APP_INVALID if it is no tar or holds what an app may not hold.
  */
 export async function unpackTar(path: string, folder: AppFolder): Promise<void> {
   let work: Promise<unknown> = Promise.resolve();
@@ -36,7 +36,7 @@ export async function unpackTar(path: string, folder: AppFolder): Promise<void> 
     parser.on("drain", () => source.resume());
     source.on("end", () => parser.end());
   });
-  if (files === 0) throw new SnapshotError("FIRN_APP_INVALID", "The tar archive holds no files.");
+  if (files === 0) throw new FunctionsError("FIRN_APP_INVALID", "The tar archive holds no files.");
 }
 
 async function unpackEntry(entry: ReadEntry, folder: AppFolder): Promise<void> {
@@ -55,7 +55,7 @@ async function unpackEntry(entry: ReadEntry, folder: AppFolder): Promise<void> {
       await folder.addHardLink(entry.path, entry.linkpath ?? "");
       break;
     default:
-      throw new SnapshotError(
+      throw new FunctionsError(
         "FIRN_APP_INVALID",
         `${entry.path} in the archive is a ${entry.type}: an app holds files, folders and links.`,
       );
@@ -64,10 +64,10 @@ async function unpackEntry(entry: ReadEntry, folder: AppFolder): Promise<void> {
 }
 
 function malformed(error: Error): Error {
-  if (error instanceof SnapshotError) return error;
+  if (error instanceof FunctionsError) return error;
   const code = "code" in error ? String(error.code) : "";
   if (code !== "" && !code.startsWith("TAR_") && !code.startsWith("Z_")) return error;
-  return new SnapshotError("FIRN_APP_INVALID", `The archive is no tar that can be read: ${error.message}.`, {
+  return new FunctionsError("FIRN_APP_INVALID", `The archive is no tar that can be read: ${error.message}.`, {
     cause: error,
   });
 }

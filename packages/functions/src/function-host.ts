@@ -1,17 +1,27 @@
 import { join } from "node:path";
-import type { JailReport, PoolStatistics } from "@firn/vmm";
-import type { GuestLogLine } from "./agent-connection.ts";
-import { BasePool } from "./base-pool.ts";
-import { BaseProvider, type MachineOptions } from "./base-provider.ts";
-import { Catalog } from "./catalog.ts";
-import { type DeployInput, Deployments, pendingError } from "./deployments.ts";
-import { errorCode, FunctionFailedError, SnapshotError } from "./errors.ts";
-import { type FunctionRecord, loadMessage, memoryClassBytes } from "./function-record.ts";
-import type { InvokeRequest, StartMode } from "./invocation.ts";
-import { JailChoice } from "./jail-choice.ts";
-import { isMachineTrouble, isUnusable, mayBeDamaged } from "./snapshot-trouble.ts";
-import { type StartedInstance, type StartPlan, startInstance } from "./start-instance.ts";
-import { Store } from "./store.ts";
+import {
+  BasePool,
+  BaseProvider,
+  errorCode,
+  FunctionFailedError,
+  type GuestLogLine,
+  type InvokeRequest,
+  JailChoice,
+  type JailReport,
+  type MachineOptions,
+  type PoolStatistics,
+  SnapshotError,
+  type StartedInstance,
+  type StartMode,
+  type StartPlan,
+  Store,
+  startInstance,
+} from "@firn/snapshots";
+import { Catalog } from "./catalog/catalog.ts";
+import { type FunctionRecord, loadMessage, memoryClassBytes } from "./catalog/function-record.ts";
+import { type DeployInput, Deployments, pendingError } from "./deploy/deployments.ts";
+import { isMachineTrouble, isUnusable, mayBeDamaged } from "./deploy/snapshot-trouble.ts";
+import { FunctionsError } from "./errors.ts";
 
 /** What happens that an operator should know. */
 export interface HostEvents {
@@ -57,7 +67,7 @@ export class FunctionHost {
     const jail = new JailChoice(machine.jail);
     const common = { rootDiskPath: machine.rootDiskPath, jail };
     const pool = new BasePool(store, machine.pool ?? {}, common, events.onPoolFailure ?? (() => {}));
-    const bases = new BaseProvider({ store, catalog, machine, jail, pool, signal });
+    const bases = new BaseProvider({ store, digests: catalog, machine, jail, pool, signal });
     const onLog = events.onDeployLog ?? (() => {});
     this.#deployments = new Deployments({ store, catalog, bases, machine, jail, onLog, signal });
     this.store = store;
@@ -72,7 +82,7 @@ export class FunctionHost {
   /**
    * Opens the store and the catalog in a folder, and makes them if absent.
    *
-   * @throws {SnapshotError} FIRN_STORE_IN_USE or FIRN_STORE_FORMAT.
+   * @throws {FunctionsError} FIRN_STORE_IN_USE or FIRN_STORE_FORMAT.
    */
   static async open(folder: string, machine: MachineOptions, events: HostEvents = {}): Promise<FunctionHost> {
     const catalog = new Catalog(join(folder, "functions.sqlite"));
@@ -86,11 +96,11 @@ export class FunctionHost {
     }
   }
 
-  /** A function's record. @throws {SnapshotError} FIRN_FUNCTION_NOT_FOUND. */
+  /** A function's record. @throws {FunctionsError} FIRN_FUNCTION_NOT_FOUND. */
   get(name: string): FunctionRecord {
     const record = this.catalog.find(name);
     if (record !== undefined) return record;
-    throw new SnapshotError(
+    throw new FunctionsError(
       "FIRN_FUNCTION_NOT_FOUND",
       `Function ${name} does not exist. Deploy it first, or check the name.`,
     );
@@ -116,7 +126,7 @@ export class FunctionHost {
       .catch(() => {});
   }
 
-  /** Removes a function and its snapshot. @throws {SnapshotError} FIRN_FUNCTION_NOT_FOUND, FIRN_FUNCTION_PENDING. */
+  /** Removes a function and its snapshot. @throws {FunctionsError} FIRN_FUNCTION_NOT_FOUND, FIRN_FUNCTION_PENDING. */
   async remove(name: string): Promise<void> {
     await this.#deployments.remove(this.get(name));
   }
@@ -133,7 +143,7 @@ export class FunctionHost {
    * Starts an instance of a function. With mode "diff", a snapshot that cannot be used is made again from the deployed app,
    * once; if that does not help, the function is booted regularly.
    *
-   * @throws {SnapshotError} FIRN_FUNCTION_NOT_FOUND, FIRN_FUNCTION_PENDING, FIRN_FUNCTION_FAILED, and what
+   * @throws {FunctionsError} FIRN_FUNCTION_NOT_FOUND, FIRN_FUNCTION_PENDING, FIRN_FUNCTION_FAILED, and what
    *   {@link startInstance} throws.
    */
   async start(name: string, mode: StartMode, options: StartFunctionOptions = {}): Promise<StartedFunction> {
@@ -168,7 +178,7 @@ export class FunctionHost {
 
   /** Stops what is being made, ends the processes that wait for cold starts, and closes the catalog. Instances are their owner's to close. */
   async close(): Promise<void> {
-    this.#stopped.abort(new SnapshotError("FIRN_ABORTED", "The program ends."));
+    this.#stopped.abort(new FunctionsError("FIRN_ABORTED", "The program ends."));
     await this.#deployments.settle();
     await this.bases.settle();
     await this.#pool.microvms.close();
@@ -224,7 +234,7 @@ export class FunctionHost {
     const code = record.failure?.code ?? "";
     if (!code.startsWith("FIRN_FUNCTION_")) return record;
     const reason = (record.failure?.message ?? "").replace(/[^.!?]$/, "$&.");
-    throw new SnapshotError(
+    throw new FunctionsError(
       "FIRN_FUNCTION_FAILED",
       `The deploy of function ${name} failed (${code}): ${reason} Deploy it again.`,
     );

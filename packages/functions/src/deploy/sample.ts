@@ -1,6 +1,6 @@
+import type { InvokeRequest } from "@firn/snapshots";
 import { z } from "zod";
-import { SnapshotError } from "./errors.ts";
-import type { InvokeRequest } from "./invocation.ts";
+import { FunctionsError } from "../errors.ts";
 
 const MAX_SAMPLES = 8;
 /** Catalog entries stay small. */
@@ -40,7 +40,7 @@ const samplesSchema = z
 /**
  * Reads the samples out of a parsed package.json: the list `firn.samples`.
  *
- * @throws {SnapshotError} FIRN_APP_INVALID naming the first one that is wrong.
+ * @throws {FunctionsError} FIRN_APP_INVALID naming the first one that is wrong.
  */
 export function readSamples(packageJson: unknown): Sample[] {
   const samples = (packageJson as { firn?: { samples?: unknown } } | null)?.firn?.samples;
@@ -49,7 +49,7 @@ export function readSamples(packageJson: unknown): Sample[] {
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const where = ["firn.samples", ...(issue?.path ?? [])].join(".");
-  throw new SnapshotError(
+  throw new FunctionsError(
     "FIRN_APP_INVALID",
     `${where} in the app's package.json: ${issue?.message}. A sample is { "event": … } or { "http": { "path": "/…" } }.`,
   );

@@ -1,8 +1,7 @@
 import type { LoadFunction } from "@firn/protocol";
-import type { Digest } from "./digest.ts";
-import { SnapshotError } from "./errors.ts";
-import type { Descriptor } from "./manifest.ts";
-import type { Sample } from "./sample.ts";
+import type { Descriptor, Digest } from "@firn/snapshots";
+import type { Sample } from "../deploy/sample.ts";
+import { FunctionsError } from "../errors.ts";
 
 /** Guest memory sizes in MiB: a base is made for each that is wanted. */
 export const MEMORY_CLASSES_MIB = [128, 256, 512, 1024, 2048] as const;
@@ -45,7 +44,7 @@ export interface FunctionRecord {
 export function memoryClassBytes(memoryMib: number): number {
   const found = MEMORY_CLASSES_MIB.find((size) => size >= memoryMib);
   if (found === undefined || !(memoryMib > 0)) {
-    throw new SnapshotError(
+    throw new FunctionsError(
       "FIRN_INVALID_PARAMETER",
       `A function cannot have ${memoryMib} MiB of memory: 1 to ${MEMORY_CLASSES_MIB.at(-1)} are possible.`,
     );

@@ -1,7 +1,7 @@
 import { promisify } from "node:util";
 import yauzl from "yauzl";
+import { FunctionsError } from "../errors.ts";
 import type { AppFolder } from "./app-folder.ts";
-import { SnapshotError } from "./errors.ts";
 
 const FILE_TYPE = 0o170_000;
 const LINK = 0o120_000;
@@ -10,7 +10,7 @@ const MAX_LINK_BYTES = 4096;
 /**
  * Unpacks a zip archive into a folder.
  *
- * @throws {SnapshotError} FIRN_APP_INVALID if it is no zip, is encrypted, or holds what an app may not hold.
+ * @throws {FunctionsError} FIRN_APP_INVALID if it is no zip, is encrypted, or holds what an app may not hold.
  */
 export async function unpackZip(path: string, folder: AppFolder): Promise<void> {
   const open = promisify<string, yauzl.Options, yauzl.ZipFile>(yauzl.open);
@@ -42,7 +42,7 @@ async function unpackEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, folder: AppFo
   for await (const part of contents as AsyncIterable<Buffer>) {
     length += part.length;
     if (length > MAX_LINK_BYTES) {
-      throw new SnapshotError("FIRN_APP_INVALID", `Link ${name} in the zip has a target that is too long.`);
+      throw new FunctionsError("FIRN_APP_INVALID", `Link ${name} in the zip has a target that is too long.`);
     }
     parts.push(part);
   }
@@ -52,7 +52,7 @@ async function unpackEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, folder: AppFo
 function malformed(cause: Error): never {
   // yauzl's own errors are plain Errors without a code; those of the system and of AppFolder carry one.
   if ("code" in cause && !String(cause.code).startsWith("Z_")) throw cause;
-  throw new SnapshotError("FIRN_APP_INVALID", `The archive is no zip that can be read: ${cause.message}.`, {
+  throw new FunctionsError("FIRN_APP_INVALID", `The archive is no zip that can be read: ${cause.message}.`, {
     cause,
   });
 }

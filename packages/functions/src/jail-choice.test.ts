@@ -1,9 +1,9 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DEFAULT_DEADLINES } from "@firn/snapshots";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { zipOf } from "../test/archives.ts";
-import { DEFAULT_DEADLINES } from "./deadlines.ts";
 import { FunctionHost } from "./function-host.ts";
 
 let folder: string;

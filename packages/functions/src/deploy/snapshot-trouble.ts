@@ -1,4 +1,4 @@
-import { errorCode } from "./errors.ts";
+import { errorCode } from "@firn/snapshots";
 
 /** The store or the VMM has found that a snapshot cannot be used. */
 const UNUSABLE = new Set(["FIRN_SNAPSHOT_CORRUPT", "FIRN_SNAPSHOT_MISSING", "FIRN_SNAPSHOT_INCOMPATIBLE"]);

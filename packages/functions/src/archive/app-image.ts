@@ -2,12 +2,10 @@ import { execFile } from "node:child_process";
 import { mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { type Descriptor, MEDIA_TYPE, type Store } from "@firn/snapshots";
+import { readSamples, type Sample } from "../deploy/sample.ts";
+import { FunctionsError } from "../errors.ts";
 import { AppFolder, type AppLimits, checkFolder, DEFAULT_APP_LIMITS } from "./app-folder.ts";
-import { SnapshotError } from "./errors.ts";
-import type { Descriptor } from "./manifest.ts";
-import { MEDIA_TYPE } from "./media-types.ts";
-import { readSamples, type Sample } from "./sample.ts";
-import type { Store } from "./store.ts";
 import { unpackTar } from "./unpack-tar.ts";
 import { unpackZip } from "./unpack-zip.ts";
 
@@ -35,7 +33,7 @@ export interface AppImage {
  * Makes a read-only erofs image of an app and adds it to the store. The same files give the same image.
  *
  * @param options.entry Module to import, its extension may be left out; by default package.json's `main`, else `index`.
- * @throws {SnapshotError} FIRN_APP_INVALID, FIRN_APP_TOO_LARGE, FIRN_TOOL_MISSING (mkfs.erofs), FIRN_ABORTED.
+ * @throws {FunctionsError} FIRN_APP_INVALID, FIRN_APP_TOO_LARGE, FIRN_TOOL_MISSING (mkfs.erofs), FIRN_ABORTED.
  */
 export async function createAppImage(
   store: Store,
@@ -87,7 +85,7 @@ async function firstBytes(path: string): Promise<string> {
 async function findEntry(root: string, wanted: string | undefined): Promise<string> {
   const base = wanted ?? "index";
   if (base.startsWith("/") || base.split("/").includes("..")) {
-    throw new SnapshotError(
+    throw new FunctionsError(
       "FIRN_APP_INVALID",
       `Entry "${base}" must be a path inside the app, such as index.js.`,
     );
@@ -97,7 +95,7 @@ async function findEntry(root: string, wanted: string | undefined): Promise<stri
     if (found?.isFile()) return candidate.replace(/^(\.\/)+/, "");
   }
   const names = (await readdir(root)).slice(0, 10).join(", ") || "nothing";
-  throw new SnapshotError(
+  throw new FunctionsError(
     "FIRN_APP_INVALID",
     `Entry "${base}" is not in the app, which holds ${names} at its root. Name the module to import as entry.`,
   );
@@ -109,7 +107,7 @@ async function readPackageJson(root: string): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new SnapshotError("FIRN_APP_INVALID", "The app's package.json is no JSON.", { cause });
+    throw new FunctionsError("FIRN_APP_INVALID", "The app's package.json is no JSON.", { cause });
   }
 }
 
@@ -128,7 +126,7 @@ async function makeImage(root: string, image: string, signal: AbortSignal | unde
   } catch (cause) {
     signal?.throwIfAborted();
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") {
-      throw new SnapshotError(
+      throw new FunctionsError(
         "FIRN_TOOL_MISSING",
         "mkfs.erofs is not installed. Install the package erofs-utils.",
         {
@@ -136,7 +134,7 @@ async function makeImage(root: string, image: string, signal: AbortSignal | unde
         },
       );
     }
-    throw new SnapshotError(
+    throw new FunctionsError(
       "FIRN_APP_INVALID",
       `mkfs.erofs cannot make an image of the app: ${String(cause)}`,
       {
@@ -149,7 +147,7 @@ async function makeImage(root: string, image: string, signal: AbortSignal | unde
 async function requireFolder(path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);
   if (!found?.isDirectory()) {
-    throw new SnapshotError(
+    throw new FunctionsError(
       "FIRN_APP_INVALID",
       `${path} is no folder. Name the folder that holds the function.`,
     );

@@ -1,8 +1,8 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from "node:sqlite";
-import { type Digest, parseDigest } from "./digest.ts";
-import { SnapshotError } from "./errors.ts";
+import { type Digest, type FileDigests, type FileIdentity, parseDigest } from "@firn/snapshots";
+import { FunctionsError } from "../errors.ts";
 import type { FunctionRecord } from "./function-record.ts";
 
 /** Version of the tables, kept in `user_version`. */
@@ -14,17 +14,8 @@ const SCHEMA = `
   ) STRICT;
 `;
 
-/** A file as it was when its digest was computed. */
-export interface FileIdentity {
-  readonly path: string;
-  readonly size: number;
-  /** Nanoseconds since 1970. */
-  readonly modified: bigint;
-  readonly inode: bigint;
-}
-
 /** The metadata of deployed functions, in SQLite. One process at a time has it open. */
-export class Catalog {
+export class Catalog implements FileDigests {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 
@@ -32,7 +23,7 @@ export class Catalog {
    * Opens the catalog, and makes it if absent.
    *
    * @param path Path of the database file.
-   * @throws {SnapshotError} FIRN_STORE_IN_USE if another process has it open, FIRN_STORE_FORMAT for another version.
+   * @throws {FunctionsError} FIRN_STORE_IN_USE if another process has it open, FIRN_STORE_FORMAT for another version.
    */
   constructor(path: string) {
     mkdirSync(dirname(path), { recursive: true });
@@ -41,9 +32,9 @@ export class Catalog {
       this.#prepare(path);
     } catch (error) {
       this.#database.close();
-      if (error instanceof SnapshotError) throw error;
+      if (error instanceof FunctionsError) throw error;
       if (/locked|busy/i.test(String(error))) {
-        throw new SnapshotError(
+        throw new FunctionsError(
           "FIRN_STORE_IN_USE",
           `${path} is open in another process. Stop that server first.`,
           {
@@ -51,7 +42,7 @@ export class Catalog {
           },
         );
       }
-      throw new SnapshotError(
+      throw new FunctionsError(
         "FIRN_STORE_FORMAT",
         `${path} is no catalog that can be read: ${String(error)}`,
         {
@@ -67,7 +58,7 @@ export class Catalog {
     const version = this.#database.prepare("PRAGMA user_version").get()?.user_version;
     if (version === 0) this.#database.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION};`);
     else if (version !== SCHEMA_VERSION) {
-      throw new SnapshotError(
+      throw new FunctionsError(
         "FIRN_STORE_FORMAT",
         `${path} has version ${version}, this program needs version ${SCHEMA_VERSION}.`,
       );

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { digestOfText } from "../test/snapshots.ts";
+import { digestOfText } from "../../../snapshots/test/snapshots.ts";
 import { Catalog } from "./catalog.ts";
 import { type FunctionRecord, memoryClassBytes } from "./function-record.ts";
 

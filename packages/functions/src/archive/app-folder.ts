@@ -3,7 +3,7 @@ import { copyFile, lstat, mkdir, readdir, readlink, symlink } from "node:fs/prom
 import { dirname, join, posix, resolve, sep } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { SnapshotError } from "./errors.ts";
+import { FunctionsError } from "../errors.ts";
 
 /** How much an app may hold. */
 export interface AppLimits {
@@ -100,7 +100,7 @@ export class AppFolder {
 /**
  * Checks a folder that is to become an app image: regular files, folders, and links that stay inside.
  *
- * @throws {SnapshotError} FIRN_APP_INVALID or FIRN_APP_TOO_LARGE.
+ * @throws {FunctionsError} FIRN_APP_INVALID or FIRN_APP_TOO_LARGE.
  */
 export async function checkFolder(root: string, limits: AppLimits): Promise<void> {
   let bytes = 0;
@@ -157,19 +157,19 @@ function conflict(name: string): (error: NodeJS.ErrnoException) => never {
   };
 }
 
-function invalid(message: string): SnapshotError {
-  return new SnapshotError("FIRN_APP_INVALID", message);
+function invalid(message: string): FunctionsError {
+  return new FunctionsError("FIRN_APP_INVALID", message);
 }
 
-function tooLarge(limits: AppLimits): SnapshotError {
-  return new SnapshotError(
+function tooLarge(limits: AppLimits): FunctionsError {
+  return new FunctionsError(
     "FIRN_APP_TOO_LARGE",
     `The app's files have more than ${limits.maxBytes} bytes together. Leave out what the function does not need.`,
   );
 }
 
-function tooMany(limits: AppLimits): SnapshotError {
-  return new SnapshotError(
+function tooMany(limits: AppLimits): FunctionsError {
+  return new FunctionsError(
     "FIRN_APP_TOO_LARGE",
     `The app has more than ${limits.maxEntries} files and folders.`,
   );

@@ -1,17 +1,28 @@
 import { isDeepStrictEqual } from "node:util";
-import type { GuestLogLine } from "./agent-connection.ts";
-import { type AppSource, createAppImage } from "./app-image.ts";
-import type { BaseProvider, MachineOptions } from "./base-provider.ts";
-import type { Catalog } from "./catalog.ts";
-import { createDiff } from "./create-diff.ts";
-import type { Digest } from "./digest.ts";
-import { errorCode, FunctionFailedError, SnapshotError } from "./errors.ts";
-import { type DeployFailure, type FunctionRecord, loadMessage, memoryClassBytes } from "./function-record.ts";
-import type { JailChoice } from "./jail-choice.ts";
-import type { Descriptor, SnapshotManifest } from "./manifest.ts";
+import {
+  type BaseProvider,
+  createDiff,
+  type Descriptor,
+  type Digest,
+  errorCode,
+  FunctionFailedError,
+  type GuestLogLine,
+  type JailChoice,
+  type MachineOptions,
+  type SnapshotManifest,
+  type Store,
+} from "@firn/snapshots";
+import { type AppSource, createAppImage } from "../archive/app-image.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import {
+  type DeployFailure,
+  type FunctionRecord,
+  loadMessage,
+  memoryClassBytes,
+} from "../catalog/function-record.ts";
+import { FunctionsError } from "../errors.ts";
 import { recordWorkingSet } from "./record-working-set.ts";
 import { mayBeDamaged } from "./snapshot-trouble.ts";
-import type { Store } from "./store.ts";
 
 /** What a deploy needs. */
 export interface DeployInput {
@@ -60,7 +71,7 @@ export class Deployments {
    * keeps its snapshot.
    *
    * @returns The record once the app is in the store, and a promise for the record once its snapshot is.
-   * @throws {SnapshotError} FIRN_APP_INVALID, FIRN_APP_TOO_LARGE, FIRN_FUNCTION_PENDING, FIRN_INVALID_PARAMETER.
+   * @throws {FunctionsError} FIRN_APP_INVALID, FIRN_APP_TOO_LARGE, FIRN_FUNCTION_PENDING, FIRN_INVALID_PARAMETER.
    */
   async deploy(input: DeployInput): Promise<{ record: FunctionRecord; active: Promise<FunctionRecord> }> {
     const { name } = input;
@@ -101,7 +112,7 @@ export class Deployments {
     return rebuild;
   }
 
-  /** Removes a function and its snapshot. @throws {SnapshotError} FIRN_FUNCTION_PENDING. */
+  /** Removes a function and its snapshot. @throws {FunctionsError} FIRN_FUNCTION_PENDING. */
   async remove(record: FunctionRecord): Promise<void> {
     const { name, snapshot } = record;
     if (this.isDeploying(name) || this.#rebuilds.has(name)) throw pendingError(name);
@@ -228,8 +239,8 @@ export class Deployments {
 }
 
 /** The error for a function that cannot be used or changed because it is being deployed. */
-export function pendingError(name: string): SnapshotError {
-  return new SnapshotError(
+export function pendingError(name: string): FunctionsError {
+  return new FunctionsError(
     "FIRN_FUNCTION_PENDING",
     `Function ${name} is being deployed. Try again afterwards.`,
   );
