@@ -1,6 +1,6 @@
+import { errorFields } from "@firn/functions";
 import { Hono } from "hono";
 import type { Dependencies } from "./dependencies.ts";
-import { errorFields } from "./error-fields.ts";
 import { functionRoutes } from "./function-routes.ts";
 import { healthRoutes } from "./health-routes.ts";
 import { httpRoutes } from "./http-routes.ts";

@@ -1,7 +1,5 @@
-import type { FunctionHost } from "@firn/functions";
+import type { FunctionHost, InstancePool, Invoker } from "@firn/functions";
 import type { Logger } from "pino";
-import type { InstancePool } from "./instance-pool.ts";
-import type { Invoker } from "./invoker.ts";
 import type { JailStatus } from "./jail-status.ts";
 import type { Readiness } from "./readiness.ts";
 

@@ -2,8 +2,6 @@ export { createInvokeApp, type InvokeApp } from "./app.ts";
 export { type Config, ConfigError, readConfig } from "./config.ts";
 export type { Dependencies } from "./dependencies.ts";
 export type { FunctionView, SnapshotView } from "./function-view.ts";
-export { InstancePool } from "./instance-pool.ts";
-export { type Invocation, type InvokeOptions, Invoker, type WantedStart } from "./invoker.ts";
 export type { JailStatus } from "./jail-status.ts";
 export { type KvmStatus, probeKvm } from "./kvm-probe.ts";
 export { Readiness } from "./readiness.ts";

@@ -1,9 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
-import type { DeployInput, FunctionRecord } from "@firn/functions";
+import { type DeployInput, errorFields, type FunctionRecord } from "@firn/functions";
 import { type Context, Hono } from "hono";
 import type { Dependencies } from "./dependencies.ts";
-import { errorFields } from "./error-fields.ts";
 import { parseFunctionName } from "./function-name.ts";
 import { parseOrThrow } from "./function-routes.ts";
 import {

@@ -1,14 +1,11 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { FunctionHost } from "@firn/functions";
+import { errorFields, FunctionHost, InstancePool, Invoker } from "@firn/functions";
 import { DEFAULT_DEADLINES, scaleDeadlines } from "@firn/snapshots";
 import { serve } from "@hono/node-server";
 import { type Logger, pino } from "pino";
 import { createInvokeApp } from "./app.ts";
 import type { Config } from "./config.ts";
-import { errorFields } from "./error-fields.ts";
-import { InstancePool } from "./instance-pool.ts";
-import { Invoker } from "./invoker.ts";
 import { findJail, jailOptions } from "./jail-status.ts";
 import { probeKvm } from "./kvm-probe.ts";
 import { Readiness } from "./readiness.ts";

@@ -33,10 +33,8 @@ const SERVER_CODES = {
   FIRN_INVALID_NAME: [400, "InvalidParameterValueException"],
   FIRN_NOT_FOUND: [404, "ResourceNotFoundException"],
   FIRN_FUNCTION_EXISTS: [409, "ResourceConflictException"],
-  FIRN_NO_IDLE_INSTANCE: [409, "ResourceConflictException"],
   FIRN_PAYLOAD_TOO_LARGE: [413, "RequestTooLargeException"],
   FIRN_MEDIA_TYPE: [415, "UnsupportedMediaTypeException"],
-  FIRN_TOO_MANY_INSTANCES: [429, "TooManyRequestsException"],
   FIRN_FUNCTION_RESPONSE: [502, "FunctionError"],
   FIRN_FUNCTION_ERROR: [502, "FunctionError"],
   FIRN_DRAINING: [503, "ServiceException"],
@@ -45,6 +43,8 @@ const SERVER_CODES = {
 /** Codes of the packages underneath. What is not listed is answered by 500. */
 const PACKAGE_CODES: Readonly<Record<string, Answer>> = {
   FIRN_FUNCTION_NOT_FOUND: [404, "ResourceNotFoundException"],
+  FIRN_NO_IDLE_INSTANCE: [409, "ResourceConflictException"],
+  FIRN_TOO_MANY_INSTANCES: [429, "TooManyRequestsException"],
   FIRN_FUNCTION_PENDING: [409, "ResourceConflictException"],
   FIRN_FUNCTION_FAILED: [502, "ResourceNotReadyException"],
   FIRN_FUNCTION_IMPORT: [422, "FunctionDeployException"],

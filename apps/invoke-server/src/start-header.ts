@@ -1,5 +1,5 @@
+import type { Invocation, InvokeOptions, WantedStart } from "@firn/functions";
 import type { Context } from "hono";
-import type { Invocation, InvokeOptions, WantedStart } from "./invoker.ts";
 import { ServiceError } from "./service-error.ts";
 
 const STARTS: readonly string[] = ["auto", "warm", "cold", "base", "regular"] satisfies WantedStart[];

@@ -16,6 +16,10 @@ export type FunctionsErrorCode =
   | "FIRN_FUNCTION_PENDING"
   /** The last deploy of the function failed. */
   | "FIRN_FUNCTION_FAILED"
+  /** A warm start was asked for, and no instance waits. */
+  | "FIRN_NO_IDLE_INSTANCE"
+  /** All instances that may be are serving. */
+  | "FIRN_TOO_MANY_INSTANCES"
   /** A parameter is outside its range. */
   | "FIRN_INVALID_PARAMETER"
   /** The program ends. */

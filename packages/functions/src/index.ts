@@ -3,6 +3,7 @@ export { type AppImage, type AppSource, createAppImage } from "./archive/app-ima
 export { Catalog } from "./catalog/catalog.ts";
 export { type DeployFailure, type FunctionRecord, MEMORY_CLASSES_MIB } from "./catalog/function-record.ts";
 export type { DeployInput } from "./deploy/deployments.ts";
+export { errorFields } from "./error-fields.ts";
 export { FunctionsError, type FunctionsErrorCode } from "./errors.ts";
 export {
   FunctionHost,
@@ -10,3 +11,11 @@ export {
   type StartedFunction,
   type StartFunctionOptions,
 } from "./function-host.ts";
+export { InstancePool } from "./instances/instance-pool.ts";
+export {
+  type Invocation,
+  type InvocationLog,
+  type InvokeOptions,
+  Invoker,
+  type WantedStart,
+} from "./instances/invoker.ts";

@@ -1,6 +1,6 @@
-import type { FunctionRecord } from "@firn/functions";
 import type { Instance } from "@firn/snapshots";
-import { ServiceError } from "./service-error.ts";
+import type { FunctionRecord } from "../catalog/function-record.ts";
+import { FunctionsError } from "../errors.ts";
 
 /** An instance and what belongs to it while it lives. */
 export interface PooledInstance {
@@ -60,13 +60,13 @@ export class InstancePool {
   /**
    * Makes room for an instance that is to be started.
    *
-   * @throws {ServiceError} FIRN_TOO_MANY_INSTANCES if all instances serve.
+   * @throws {FunctionsError} FIRN_TOO_MANY_INSTANCES if all instances serve.
    */
   reserve(name: string): Slot {
     if (this.#slots.size + this.#idle.size >= this.#maxInstances) {
       const [longest] = this.#idle.keys();
       if (longest === undefined) {
-        throw new ServiceError(
+        throw new FunctionsError(
           "FIRN_TOO_MANY_INSTANCES",
           `All ${this.#maxInstances} instances of this server are serving. Try again later, or allow more.`,
         );

@@ -1,9 +1,9 @@
-import type { FunctionHost, FunctionRecord } from "@firn/functions";
 import type { GuestLogLine, InvokeRequest, InvokeResponse, Phase, StartMode } from "@firn/snapshots";
-import type { Logger } from "pino";
-import { errorFields } from "./error-fields.ts";
+import type { FunctionRecord } from "../catalog/function-record.ts";
+import { errorFields } from "../error-fields.ts";
+import { FunctionsError } from "../errors.ts";
+import type { FunctionHost } from "../function-host.ts";
 import type { InstancePool, PooledInstance } from "./instance-pool.ts";
-import { ServiceError } from "./service-error.ts";
 
 /** Which start a caller wants: `auto` takes a waiting instance, else starts cold. */
 export type WantedStart = "auto" | "warm" | "cold" | "base" | "regular";
@@ -27,6 +27,12 @@ export interface InvokeOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Where it is told how invocations go and what functions write; a pino logger is one. */
+export interface InvocationLog {
+  info(fields: Record<string, unknown>, message: string): void;
+  warn(fields: Record<string, unknown>, message: string): void;
+}
+
 const START_NAMES = { diff: "cold", base: "base", regular: "regular" } as const;
 const MODES = { cold: "diff", auto: "diff", base: "base", regular: "regular" } as const;
 
@@ -34,10 +40,10 @@ const MODES = { cold: "diff", auto: "diff", base: "base", regular: "regular" } a
 export class Invoker {
   readonly #host: FunctionHost;
   readonly #pool: InstancePool;
-  readonly #log: Logger;
+  readonly #log: InvocationLog;
   readonly #guestConsole: boolean;
 
-  constructor(parts: { host: FunctionHost; pool: InstancePool; log: Logger; guestConsole: boolean }) {
+  constructor(parts: { host: FunctionHost; pool: InstancePool; log: InvocationLog; guestConsole: boolean }) {
     this.#host = parts.host;
     this.#pool = parts.pool;
     this.#log = parts.log;
@@ -47,18 +53,18 @@ export class Invoker {
   /**
    * Invokes a function.
    *
-   * @throws {ServiceError} FIRN_NO_IDLE_INSTANCE if a warm start is wanted and nobody waits, FIRN_TOO_MANY_INSTANCES.
+   * @throws {FunctionsError} FIRN_NO_IDLE_INSTANCE if a warm start is wanted and nobody waits, FIRN_TOO_MANY_INSTANCES.
    * @throws {Error} What `FunctionHost.start` and `Instance.invoke` throw.
    */
   async invoke(name: string, request: InvokeRequest, options: InvokeOptions): Promise<Invocation> {
     const { start } = options;
     const record = this.#host.get(name);
     const began = performance.now();
-    const log = this.#log.child({ function: name, requestId: request.requestId });
+    const about = { function: name, requestId: request.requestId };
     try {
       const idle = start === "auto" || start === "warm" ? this.#pool.takeIdle(record) : undefined;
       if (idle === undefined && start === "warm") {
-        throw new ServiceError(
+        throw new FunctionsError(
           "FIRN_NO_IDLE_INSTANCE",
           `No instance of function ${name} waits for a request. Invoke it without X-Firn-Start: warm first.`,
         );
@@ -69,10 +75,13 @@ export class Invoker {
           : await this.#invokeWaiting(idle.pooled, idle.slot, request, options, began);
       const { response, phases } = invocation;
       const milliseconds = Object.fromEntries(phases.map((phase) => [phase.name, round(phase.milliseconds)]));
-      log.info({ start: invocation.start, milliseconds, functionError: response.functionError }, "invoked");
+      this.#log.info(
+        { ...about, start: invocation.start, milliseconds, functionError: response.functionError },
+        "invoked",
+      );
       return invocation;
     } catch (error) {
-      log.warn({ ...errorFields(error), start }, "invocation failed");
+      this.#log.warn({ ...about, ...errorFields(error), start }, "invocation failed");
       throw error;
     }
   }
