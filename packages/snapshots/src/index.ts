@@ -1,19 +1,24 @@
 export type { JailOptions, JailReport, PoolStatistics } from "@firn/vmm";
-export { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
-export { BasePool, type PoolSettings } from "./base-pool.ts";
-export { BaseProvider, type MachineOptions } from "./base-provider.ts";
-export type { BlobStore } from "./blob-store.ts";
-export { type BaseOptions, createBase, type DigestedFile } from "./create-base.ts";
-export { createDiff, type DiffOptions } from "./create-diff.ts";
+export { BasePool, type PoolSettings } from "./bases/base-pool.ts";
+export { BaseProvider, type MachineOptions } from "./bases/base-provider.ts";
+export { type BaseOptions, createBase, type DigestedFile } from "./bases/create-base.ts";
+export type { FileDigests, FileIdentity } from "./bases/file-digests.ts";
+export { JailChoice } from "./bases/jail-choice.ts";
 export type { Deadline } from "./deadline.ts";
 export { DEFAULT_DEADLINES, type Deadlines, scaleDeadlines } from "./deadlines.ts";
-export { type Digest, digestOf, digestOfFile, isDigest, parseDigest } from "./digest.ts";
 export { errorCode, FunctionFailedError, SnapshotError, type SnapshotErrorCode } from "./errors.ts";
-export type { FileDigests, FileIdentity } from "./file-digests.ts";
-export { Instance } from "./instance.ts";
-export type { InvokeRequest, InvokeResponse, Phase, StartMode } from "./invocation.ts";
-export { JailChoice } from "./jail-choice.ts";
-export type { Descriptor, SnapshotConfig, SnapshotManifest } from "./manifest.ts";
-export { ARTIFACT_TYPE, MEDIA_TYPE } from "./media-types.ts";
-export { type StartedInstance, type StartOptions, type StartPlan, startInstance } from "./start-instance.ts";
-export { type LocatedSnapshot, type NewSnapshot, type PublishStep, Store } from "./store.ts";
+export { AgentConnection, type GuestLogLine } from "./instances/agent-connection.ts";
+export { createDiff, type DiffOptions } from "./instances/create-diff.ts";
+export { Instance } from "./instances/instance.ts";
+export type { InvokeRequest, InvokeResponse, Phase, StartMode } from "./instances/invocation.ts";
+export {
+  type StartedInstance,
+  type StartOptions,
+  type StartPlan,
+  startInstance,
+} from "./instances/start-instance.ts";
+export type { BlobStore } from "./store/blob-store.ts";
+export { type Digest, digestOf, digestOfFile, isDigest, parseDigest } from "./store/digest.ts";
+export type { Descriptor, SnapshotConfig, SnapshotManifest } from "./store/manifest.ts";
+export { ARTIFACT_TYPE, MEDIA_TYPE } from "./store/media-types.ts";
+export { type LocatedSnapshot, type NewSnapshot, type PublishStep, Store } from "./store/store.ts";

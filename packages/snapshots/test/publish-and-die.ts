@@ -1,5 +1,5 @@
 // Publishes a base and a diff into the store of argv[2], and kills itself after step argv[3] of publishing the diff.
-import { Store } from "../src/store.ts";
+import { Store } from "../src/store/store.ts";
 import { exampleConfig, publishExample } from "./snapshots.ts";
 
 const [, , root = "", deadly = ""] = process.argv;

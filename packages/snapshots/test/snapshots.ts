@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
-import { type Digest, digestOf } from "../src/digest.ts";
-import type { SnapshotConfig } from "../src/manifest.ts";
-import type { Store } from "../src/store.ts";
+import { type Digest, digestOf } from "../src/store/digest.ts";
+import type { SnapshotConfig } from "../src/store/manifest.ts";
+import type { Store } from "../src/store/store.ts";
 
 /** The digest of a text. */
 export function digestOfText(text: string): Digest {

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
+import { SnapshotError } from "../errors.ts";
 import { BlobStore } from "./blob-store.ts";
 import type { Digest } from "./digest.ts";
-import { SnapshotError } from "./errors.ts";
 import {
   type LayoutPaths,
   layoutPaths,

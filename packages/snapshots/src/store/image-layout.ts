@@ -1,9 +1,9 @@
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { SnapshotError } from "../errors.ts";
 import { type Digest, isDigest } from "./digest.ts";
 import { syncDirectory, writeDurably } from "./durable-file.ts";
-import { SnapshotError } from "./errors.ts";
 import { MEDIA_TYPE } from "./media-types.ts";
 
 /** Version of the OCI image layout that a store is. */

@@ -1,15 +1,15 @@
 import { stat } from "node:fs/promises";
 import type { JailOptions } from "@firn/vmm";
-import type { GuestLogLine } from "./agent-connection.ts";
+import type { Deadlines } from "../deadlines.ts";
+import { SnapshotError } from "../errors.ts";
+import type { GuestLogLine } from "../instances/agent-connection.ts";
+import { digestOfFile } from "../store/digest.ts";
+import type { SnapshotManifest } from "../store/manifest.ts";
+import type { Store } from "../store/store.ts";
 import type { BasePool, PoolSettings } from "./base-pool.ts";
 import { createBase, type DigestedFile } from "./create-base.ts";
-import type { Deadlines } from "./deadlines.ts";
-import { digestOfFile } from "./digest.ts";
-import { SnapshotError } from "./errors.ts";
 import type { FileDigests } from "./file-digests.ts";
 import type { JailChoice } from "./jail-choice.ts";
-import type { SnapshotManifest } from "./manifest.ts";
-import type { Store } from "./store.ts";
 
 /** The machine that all functions run on. */
 export interface MachineOptions {

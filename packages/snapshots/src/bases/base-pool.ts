@@ -5,10 +5,10 @@ import {
   type PoolBase,
   type PoolOptions,
 } from "@firn/vmm";
-import { errorCode } from "./errors.ts";
+import { errorCode } from "../errors.ts";
+import type { SnapshotManifest } from "../store/manifest.ts";
+import type { LocatedSnapshot, Store } from "../store/store.ts";
 import type { JailChoice } from "./jail-choice.ts";
-import type { SnapshotManifest } from "./manifest.ts";
-import type { LocatedSnapshot, Store } from "./store.ts";
 
 /** How many VMM processes wait for cold starts, and what they may cost; see `PoolOptions` of `@firn/vmm`. */
 export type PoolSettings = Pick<PoolOptions, "size" | "memoryBudgetBytes" | "maxMemoryPressure">;

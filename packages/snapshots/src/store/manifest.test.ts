@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { digestOfText, exampleConfig } from "../test/snapshots.ts";
+import { digestOfText, exampleConfig } from "../../test/snapshots.ts";
 import { digestOf } from "./digest.ts";
 import { decodeManifest, encodeConfig, encodeManifest, type SnapshotConfig } from "./manifest.ts";
 import { MEDIA_TYPE } from "./media-types.ts";
@@ -36,9 +36,9 @@ describe("encodeManifest()", () => {
     const config = exampleConfig({ kind: "diff", parent: digestOfText("parent"), appImage: app.digest });
     const { manifest } = encode(config);
     await expect(new TextDecoder().decode(encodeConfig(config))).toMatchFileSnapshot(
-      "../test/golden/config.json",
+      "../../test/golden/config.json",
     );
-    await expect(new TextDecoder().decode(manifest)).toMatchFileSnapshot("../test/golden/manifest.json");
+    await expect(new TextDecoder().decode(manifest)).toMatchFileSnapshot("../../test/golden/manifest.json");
   });
 });
 

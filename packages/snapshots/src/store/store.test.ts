@@ -3,7 +3,7 @@ import { chmod, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { exampleConfig, publishExample } from "../test/snapshots.ts";
+import { exampleConfig, publishExample } from "../../test/snapshots.ts";
 import { MEDIA_TYPE } from "./media-types.ts";
 import { type PublishStep, Store } from "./store.ts";
 
@@ -187,7 +187,7 @@ describe("Store", () => {
 describe("Store after its process was killed while it published", () => {
   const steps: PublishStep[] = ["start", "memory", "state", "config", "manifest", "index"];
   it.each(steps)("after step %s holds what was published, and no leftovers", async (step) => {
-    const script = new URL("../test/publish-and-die.ts", import.meta.url).pathname;
+    const script = new URL("../../test/publish-and-die.ts", import.meta.url).pathname;
     const child = await new Promise<{ signal: NodeJS.Signals | null; stderr: string }>((resolve) => {
       const args = ["--conditions=firn-source", script, root, step];
       execFile(process.execPath, args, (error, _, stderr) =>

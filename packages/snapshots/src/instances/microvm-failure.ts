@@ -1,5 +1,5 @@
 import type { Microvm } from "@firn/vmm";
-import { errorCode, SnapshotError } from "./errors.ts";
+import { errorCode, SnapshotError } from "../errors.ts";
 
 const EXIT_WAIT_MS = 1000;
 const CONSOLE_TAIL_BYTES = 4096;

@@ -1,12 +1,12 @@
 import { createResumeRecord, type LoadFunction } from "@firn/protocol";
 import { bootMicrovm, type JailOptions, type Microvm, type MicrovmPool, restoreMicrovm } from "@firn/vmm";
+import { DEFAULT_DEADLINES, type Deadlines } from "../deadlines.ts";
+import type { Digest } from "../store/digest.ts";
+import type { LocatedSnapshot } from "../store/store.ts";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
-import { DEFAULT_DEADLINES, type Deadlines } from "./deadlines.ts";
-import type { Digest } from "./digest.ts";
 import { FIRST_INVOCATION, Instance, invokeMessage } from "./instance.ts";
 import type { InvokeRequest, InvokeResponse, Phase } from "./invocation.ts";
 import { ConsoleTail, explainFailure } from "./microvm-failure.ts";
-import type { LocatedSnapshot } from "./store.ts";
 
 /** What to start, and from what. */
 export type StartPlan =

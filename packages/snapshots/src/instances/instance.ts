@@ -1,9 +1,9 @@
 import type { Invoke } from "@firn/protocol";
 import type { Microvm, Statistics, WorkingSetOptions, WorkingSetReport } from "@firn/vmm";
+import { withDeadline } from "../deadline.ts";
+import type { Deadlines } from "../deadlines.ts";
+import { errorCode, SnapshotError } from "../errors.ts";
 import type { AgentConnection } from "./agent-connection.ts";
-import { withDeadline } from "./deadline.ts";
-import type { Deadlines } from "./deadlines.ts";
-import { errorCode, SnapshotError } from "./errors.ts";
 import type { InvokeRequest, InvokeResponse, Phase, StartMode } from "./invocation.ts";
 import { type ConsoleTail, explainFailure } from "./microvm-failure.ts";
 

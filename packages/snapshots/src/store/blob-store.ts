@@ -3,9 +3,9 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { SnapshotError } from "../errors.ts";
 import { type Digest, digestOf, digestOfFile, isDigest } from "./digest.ts";
 import { moveDurably, writeDurably } from "./durable-file.ts";
-import { SnapshotError } from "./errors.ts";
 import { type LayoutPaths, temporaryName } from "./image-layout.ts";
 import type { Descriptor } from "./manifest.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
+import { SnapshotError } from "../errors.ts";
 import { type Digest, digestOf, isDigest } from "./digest.ts";
-import { SnapshotError } from "./errors.ts";
 import { ARTIFACT_TYPE, MEDIA_TYPE } from "./media-types.ts";
 
 /** Version of {@link SnapshotConfig}. Readers match it exactly. */

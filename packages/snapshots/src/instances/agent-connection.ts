@@ -8,8 +8,8 @@ import {
   type HostMessage,
   type InvokeResult,
 } from "@firn/protocol";
-import { type Deadline, withDeadline } from "./deadline.ts";
-import { FunctionFailedError, SnapshotError } from "./errors.ts";
+import { type Deadline, withDeadline } from "../deadline.ts";
+import { FunctionFailedError, SnapshotError } from "../errors.ts";
 
 /** The messages of the guest that answer a step of its life, told apart from logs and results. */
 type StepMessage = Exclude<GuestMessage, { type: "log" | "invokeResult" | "functionFailed" }>;

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
-import { SnapshotError } from "./errors.ts";
+import { SnapshotError } from "../errors.ts";
 
 /** SHA-256 of some bytes: "sha256:" and 64 lower-case hexadecimal digits. */
 export type Digest = `sha256:${string}`;

@@ -1,12 +1,12 @@
 import { createResumeRecord, type LoadFunction } from "@firn/protocol";
 import { type JailOptions, restoreMicrovm } from "@firn/vmm";
+import { hostFingerprint } from "../bases/host-fingerprint.ts";
+import { DEFAULT_DEADLINES, type Deadlines } from "../deadlines.ts";
+import type { Digest } from "../store/digest.ts";
+import type { Descriptor, SnapshotManifest } from "../store/manifest.ts";
+import type { Store } from "../store/store.ts";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
-import { DEFAULT_DEADLINES, type Deadlines } from "./deadlines.ts";
-import type { Digest } from "./digest.ts";
-import { hostFingerprint } from "./host-fingerprint.ts";
-import type { Descriptor, SnapshotManifest } from "./manifest.ts";
 import { ConsoleTail, explainFailure } from "./microvm-failure.ts";
-import type { Store } from "./store.ts";
 import { takeSnapshot } from "./take-snapshot.ts";
 
 /** What a diff is made from. */

@@ -1,14 +1,14 @@
 import { PROTOCOL_VERSION } from "@firn/protocol";
 import { bootMicrovm, type JailOptions } from "@firn/vmm";
-import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
-import { DEFAULT_DEADLINES, type Deadlines } from "./deadlines.ts";
-import type { Digest } from "./digest.ts";
-import { SnapshotError } from "./errors.ts";
+import { DEFAULT_DEADLINES, type Deadlines } from "../deadlines.ts";
+import { SnapshotError } from "../errors.ts";
+import { AgentConnection, type GuestLogLine } from "../instances/agent-connection.ts";
+import { ConsoleTail, explainFailure } from "../instances/microvm-failure.ts";
+import { takeSnapshot } from "../instances/take-snapshot.ts";
+import type { Digest } from "../store/digest.ts";
+import { CONFIG_VERSION, type SnapshotManifest } from "../store/manifest.ts";
+import type { Store } from "../store/store.ts";
 import { hostFingerprint } from "./host-fingerprint.ts";
-import { CONFIG_VERSION, type SnapshotManifest } from "./manifest.ts";
-import { ConsoleTail, explainFailure } from "./microvm-failure.ts";
-import type { Store } from "./store.ts";
-import { takeSnapshot } from "./take-snapshot.ts";
 
 /**
  * The kernel zeroes pages when they are freed: what a function no longer uses is not in its snapshot. The agent would otherwise fill

@@ -1,8 +1,8 @@
 import type { Microvm, SnapshotReport } from "@firn/vmm";
+import type { Deadline } from "../deadline.ts";
+import { SnapshotError } from "../errors.ts";
+import type { Store } from "../store/store.ts";
 import type { AgentConnection } from "./agent-connection.ts";
-import type { Deadline } from "./deadline.ts";
-import { SnapshotError } from "./errors.ts";
-import type { Store } from "./store.ts";
 
 /** The doorbell events that stand for a snapshot, as `SnapshotGo` numbers them. */
 const EVENT_NUMBER = { "base-ready": 2, warm: 3 } as const;

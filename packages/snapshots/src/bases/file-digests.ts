@@ -1,4 +1,4 @@
-import type { Digest } from "./digest.ts";
+import type { Digest } from "../store/digest.ts";
 
 /** A file as it was when its digest was computed. */
 export interface FileIdentity {
