@@ -1,7 +1,8 @@
 import { join } from "node:path";
+import { buildRuntimes } from "./builder/runtimes.ts";
 import { buildFirnKernel } from "./kernel/build.ts";
 import { buildStockKernel } from "./kernel/stock.ts";
-import { buildNodeImage, type RuntimeParts } from "./node/build.ts";
+import type { RuntimeParts } from "./runtimes/definition.ts";
 
 /** A kernel to boot guests with. */
 export interface GuestKernel {
@@ -11,12 +12,16 @@ export interface GuestKernel {
   cached: boolean;
 }
 
-/** What a Node.js guest boots from. */
-export interface RuntimeImage {
+/** What guests boot from. */
+export interface GuestImages {
   kernel: string;
-  rootfs: string;
+  /** A folder with a folder for each runtime. */
+  runtimes: string;
   cached: boolean;
 }
+
+/** The runtime of a function that names none, and of tests to which it does not matter. */
+export const defaultRuntime = "node24";
 
 /** Firn's own kernel, or Debian's as it is in the archive; built or fetched where it is missing. */
 export async function kernelPath(which: "firn" | "debian"): Promise<GuestKernel> {
@@ -28,9 +33,9 @@ export async function kernelPath(which: "firn" | "debian"): Promise<GuestKernel>
   return { image: kernel, initrd: join(directory, "initrd"), cached };
 }
 
-/** Kernel and root file system of Node.js guests, built where they are missing. */
-export async function buildRuntimeImage(parts: RuntimeParts): Promise<RuntimeImage> {
+/** Kernel and runtimes of guests, built where they are missing. */
+export async function buildGuestImages(parts: RuntimeParts): Promise<GuestImages> {
   const { image } = await kernelPath("firn");
-  const { directory, cached } = await buildNodeImage(parts);
-  return { kernel: image, rootfs: join(directory, "rootfs.erofs"), cached };
+  const { directory, cached } = await buildRuntimes(parts);
+  return { kernel: image, runtimes: directory, cached };
 }

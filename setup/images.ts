@@ -4,11 +4,11 @@ import { step } from "./progress.ts";
 import { buildGuest, publishImages } from "./steps/builds.ts";
 import { installSystemPackages } from "./steps/system-packages.ts";
 
-// Builds kernels and runtime image, and prints where they are, as variables for a shell.
+// Builds kernels and runtime images, and prints where they are, as variables for a shell.
 await main(async () => {
   await step("system packages", installSystemPackages);
   await step("guest kernel", async () => void (await kernelPath("firn")));
-  const image = await buildGuest();
-  for (const [name, value] of Object.entries(await publishImages(image))) console.log(`${name}=${value}`);
+  const images = await buildGuest();
+  for (const [name, value] of Object.entries(await publishImages(images))) console.log(`${name}=${value}`);
   return 0;
 });

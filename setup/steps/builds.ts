@@ -1,6 +1,6 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { buildRuntimeImage, kernelPath, type RuntimeImage } from "../../guest-images/images.ts";
+import { buildGuestImages, defaultRuntime, type GuestImages, kernelPath } from "../../guest-images/images.ts";
 import { run } from "../command.ts";
 import { jobs, repository } from "../machine.ts";
 import { armTarget, cargo, rustEnvironment, targetDirectory } from "../rust.ts";
@@ -40,16 +40,14 @@ export async function packageScript(name: string, script: string): Promise<void>
   await run("npm", args, { cwd: repository, env: scriptEnvironment(), timeoutMs: buildTimeoutMs });
 }
 
-/** Builds what the runtime image is made of, and the image. */
-export async function buildGuest(): Promise<RuntimeImage> {
+/** Builds what the runtime images are made of, and the images. */
+export async function buildGuest(): Promise<GuestImages> {
   await cargo(["build", "--release", "--target", armTarget, "--package", "firn-guest-agent"]);
   await packageScript("@firn/guest", "build");
   await packageScript("@firn/guest", "build:addon");
-  const guest = join(repository, "packages", "guest", "dist");
-  return buildRuntimeImage({
+  return buildGuestImages({
     agent: join(targetDirectory(), armTarget, "release", "firn-agent"),
-    runtime: join(guest, "runtime.js"),
-    reseedAddon: join(guest, "addon", "linux-arm64", "reseed.node"),
+    guest: join(repository, "packages", "guest", "dist"),
   });
 }
 
@@ -57,11 +55,12 @@ export async function buildGuest(): Promise<RuntimeImage> {
  * The variables by which tests and the invoke server find the images. They are also written to a file of this checkout, for
  * `setup/arm-runner`.
  */
-export async function publishImages(image: RuntimeImage): Promise<Record<string, string>> {
+export async function publishImages(images: GuestImages): Promise<Record<string, string>> {
   const stock = await kernelPath("debian");
   const env = {
-    FIRN_GUEST_KERNEL: image.kernel,
-    FIRN_GUEST_ROOTFS: image.rootfs,
+    FIRN_GUEST_KERNEL: images.kernel,
+    FIRN_GUEST_RUNTIMES: images.runtimes,
+    FIRN_GUEST_ROOTFS: join(images.runtimes, defaultRuntime, "rootfs.erofs"),
     FIRN_STOCK_KERNEL: stock.image,
     FIRN_STOCK_INITRD: stock.initrd ?? "",
   };

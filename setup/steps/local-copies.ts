@@ -8,7 +8,7 @@ const folder = "/var/lib/firn/files";
 const copyDeadlineMs = 5 * 60_000;
 
 /**
- * Copies files to the rig's own disk, where they are not there yet, and returns where they lie. A directory that is shared with
+ * Copies files and folders to the rig's own disk, where they are not there yet, and returns where they lie. A directory that is shared with
  * the host is not cached in the rig: a guest's disk would be read through it again and again. An ARM host that is this machine
  * reads the originals.
  */
@@ -21,8 +21,8 @@ export async function localCopies(host: ArmHost, files: readonly string[]): Prom
   const script = [
     "set -e",
     `mkdir -p ${folder}`,
-    `for old in ${folder}/*; do case " $KEEP " in *" $old "*) ;; *) rm -f "$old" ;; esac; done`,
-    'while [ $# -gt 0 ]; do [ -e "$2" ] || { cp "$1" "$2.part" && chmod a+rX "$2.part" && mv "$2.part" "$2"; }; shift 2; done',
+    `for old in ${folder}/*; do case " $KEEP " in *" $old "*) ;; *) rm -rf "$old" ;; esac; done`,
+    'while [ $# -gt 0 ]; do [ -e "$2" ] || { rm -rf "$2.part" && cp -r --sparse=always "$1" "$2.part" && chmod -R a+rX "$2.part" && mv "$2.part" "$2"; }; shift 2; done',
     "sync",
   ].join("\n");
   const pairs = files.flatMap((file, index) => [file, targets[index] ?? ""]);

@@ -16,7 +16,7 @@ export async function prepareEverything(): Promise<Record<string, string>> {
   await prepareForRig();
   await step("guest kernel", () => kernelPath("firn"));
   await step("packages and firn-vmm", () => turbo("build"));
-  return publishImages(await step("runtime image", buildGuest));
+  return publishImages(await step("runtime images", buildGuest));
 }
 
 /** Opens the ARM host, with a line about how long it took. */

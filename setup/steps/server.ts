@@ -3,6 +3,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { defaultRuntime } from "../../guest-images/images.ts";
 import type { ArmHost } from "../../test/rig/src/index.ts";
 import { cacheDirectory } from "../cache.ts";
 import { tail } from "../command.ts";
@@ -49,16 +50,17 @@ export async function startServer(
   signal: AbortSignal,
 ): Promise<RunningServer> {
   const binding = join(repository, "packages", "vmm", "npm", "linux-arm64-gnu");
-  const [kernel, rootfs, binary, addon, program] = await localCopies(host, [
+  const [kernel, runtimes, binary, addon, program] = await localCopies(host, [
     images.FIRN_GUEST_KERNEL ?? "",
-    images.FIRN_GUEST_ROOTFS ?? "",
+    images.FIRN_GUEST_RUNTIMES ?? "",
     join(binding, "bin", "firn-vmm"),
     join(binding, "firn-vmm.linux-arm64-gnu.node"),
     join(repository, "apps", "invoke-server", "dist", "server.js"),
   ]);
   const env = {
     FIRN_KERNEL: kernel,
-    FIRN_ROOTFS: rootfs,
+    FIRN_RUNTIMES: runtimes,
+    FIRN_ROOTFS: `${runtimes}/${defaultRuntime}/rootfs.erofs`,
     FIRN_VMM_BINARY: binary,
     FIRN_VMM_ADDON: addon,
     FIRN_STORE: host.kind === "rig" ? "/var/lib/firn/store" : join(cacheDirectory(), "store"),

@@ -5,7 +5,7 @@ import { FOLDER, guestImages, repository } from "./environment.ts";
 
 const RESTART_PAUSE_MS = 500;
 const KERNEL = `${FOLDER}/kernel`;
-const ROOTFS = `${FOLDER}/rootfs`;
+const RUNTIMES = `${FOLDER}/runtimes`;
 
 /** How a server on the ARM host is started. */
 export interface ServerSettings {
@@ -35,13 +35,13 @@ export async function installServer(host: ArmHost): Promise<void> {
     join(native, "firn-vmm.linux-arm64-gnu.node"),
     join(repository, "apps", "invoke-server", "dist", "server.js"),
   ];
-  const { kernel, rootfs } = guestImages();
+  const { kernel, runtimes } = guestImages();
   const script = `set -e
     rm -rf ${FOLDER}
     mkdir -p ${FOLDER}/bin
     cp ${files.join(" ")} ${FOLDER}/bin
     cp ${kernel} ${KERNEL}
-    cp ${rootfs} ${ROOTFS}
+    cp -r --sparse=always ${runtimes} ${RUNTIMES}
     chmod -R a+rX ${FOLDER}`;
   const { status, stderr } = await host.exec("sh", ["-c", script]);
   if (status !== 0) throw new Error(`The server cannot be copied to the ARM host: ${stderr}`);
@@ -138,7 +138,8 @@ function startScript({ store, userId }: ServerSettings): string {
 function variables(host: ArmHost, settings: ServerSettings): Record<string, string> {
   return {
     FIRN_KERNEL: KERNEL,
-    FIRN_ROOTFS: ROOTFS,
+    FIRN_RUNTIMES: RUNTIMES,
+    FIRN_ROOTFS: `${RUNTIMES}/node24/rootfs.erofs`,
     FIRN_VMM_BINARY: `${FOLDER}/bin/firn-vmm`,
     FIRN_VMM_ADDON: `${FOLDER}/bin/firn-vmm.linux-arm64-gnu.node`,
     FIRN_STORE: settings.store,

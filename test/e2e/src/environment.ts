@@ -14,17 +14,17 @@ export const FOLDER = "/var/lib/firn/e2e";
 export const PORT = 18_100;
 
 /**
- * Kernel and root file system of the guest: `FIRN_GUEST_KERNEL` and `FIRN_GUEST_ROOTFS` of the environment, else those that
+ * Kernel and runtimes of the guest: `FIRN_GUEST_KERNEL` and `FIRN_GUEST_RUNTIMES` of the environment, else those that
  * `npm run images` built last.
  */
-export function guestImages(): { kernel: string; rootfs: string } {
+export function guestImages(): { kernel: string; runtimes: string } {
   const built = readBuilt();
   const find = (name: string) => {
     const path = process.env[name] ?? built[name];
     if (path === undefined) throw new Error(`${name} is not set. Build the images first: npm run images`);
     return path;
   };
-  return { kernel: find("FIRN_GUEST_KERNEL"), rootfs: find("FIRN_GUEST_ROOTFS") };
+  return { kernel: find("FIRN_GUEST_KERNEL"), runtimes: find("FIRN_GUEST_RUNTIMES") };
 }
 
 function readBuilt(): Record<string, string> {
