@@ -16,11 +16,27 @@ export class ConfigError extends Error {
 
 const seconds = (fallback: number) => z.coerce.number().positive().max(86_400).default(fallback);
 
+const HOST_NAME = /^(\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9a-fA-F:]+)$/;
+const hostNames = z
+  .string()
+  .transform((list) => list.split(",").map((name) => name.trim()))
+  .refine((names) => names.every((name) => HOST_NAME.test(name)), {
+    error: "expected host names without ports, separated by commas",
+  });
+
 const schema = z.object({
   /** TCP port; 0 takes a free one. */
   port: z.coerce.number().int().min(0).max(65_535).default(8080),
   /** Address to listen on. There is no authentication: keep it local. */
   host: z.string().min(1).default("127.0.0.1"),
+  /** Further names of this server, for which its control routes and function URLs answer, separated by commas. */
+  allowedHosts: hostNames
+    .refine((names) => !names.includes("*"), { error: "* would let every web page deploy: name the hosts" })
+    .default([]),
+  /** Names for which only function URLs answer; `*` is every one. By default all, unless the server listens on loopback. */
+  functionHosts: hostNames.optional(),
+  /** Function URLs tell everybody how a request was started and where its time went, and heed `X-Firn-*` headers. */
+  debugHeaders: z.stringbool().default(false),
   /** Folder of the snapshots and the catalog. */
   store: z.string().min(1),
   /** Uncompressed arm64 kernel Image. */

@@ -1,5 +1,6 @@
 import type { FunctionHost, InstancePool, Invoker } from "@firn/functions";
 import type { Logger } from "pino";
+import type { Access } from "./access/access.ts";
 import type { JailStatus } from "./jail-status.ts";
 import type { Readiness } from "./readiness.ts";
 
@@ -10,5 +11,7 @@ export interface Dependencies {
   readonly invoker: Invoker;
   readonly readiness: Readiness;
   readonly jail: JailStatus;
+  /** Who may call which routes. */
+  readonly access: Access;
   readonly log: Logger;
 }

@@ -1,22 +1,14 @@
 import { rm } from "node:fs/promises";
 import { Hono } from "hono";
 import { z } from "zod";
+import { guardControl } from "./access/guards.ts";
+import { ARCHIVE_TYPES, requireMediaType } from "./access/media-type.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { parseFunctionName } from "./function-name.ts";
 import { viewFunction, viewSnapshot } from "./function-view.ts";
 import { DEPLOY_DEFAULTS, MAX_ENVIRONMENT_BYTES, MAX_TIMEOUT_MS } from "./limits.ts";
 import { MAX_ARCHIVE_BYTES, saveBody } from "./request-body.ts";
 import { ServiceError } from "./service-error.ts";
-
-const MEDIA_TYPES = new Set([
-  "application/zip",
-  "application/x-zip-compressed",
-  "application/x-tar",
-  "application/tar",
-  "application/gzip",
-  "application/x-gzip",
-  "application/octet-stream",
-]);
 
 const querySchema = z.strictObject({
   /** Module to import; by default package.json's `main`, else `index`. */
@@ -30,8 +22,10 @@ const querySchema = z.strictObject({
 
 /** Firn's own control routes: `GET /functions`, `GET | PUT | DELETE /functions/{name}`. */
 export function functionRoutes(dependencies: Dependencies) {
-  const { host, pool } = dependencies;
+  const { host, pool, access } = dependencies;
   return new Hono()
+    .use("/functions", guardControl(access))
+    .use("/functions/*", guardControl(access))
     .get("/functions", (context) => context.json({ functions: host.catalog.list().map(viewFunction) }))
     .get("/functions/:name", async (context) => {
       const record = host.get(parseFunctionName(context.req.param("name")));
@@ -39,7 +33,7 @@ export function functionRoutes(dependencies: Dependencies) {
     })
     .put("/functions/:name", async (context) => {
       const name = parseFunctionName(context.req.param("name"));
-      requireArchiveType(context.req.header("content-type"));
+      requireMediaType(context, ARCHIVE_TYPES);
       const settings = parseOrThrow(querySchema, context.req.query());
       const environment = readEnvironment(context.req.header("x-firn-environment"));
       const isNew = host.catalog.find(name) === undefined;
@@ -74,15 +68,6 @@ export function parseOrThrow<T>(schema: z.ZodType<T>, value: unknown): T {
   const issue = result.error.issues[0];
   const where = issue?.path.join(".") ?? "";
   throw new ServiceError("FIRN_INVALID_REQUEST", `${where === "" ? "Request" : where}: ${issue?.message}.`);
-}
-
-function requireArchiveType(header: string | undefined): void {
-  const type = header?.split(";")[0]?.trim().toLowerCase() ?? "application/octet-stream";
-  if (MEDIA_TYPES.has(type)) return;
-  throw new ServiceError(
-    "FIRN_MEDIA_TYPE",
-    `A deploy is a zip or a tar archive, not ${type}. Set Content-Type.`,
-  );
 }
 
 /** The function's environment is in a header, not in the URL: URLs are logged on the way. */

@@ -1,11 +1,13 @@
 import type { FunctionHost } from "@firn/functions";
 import { Hono } from "hono";
+import { guardControl } from "./access/guards.ts";
 import type { Dependencies } from "./dependencies.ts";
 
-/** `GET /health` always answers 200 and tells; `/health/live` and `/health/ready` are for probes. */
-export function healthRoutes({ host, pool, readiness, jail }: Dependencies) {
+/** `GET /health` always answers 200 and tells; `/health/live` and `/health/ready` are for probes, which may call
+ * this server by any name and learn one word. */
+export function healthRoutes({ host, pool, readiness, jail, access }: Dependencies) {
   return new Hono()
-    .get("/health", async (context) => {
+    .get("/health", guardControl(access), async (context) => {
       const functions = host.catalog.list().length;
       return context.json({
         ...(await readiness.status()),

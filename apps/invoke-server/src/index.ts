@@ -1,3 +1,4 @@
+export { Access, type AccessSettings } from "./access/access.ts";
 export { createInvokeApp, type InvokeApp } from "./app.ts";
 export { type Config, ConfigError, readConfig } from "./config.ts";
 export type { Dependencies } from "./dependencies.ts";

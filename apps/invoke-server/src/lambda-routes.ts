@@ -2,6 +2,8 @@ import { randomUUID } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 import { type DeployInput, errorFields, type FunctionRecord } from "@firn/functions";
 import { type Context, Hono } from "hono";
+import { guardControl } from "./access/guards.ts";
+import { EVENT_TYPES, JSON_TYPES, requireMediaType } from "./access/media-type.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { parseFunctionName } from "./function-name.ts";
 import { parseOrThrow } from "./function-routes.ts";
@@ -22,9 +24,10 @@ const MAX_CREATE_BYTES = Math.ceil((MAX_ARCHIVE_BYTES * 4) / 3) + 64 * 1024;
 
 /** The part of the AWS Lambda API that is spoken here; AWS clients reach it by an endpoint override. */
 export function lambdaRoutes(dependencies: Dependencies) {
-  const { host, pool } = dependencies;
+  const { host, pool, access } = dependencies;
   return new Hono()
     .basePath("/2015-03-31")
+    .use("*", guardControl(access))
     .get("/functions", (context) =>
       context.json({ Functions: host.catalog.list().map(functionConfiguration), NextMarker: null }),
     )
@@ -108,6 +111,7 @@ async function invokeEvent(
       `Invocation type ${type} is not supported: use RequestResponse.`,
     );
   }
+  requireMediaType(context, EVENT_TYPES);
   const body = await readBody(context.req.raw, MAX_PAYLOAD_BYTES);
   const payload = body.length === 0 ? new TextEncoder().encode("{}") : requireJson(body);
   const requestId = randomUUID();
@@ -148,6 +152,7 @@ function requireJson(body: Uint8Array): Uint8Array {
 }
 
 async function readJson(context: Context, limit: number): Promise<unknown> {
+  requireMediaType(context, JSON_TYPES);
   const body = await readBody(context.req.raw, limit);
   return JSON.parse(Buffer.from(requireJson(body)).toString("utf8"));
 }

@@ -15,7 +15,8 @@ const zip = { "content-type": "application/zip" };
 const MIB = 1024 * 1024;
 
 async function call(path: string, init: RequestInit = {}) {
-  const response = await fetch(server.url + path, init);
+  const json = typeof init.body === "string" ? { "content-type": "application/json" } : {};
+  const response = await fetch(server.url + path, { ...init, headers: { ...json, ...init.headers } });
   const text = await response.text();
   return { response, status: response.status, text, json: text === "" ? undefined : JSON.parse(text) };
 }

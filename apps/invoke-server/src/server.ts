@@ -4,6 +4,7 @@ import { errorFields, FunctionHost, InstancePool, Invoker } from "@firn/function
 import { DEFAULT_DEADLINES, scaleDeadlines } from "@firn/snapshots";
 import { serve } from "@hono/node-server";
 import { type Logger, pino } from "pino";
+import { Access } from "./access/access.ts";
 import { createInvokeApp } from "./app.ts";
 import type { Config } from "./config.ts";
 import { findJail, jailOptions } from "./jail-status.ts";
@@ -54,8 +55,10 @@ export async function startServer(
   else log.warn({ code: jail.code }, `no VMM process can be started: ${jail.message}`);
   const pool = new InstancePool({ maxInstances: config.maxInstances, idleMs: config.idleSeconds * 1000 });
   const invoker = new Invoker({ host, pool, log, guestConsole: config.guestConsole });
+  const { allowedHosts, functionHosts, debugHeaders } = config;
+  const access = new Access({ listen: config.host, allowedHosts, functionHosts, debugHeaders });
   const readiness = new Readiness(probeKvm);
-  const app = createInvokeApp({ host, pool, invoker, readiness, jail, log });
+  const app = createInvokeApp({ host, pool, invoker, readiness, jail, access, log });
   const server = await listen(app.fetch, config).catch(async (error: unknown) => {
     await host.close();
     throw error;

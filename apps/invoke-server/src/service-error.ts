@@ -31,6 +31,8 @@ type Answer = readonly [status: ContentfulStatusCode, type: string];
 const SERVER_CODES = {
   FIRN_INVALID_REQUEST: [400, "InvalidRequestContentException"],
   FIRN_INVALID_NAME: [400, "InvalidParameterValueException"],
+  FIRN_HOST_NOT_ALLOWED: [403, "AccessDeniedException"],
+  FIRN_ORIGIN_NOT_ALLOWED: [403, "AccessDeniedException"],
   FIRN_NOT_FOUND: [404, "ResourceNotFoundException"],
   FIRN_FUNCTION_EXISTS: [409, "ResourceConflictException"],
   FIRN_PAYLOAD_TOO_LARGE: [413, "RequestTooLargeException"],

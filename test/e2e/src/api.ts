@@ -40,7 +40,8 @@ export function invoke(
   headers: Record<string, string> = {},
 ): Promise<Answer> {
   const path = `/2015-03-31/functions/${name}/invocations`;
-  return call(path, { method: "POST", body: JSON.stringify(event), headers });
+  const type = { "content-type": "application/json" };
+  return call(path, { method: "POST", body: JSON.stringify(event), headers: { ...type, ...headers } });
 }
 
 /** Deploys an archive. The timeouts are long: an emulated host is slow. */
