@@ -27,7 +27,7 @@ export const exampleFunctions: readonly ExampleFunction[] = [
     name: "thumbnail",
     folder: join(examples, "thumbnail", "dist"),
     files: ["."],
-    sample: { path: "/url/thumbnail/?width=64&height=48&format=png" },
+    sample: { path: "/functions/thumbnail/http/?width=64&height=48&format=png" },
   },
 ];
 

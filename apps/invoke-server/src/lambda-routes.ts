@@ -69,9 +69,10 @@ export function lambdaRoutes(dependencies: Dependencies) {
       pool.evict(name);
       return context.body(null, 204);
     })
-    .post("/functions/:name/invocations", (context) =>
-      invokeEvent(dependencies, requested(context), context),
-    );
+    .post("/functions/:name/invocations", (context) => {
+      requireMediaType(context, EVENT_TYPES);
+      return invokeEvent(dependencies, requested(context), context);
+    });
 
   function requested(context: Context): FunctionRecord {
     return host.get(parseFunctionName(context.req.param("name") ?? "", context.req.query("Qualifier")));
@@ -111,7 +112,6 @@ async function invokeEvent(
       `Invocation type ${type} is not supported: use RequestResponse.`,
     );
   }
-  requireMediaType(context, EVENT_TYPES);
   const body = await readBody(context.req.raw, MAX_PAYLOAD_BYTES);
   const payload = body.length === 0 ? new TextEncoder().encode("{}") : requireJson(body);
   const requestId = randomUUID();

@@ -1,5 +1,8 @@
+import { errorFields } from "@firn/functions";
 import { errorCode, FunctionFailedError } from "@firn/snapshots";
+import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { Dependencies } from "./dependencies.ts";
 
 /** An error of this server's own. */
 export class ServiceError extends Error {
@@ -35,6 +38,8 @@ const SERVER_CODES = {
   FIRN_ORIGIN_NOT_ALLOWED: [403, "AccessDeniedException"],
   FIRN_NOT_FOUND: [404, "ResourceNotFoundException"],
   FIRN_FUNCTION_EXISTS: [409, "ResourceConflictException"],
+  FIRN_METHOD_NOT_SUPPORTED: [501, "InvalidRequestContentException"],
+  FIRN_UPGRADE_NOT_SUPPORTED: [501, "InvalidRequestContentException"],
   FIRN_PAYLOAD_TOO_LARGE: [413, "RequestTooLargeException"],
   FIRN_MEDIA_TYPE: [415, "UnsupportedMediaTypeException"],
   FIRN_FUNCTION_RESPONSE: [502, "FunctionError"],
@@ -85,4 +90,21 @@ export function answerOf(error: unknown): ErrorAnswer {
   const [status, Type] = known[code] ?? PACKAGE_CODES[code] ?? ([500, "ServiceException"] as const);
   const stack = error instanceof FunctionFailedError ? error.guestStack : "";
   return { status, body: { Type, Message: error.message, code, ...(stack === "" ? {} : { Stack: stack }) } };
+}
+
+/** Logs an error and answers with it. */
+export function answerError(
+  context: Context,
+  { log, readiness }: Pick<Dependencies, "log" | "readiness">,
+  error: unknown,
+  { status, body }: ErrorAnswer = answerOf(error),
+): Response {
+  const fields = { ...errorFields(error), status, method: context.req.method, path: context.req.path };
+  if (status >= 500) log.error(fields, "request failed");
+  else log.info(fields, "request refused");
+  context.header("x-amzn-ErrorType", body.Type);
+  if (status === 429) context.header("Retry-After", "1");
+  // What is left of a body that was refused must not be taken for the next request.
+  if (status === 413 || readiness.draining) context.header("Connection", "close");
+  return context.json(body, status);
 }

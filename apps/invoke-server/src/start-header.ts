@@ -4,6 +4,9 @@ import { ServiceError } from "./service-error.ts";
 
 const STARTS: readonly string[] = ["auto", "warm", "cold", "base", "regular"] satisfies WantedStart[];
 
+/** A request that says nothing of how it wants to be started. */
+export const PLAIN_START: InvokeOptions = { start: "auto", wantStatistics: false };
+
 /**
  * Reads what a request wants of its start: `X-Firn-Start: auto | warm | cold | base | regular`, and `X-Firn-Statistics: 1` for
  * counters with the answer.
@@ -26,7 +29,7 @@ export function readInvokeOptions(context: Context): InvokeOptions {
 export function setStartHeaders(headers: Headers, invocation: Invocation): void {
   headers.set("X-Firn-Start", invocation.start);
   const timing = invocation.phases.map(({ name, milliseconds }) => `${name};dur=${milliseconds.toFixed(3)}`);
-  headers.set("Server-Timing", timing.join(", "));
+  headers.append("Server-Timing", timing.join(", "));
   if (invocation.recoveredFrom !== undefined) headers.set("X-Firn-Recovered-From", invocation.recoveredFrom);
   if (invocation.statistics !== undefined) {
     headers.set("X-Firn-Statistics", JSON.stringify(invocation.statistics));

@@ -1,0 +1,75 @@
+import type { InvokeRequest } from "@firn/snapshots";
+import type { HttpBindings } from "@hono/node-server";
+import type { Context } from "hono";
+import { routePath } from "hono/route";
+import { MAX_PAYLOAD_BYTES, readBody } from "../request-body.ts";
+import { ServiceError } from "../service-error.ts";
+import { endToEndHeaders, type Header } from "./connection-headers.ts";
+
+/** The request as the function gets it. */
+export type ForwardedRequest = Required<Pick<InvokeRequest, "payload" | "http">>;
+
+/**
+ * Makes of a request to this server the request to the function.
+ *
+ * @param prefix Route that names the function, such as `/url/:name`; the function sees what comes after it.
+ * @throws {ServiceError} FIRN_METHOD_NOT_SUPPORTED, FIRN_UPGRADE_NOT_SUPPORTED, FIRN_INVALID_REQUEST, FIRN_PAYLOAD_TOO_LARGE.
+ */
+export async function forwardedRequest(context: Context, prefix: string): Promise<ForwardedRequest> {
+  const { method, raw, url } = context.req;
+  requireSupported(context);
+  return {
+    http: { method, url: innerUrl(url, depthOf(context, prefix)), headers: forwardedHeaders(context) },
+    payload: await readBody(raw, MAX_PAYLOAD_BYTES),
+  };
+}
+
+function requireSupported(context: Context): void {
+  const { method } = context.req;
+  if (method === "TRACE" || method === "CONNECT") {
+    throw new ServiceError("FIRN_METHOD_NOT_SUPPORTED", `Functions are not called with ${method}.`);
+  }
+  if (/(^|[\s,])websocket($|[\s,/])/i.test(context.req.header("upgrade") ?? "")) {
+    throw new ServiceError(
+      "FIRN_UPGRADE_NOT_SUPPORTED",
+      "WebSockets are not supported: a function answers one request at a time. Use requests, or a WebSocket server beside Firn.",
+    );
+  }
+  const length = context.req.header("content-length") ?? "0";
+  const hasBody = length !== "0" || context.req.header("transfer-encoding") !== undefined;
+  if (hasBody && (method === "GET" || method === "HEAD")) {
+    throw new ServiceError(
+      "FIRN_INVALID_REQUEST",
+      `A ${method} request has no body here: a fetch handler could not read it. Use POST, or the query.`,
+    );
+  }
+}
+
+function forwardedHeaders(context: Context): Header[] {
+  const headers = endToEndHeaders(context.req.raw.headers);
+  const peer = (context.env as Partial<HttpBindings> | undefined)?.incoming?.socket.remoteAddress;
+  if (peer === undefined) return headers;
+  const before = headers.find(({ name }) => name === "x-forwarded-for")?.value;
+  const others = headers.filter(({ name }) => name !== "x-forwarded-for");
+  const address = peer.replace(/^::ffff:/, "");
+  return [
+    ...others,
+    { name: "x-forwarded-for", value: before === undefined ? address : `${before}, ${address}` },
+  ];
+}
+
+/** How many segments of the path come before the function's own: the app may be mounted below a path of another one. */
+function depthOf(context: Context, prefix: string): number {
+  const route = routePath(context);
+  const mount = route.slice(0, route.lastIndexOf(prefix));
+  return `${mount}${prefix}`.split("/").length - 1;
+}
+
+/** The URL as the function sees it, each byte as the caller wrote it. */
+function innerUrl(url: string, segments: number): string {
+  const [, origin = "", path = "", query = ""] = /^([a-z]+:\/\/[^/?#]*)([^?#]*)([^#]*)/i.exec(url) ?? [];
+  return `${origin}/${path
+    .split("/")
+    .slice(segments + 1)
+    .join("/")}${query}`;
+}
