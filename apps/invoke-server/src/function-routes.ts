@@ -22,7 +22,7 @@ const querySchema = z.strictObject({
 
 /** Firn's own control routes: `GET /functions`, `GET | PUT | DELETE /functions/{name}`. */
 export function functionRoutes(dependencies: Dependencies) {
-  const { host, pool, access } = dependencies;
+  const { host, access } = dependencies;
   return new Hono()
     .use("/functions", guardControl(access))
     .use("/functions/*", guardControl(access))
@@ -42,7 +42,6 @@ export function functionRoutes(dependencies: Dependencies) {
         await saveBody(context.req.raw, archive, MAX_ARCHIVE_BYTES);
         const { active } = await host.deploy({ ...settings, name, environment, source: { archive } });
         const record = await active;
-        pool.evict(name, record.revision);
         const view = { ...viewFunction(record), snapshot: await viewSnapshot(host.store, record) };
         return context.json(view, isNew ? 201 : 200);
       } finally {
@@ -52,7 +51,6 @@ export function functionRoutes(dependencies: Dependencies) {
     .delete("/functions/:name", async (context) => {
       const name = parseFunctionName(context.req.param("name"));
       await host.remove(name);
-      pool.evict(name);
       return context.body(null, 204);
     });
 }

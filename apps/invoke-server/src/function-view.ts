@@ -14,7 +14,7 @@ export interface FunctionView {
   readonly memoryMib: number;
   readonly timeoutMs: number;
   readonly readyTimeoutMs: number;
-  readonly revision: number;
+  readonly version: number;
   readonly updated: string;
   readonly appImage: { readonly digest: string; readonly bytes: number };
 }
@@ -34,7 +34,7 @@ export interface SnapshotView {
 
 /** What may be told about a function. */
 export function viewFunction(record: FunctionRecord): FunctionView {
-  const { name, state, failure, entry, handler, memoryMib, timeoutMs, readyTimeoutMs, revision, updated } =
+  const { name, state, failure, entry, handler, memoryMib, timeoutMs, readyTimeoutMs, version, updated } =
     record;
   const appImage = { digest: record.app.digest, bytes: record.app.size };
   const environment = Object.keys(record.environment);
@@ -48,7 +48,7 @@ export function viewFunction(record: FunctionRecord): FunctionView {
     memoryMib,
     timeoutMs,
     readyTimeoutMs,
-    revision,
+    version,
     updated,
     appImage,
   };

@@ -22,24 +22,37 @@ export const createSchema = z.looseObject({
 /** The body of UpdateFunctionCode. */
 export const updateCodeSchema = code;
 
-/** Splits Lambda's `file.export` at its last dot. */
+/** Splits Lambda's `folder/file.export.inner` at the first dot behind its last slash, as AWS does. */
 export function splitHandler(handler: string): { entry: string; handler: string } {
-  const dot = handler.lastIndexOf(".");
+  const dot = handler.indexOf(".", handler.lastIndexOf("/") + 2);
   if (dot <= 0) return { entry: handler, handler: DEPLOY_DEFAULTS.handler };
   return { entry: handler.slice(0, dot), handler: handler.slice(dot + 1) };
 }
 
 /** The configuration of a function in the words of the Lambda API. */
 export function functionConfiguration(record: FunctionRecord): Record<string, unknown> {
-  const { name, state, failure, entry, handler, memoryMib, timeoutMs, updated, app, environment } = record;
+  const {
+    name,
+    state,
+    update,
+    failure,
+    entry,
+    wantedEntry,
+    handler,
+    memoryMib,
+    timeoutMs,
+    updated,
+    code,
+    environment,
+  } = record;
   const failed = failure === null ? {} : { reason: failure.message, code: failure.code };
   return {
     FunctionName: name,
     FunctionArn: `arn:aws:lambda:local:000000000000:function:${name}`,
     Runtime: "nodejs24.x",
-    Handler: `${entry.replace(/\.[^./]+$/, "")}.${handler}`,
-    CodeSize: app.size,
-    CodeSha256: Buffer.from(app.digest.slice("sha256:".length), "hex").toString("base64"),
+    Handler: `${wantedEntry ?? entry.replace(/\.[^./]+$/, "")}.${handler}`,
+    CodeSize: code.size,
+    CodeSha256: Buffer.from(code.digest.slice("sha256:".length), "hex").toString("base64"),
     MemorySize: memoryMib,
     Timeout: Math.ceil(timeoutMs / 1000),
     LastModified: updated,
@@ -52,7 +65,7 @@ export function functionConfiguration(record: FunctionRecord): Record<string, un
     ...(state === "Failed" ? { StateReason: failed.reason, StateReasonCode: failed.code } : {}),
     ...(state === "Active"
       ? {
-          LastUpdateStatus: failure === null ? "Successful" : "Failed",
+          LastUpdateStatus: update,
           ...(failure === null
             ? {}
             : { LastUpdateStatusReason: failed.reason, LastUpdateStatusReasonCode: failed.code }),

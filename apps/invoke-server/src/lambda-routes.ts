@@ -24,7 +24,7 @@ const MAX_CREATE_BYTES = Math.ceil((MAX_ARCHIVE_BYTES * 4) / 3) + 64 * 1024;
 
 /** The part of the AWS Lambda API that is spoken here; AWS clients reach it by an endpoint override. */
 export function lambdaRoutes(dependencies: Dependencies) {
-  const { host, pool, access } = dependencies;
+  const { host, access } = dependencies;
   return new Hono()
     .basePath("/2015-03-31")
     .use("*", guardControl(access))
@@ -51,9 +51,11 @@ export function lambdaRoutes(dependencies: Dependencies) {
       return context.json(functionConfiguration(record), 201);
     })
     .put("/functions/:name/code", async (context) => {
-      const { name, environment, memoryMib, timeoutMs, readyTimeoutMs, handler, entry } = requested(context);
+      const { name } = requested(context);
+      const { environment, memoryMib, timeoutMs, readyTimeoutMs, handler, wantedEntry } = host.newest(name);
       const body = parseOrThrow(updateCodeSchema, await readJson(context, MAX_CREATE_BYTES));
-      const settings = { name, environment, memoryMib, timeoutMs, readyTimeoutMs, handler, entry };
+      const deployed = { name, environment, memoryMib, timeoutMs, readyTimeoutMs, handler };
+      const settings = { ...deployed, entry: wantedEntry };
       return context.json(functionConfiguration(await deployZip(dependencies, body.ZipFile, settings)));
     })
     .get("/functions/:name", (context) => {
@@ -66,7 +68,6 @@ export function lambdaRoutes(dependencies: Dependencies) {
     .delete("/functions/:name", async (context) => {
       const { name } = requested(context);
       await host.remove(name);
-      pool.evict(name);
       return context.body(null, 204);
     })
     .post("/functions/:name/invocations", (context) => {
@@ -81,7 +82,7 @@ export function lambdaRoutes(dependencies: Dependencies) {
 
 /** Puts the app into the store; the snapshot is made while the client polls the function's state, as AWS clients do. */
 async function deployZip(
-  { host, pool, log }: Dependencies,
+  { host, log }: Dependencies,
   zipBase64: string,
   settings: Omit<DeployInput, "source">,
 ): Promise<FunctionRecord> {
@@ -89,9 +90,8 @@ async function deployZip(
   try {
     await writeFile(archive, Buffer.from(zipBase64, "base64"), { flag: "wx" });
     const { record, active } = await host.deploy({ ...settings, source: { archive } });
-    active.then(
-      ({ name, revision }) => pool.evict(name, revision),
-      (error: unknown) => log.warn({ ...errorFields(error), function: record.name }, "deploy failed"),
+    active.catch((error: unknown) =>
+      log.warn({ ...errorFields(error), function: record.name }, "deploy failed"),
     );
     return record;
   } finally {

@@ -8,7 +8,7 @@ export interface RemoteFunction {
   readonly entry: string;
   readonly memoryMib: number;
   readonly timeoutMs: number;
-  readonly revision: number;
+  readonly version: number;
   readonly updated: string;
   readonly snapshot?: { readonly memoryBytes: number; readonly layerBytes: number } | null;
 }

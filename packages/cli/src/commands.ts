@@ -63,7 +63,7 @@ export function firnCommand({ environment, write, note }: Surroundings): Command
       const size = snapshot
         ? `, snapshot ${mebibytes(snapshot.layerBytes)} of ${mebibytes(snapshot.memoryBytes)}`
         : "";
-      write(`${record.name} is ${record.state}, revision ${record.revision}${size}\n`);
+      write(`${record.name} is ${record.state}, version ${record.version}${size}\n`);
     },
   });
 

@@ -62,7 +62,7 @@ async function makeApp(): Promise<string> {
   return folder;
 }
 
-const record = { name: "greeter", state: "Active", revision: 1 };
+const record = { name: "greeter", state: "Active", version: 1 };
 
 describe("firn deploy", () => {
   it("packs a folder without .git and sends all settings", async () => {
@@ -82,7 +82,7 @@ describe("firn deploy", () => {
       "TOKEN",
     ];
     const { status, out } = await firn("deploy", await makeApp(), ...flags);
-    expect([status, out]).toEqual([0, "greeter is Active, revision 1, snapshot 5.0 MiB of 256.0 MiB\n"]);
+    expect([status, out]).toEqual([0, "greeter is Active, version 1, snapshot 5.0 MiB of 256.0 MiB\n"]);
     const [request] = seen;
     expect(request?.method).toBe("PUT");
     expect(request?.url).toBe("/functions/greeter?entry=index&memoryMib=128&timeoutMs=1500");

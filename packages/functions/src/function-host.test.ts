@@ -1,10 +1,11 @@
-import { chmod, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DEFAULT_DEADLINES } from "@firn/snapshots";
+import { DEFAULT_DEADLINES, digestOf } from "@firn/snapshots";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { digestOfText, exampleConfig, publishExample } from "../../snapshots/test/snapshots.ts";
 import { zipOf } from "../test/archives.ts";
+import { isSameVersion } from "./catalog/function-record.ts";
 import { FunctionHost } from "./function-host.ts";
 
 let root: string;
@@ -62,14 +63,20 @@ async function deployed() {
   const workingSet = host.store.temporaryPath("working-set");
   await writeFile(workingSet, "ranges");
   const diff = await host.store.addWorkingSet(unrehearsed, workingSet);
-  host.catalog.put({ ...record, state: "Active", snapshot: diff.digest });
+  host.catalog.activate(record, diff.digest);
   return { base, diff, record: host.get("hello") };
 }
 
 describe("FunctionHost.deploy()", () => {
   it("keeps the app and the reason when the snapshot cannot be made, also when it is opened again", async () => {
     const { record, active } = await deploy("first");
-    expect(record).toMatchObject({ state: "Pending", entry: "index.js", revision: 1, snapshot: null });
+    expect(record).toMatchObject({
+      state: "Pending",
+      entry: "index.js",
+      update: "InProgress",
+      version: 1,
+      snapshot: null,
+    });
     await expect(active).rejects.toThrow();
     await host.close();
     host = await open();
@@ -94,10 +101,11 @@ describe("FunctionHost.deploy()", () => {
     async (_, source, change) => {
       const { record } = await deployed();
       const { record: next, active } = await deploy(source, change);
-      expect(next).toMatchObject({ state: "Pending", revision: 2 });
+      expect(next).toMatchObject({ state: "Active", update: "InProgress", version: 2 });
       await expect(active).rejects.toThrow();
       expect(host.get("hello")).toMatchObject({
         ...record,
+        update: "Failed",
         failure: { code: expect.stringMatching(/^FIRN_/) },
       });
       await host.store.verify(record.snapshot ?? "sha256:");
@@ -121,6 +129,44 @@ describe("FunctionHost.deploy()", () => {
     await (await first).active.catch(() => {});
   });
 
+  it("serves another archive of the same files from the same snapshot, at once", async () => {
+    const { record } = await deployed();
+    const archive = join(root, "app.zip");
+    const files = [{ name: "index.js", contents: "first" }];
+    await writeFile(archive, zipOf([{ name: "./index.js", contents: "first" }]));
+    const { record: next, active } = await host.deploy({ ...settings, source: { archive } });
+    expect(next).toMatchObject({
+      version: 2,
+      update: "Successful",
+      snapshot: record.snapshot,
+      app: record.app,
+    });
+    expect(next.code).toEqual({ digest: digestOf(await readFile(archive)), size: zipOf(files).length + 4 });
+    expect(await active).toEqual(next);
+    await host.store.verify(record.snapshot ?? "sha256:");
+  });
+
+  it("goes on with an update that the end of a former process cut off, while the old version serves", async () => {
+    const { record } = await deployed();
+    const { active } = await deploy("second");
+    await host.close();
+    await expect(active).rejects.toThrow();
+    host = await open();
+    expect(host.get("hello")).toMatchObject({ ...record, update: "InProgress" });
+    await host.recover();
+    expect(host.get("hello")).toMatchObject({ version: 1, state: "Active", update: "Failed" });
+  });
+
+  it("keeps the name of the entry that was wanted, for the next deploy", async () => {
+    const archive = join(root, "app.zip");
+    for (const name of ["index.js", "index.mjs"]) {
+      await writeFile(archive, zipOf([{ name, contents: "" }]));
+      const { record, active } = await host.deploy({ ...settings, entry: "index", source: { archive } });
+      await expect(active).rejects.toThrow();
+      expect(record).toMatchObject({ wantedEntry: "index", entry: name });
+    }
+  });
+
   it("refuses an archive without leaving a record", async () => {
     const archive = join(root, "app.zip");
     await writeFile(archive, "nonsense");
@@ -133,9 +179,9 @@ describe("FunctionHost.deploy()", () => {
 describe("FunctionHost.start()", () => {
   it("names an unknown function, and one whose own code failed", async () => {
     await expect(host.start("nobody", "diff")).rejects.toMatchObject({ code: "FIRN_FUNCTION_NOT_FOUND" });
-    const { record } = await deployed();
-    const failure = { code: "FIRN_FUNCTION_IMPORT", message: "boom", stack: "" };
-    host.catalog.put({ ...record, state: "Failed", failure, snapshot: null });
+    const { record, active } = await deploy("first");
+    await expect(active).rejects.toThrow();
+    host.catalog.fail(record, { code: "FIRN_FUNCTION_IMPORT", message: "boom", stack: "" });
     await expect(host.start("hello", "diff")).rejects.toMatchObject({
       code: "FIRN_FUNCTION_FAILED",
       message: expect.stringContaining("boom"),
@@ -205,6 +251,22 @@ describe("the pool of a FunctionHost", () => {
 });
 
 describe("FunctionHost", () => {
+  it("tells who listens when a function has changed", async () => {
+    const changes: string[] = [];
+    host.onChange((name) => changes.push(`${name} ${host.catalog.find(name)?.version}`));
+    await deployed();
+    await host.remove("hello");
+    expect(changes).toEqual(["hello undefined"]);
+  });
+
+  it("takes a function of the same name for another one", async () => {
+    const { record } = await deployed();
+    await host.remove("hello");
+    const { record: second } = await deployed();
+    expect([second.name, second.version]).toEqual([record.name, record.version]);
+    expect(isSameVersion(record, second)).toBe(false);
+  });
+
   it("frees what a removed function needed, and nothing else", async () => {
     const { base } = await deployed();
     await host.remove("hello");
@@ -224,10 +286,12 @@ describe("FunctionHost", () => {
   });
 
   it("takes up what the end of a former process cut off, and says how it went", async () => {
-    const { record } = await deployed();
-    host.catalog.put({ ...record, state: "Pending", snapshot: null, failure: null });
+    const { record, active } = await deploy("first");
     await host.close();
+    await expect(active).rejects.toThrow();
     host = await open();
+    expect(host.get("hello")).toEqual(record);
+    expect(record).toMatchObject({ state: "Pending", update: "InProgress", failure: null });
     await host.recover();
     expect(host.get("hello")).toMatchObject({
       state: "Failed",

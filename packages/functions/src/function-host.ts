@@ -1,10 +1,12 @@
 import { join } from "node:path";
+import { PROTOCOL_VERSION } from "@firn/protocol";
 import {
   BasePool,
   BaseProvider,
   errorCode,
   FunctionFailedError,
   type GuestLogLine,
+  hostFingerprint,
   type InvokeRequest,
   JailChoice,
   type JailReport,
@@ -18,7 +20,12 @@ import {
   startInstance,
 } from "@firn/snapshots";
 import { Catalog } from "./catalog/catalog.ts";
-import { type FunctionRecord, loadMessage, memoryClassBytes } from "./catalog/function-record.ts";
+import {
+  type FunctionRecord,
+  isSameVersion,
+  loadMessage,
+  memoryClassBytes,
+} from "./catalog/function-record.ts";
 import { type DeployInput, Deployments, pendingError } from "./deploy/deployments.ts";
 import { isMachineTrouble, isUnusable, mayBeDamaged } from "./deploy/snapshot-trouble.ts";
 import { FunctionsError } from "./errors.ts";
@@ -61,6 +68,7 @@ export class FunctionHost {
   readonly #jail: JailChoice;
   readonly #events: HostEvents;
   readonly #stopped = new AbortController();
+  readonly #listeners = new Set<(name: string) => void>();
 
   private constructor(store: Store, catalog: Catalog, machine: MachineOptions, events: HostEvents) {
     const { signal } = this.#stopped;
@@ -69,7 +77,10 @@ export class FunctionHost {
     const pool = new BasePool(store, machine.pool ?? {}, common, events.onPoolFailure ?? (() => {}));
     const bases = new BaseProvider({ store, digests: catalog, machine, jail, pool, signal });
     const onLog = events.onDeployLog ?? (() => {});
-    this.#deployments = new Deployments({ store, catalog, bases, machine, jail, onLog, signal });
+    const onChange = (name: string) => {
+      for (const listener of this.#listeners) listener(name);
+    };
+    this.#deployments = new Deployments({ store, catalog, bases, machine, jail, onLog, signal, onChange });
     this.store = store;
     this.catalog = catalog;
     this.bases = bases;
@@ -85,10 +96,11 @@ export class FunctionHost {
    * @throws {FunctionsError} FIRN_STORE_IN_USE or FIRN_STORE_FORMAT.
    */
   static async open(folder: string, machine: MachineOptions, events: HostEvents = {}): Promise<FunctionHost> {
-    const catalog = new Catalog(join(folder, "functions.sqlite"));
+    const host = JSON.stringify(await hostFingerprint());
+    const catalog = new Catalog(join(folder, "functions.sqlite"), { host, agentAbi: PROTOCOL_VERSION });
     try {
       const store = await Store.open(join(folder, "images"));
-      await store.collectGarbage(() => catalog.list().map(({ app }) => app.digest));
+      await store.collectGarbage(() => catalog.roots().apps);
       return new FunctionHost(store, catalog, machine, events);
     } catch (error) {
       catalog.close();
@@ -104,6 +116,11 @@ export class FunctionHost {
       "FIRN_FUNCTION_NOT_FOUND",
       `Function ${name} does not exist. Deploy it first, or check the name.`,
     );
+  }
+
+  /** The version of a function that was accepted last, whether it serves or not. @throws {FunctionsError} FIRN_FUNCTION_NOT_FOUND. */
+  newest(name: string): FunctionRecord {
+    return this.catalog.newest(name) ?? this.get(name);
   }
 
   /** Deploys a function; see {@link Deployments.deploy}. */
@@ -131,12 +148,14 @@ export class FunctionHost {
     await this.#deployments.remove(this.get(name));
   }
 
-  /** Finishes the deploys that the end of a former process cut off. A function that fails again says so in its record. */
-  async recover(): Promise<void> {
-    for (const record of this.catalog.list()) {
-      if (record.state !== "Pending" || this.#deployments.isDeploying(record.name)) continue;
-      await this.#deployments.rebuild(record).catch(() => {});
-    }
+  /** Goes on with the deploys that the end of a former process cut off; see {@link Deployments.recover}. */
+  recover(): Promise<void> {
+    return this.#deployments.recover();
+  }
+
+  /** Has a function called with a function's name after another version of it has begun to serve, or it has been removed. */
+  onChange(listener: (name: string) => void): void {
+    this.#listeners.add(listener);
   }
 
   /**
@@ -152,7 +171,7 @@ export class FunctionHost {
       return await this.#start(record, mode, options);
     } catch (error) {
       // A deploy has taken the snapshot away in between.
-      if (this.get(name).revision !== record.revision) return this.start(name, mode, options);
+      if (!isSameVersion(record, this.get(name))) return this.start(name, mode, options);
       if (mode !== "diff" || !(await this.#snapshotIsBad(record, error))) throw error;
       return this.#recoverStart(record, error, options);
     }

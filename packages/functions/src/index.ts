@@ -1,7 +1,14 @@
 export { type AppLimits, DEFAULT_APP_LIMITS } from "./archive/app-folder.ts";
 export { type AppImage, type AppSource, createAppImage } from "./archive/app-image.ts";
 export { Catalog } from "./catalog/catalog.ts";
-export { type DeployFailure, type FunctionRecord, MEMORY_CLASSES_MIB } from "./catalog/function-record.ts";
+export {
+  type DeployFailure,
+  type FunctionRecord,
+  type FunctionSettings,
+  isSameVersion,
+  MEMORY_CLASSES_MIB,
+  type VersionContents,
+} from "./catalog/function-record.ts";
 export type { DeployInput } from "./deploy/deployments.ts";
 export { errorFields } from "./error-fields.ts";
 export { FunctionsError, type FunctionsErrorCode } from "./errors.ts";

@@ -3,6 +3,7 @@ export { BasePool, type PoolSettings } from "./bases/base-pool.ts";
 export { BaseProvider, type MachineOptions } from "./bases/base-provider.ts";
 export { type BaseOptions, createBase, type DigestedFile } from "./bases/create-base.ts";
 export type { FileDigests, FileIdentity } from "./bases/file-digests.ts";
+export { hostFingerprint } from "./bases/host-fingerprint.ts";
 export { JailChoice } from "./bases/jail-choice.ts";
 export type { Deadline } from "./deadline.ts";
 export { DEFAULT_DEADLINES, type Deadlines, scaleDeadlines } from "./deadlines.ts";

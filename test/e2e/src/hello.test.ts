@@ -74,7 +74,7 @@ describe("hello", () => {
 
   it("keeps its snapshot when the same is deployed again", async () => {
     const again = await deployHello();
-    expect(again).toMatchObject({ status: 200, json: { revision: 1 } });
+    expect(again).toMatchObject({ status: 200, json: { version: 1 } });
     expect((again.json as Deployed).snapshot.digest).toBe((deployed.json as Deployed).snapshot.digest);
   });
 });

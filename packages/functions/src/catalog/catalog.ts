@@ -1,130 +1,226 @@
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
-import { DatabaseSync, type SQLOutputValue, type StatementSync } from "node:sqlite";
 import { type Digest, type FileDigests, type FileIdentity, parseDigest } from "@firn/snapshots";
-import { FunctionsError } from "../errors.ts";
-import type { FunctionRecord } from "./function-record.ts";
+import { Database, type Row } from "./database.ts";
+import type { DeployFailure, FunctionRecord, VersionContents } from "./function-record.ts";
 
-/** Version of the tables, kept in `user_version`. */
-const SCHEMA_VERSION = 1;
-const SCHEMA = `
-  CREATE TABLE functions (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
-  CREATE TABLE files (
-    path TEXT PRIMARY KEY, size INTEGER NOT NULL, modified TEXT NOT NULL, inode TEXT NOT NULL, digest TEXT NOT NULL
-  ) STRICT;
-`;
+/** What a snapshot fits: a version has one for each host and agent on which it was made. */
+export interface SnapshotPlace {
+  /** Says which hosts are alike. */
+  readonly host: string;
+  readonly agentAbi: number;
+}
 
-/** The metadata of deployed functions, in SQLite. One process at a time has it open. */
+/** A function as it is in memory: parsed once, and again when it changes. */
+interface Entry {
+  readonly serving: FunctionRecord | undefined;
+  readonly newest: FunctionRecord;
+}
+
+/**
+ * The functions, their versions, snapshots and deploys, in SQLite. Reading is from memory; every change is one transaction and
+ * durable when its method returns.
+ */
 export class Catalog implements FileDigests {
-  readonly #database: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #database: Database;
+  readonly #place: SnapshotPlace;
+  readonly #entries = new Map<string, Entry>();
 
   /**
    * Opens the catalog, and makes it if absent.
    *
    * @param path Path of the database file.
-   * @throws {FunctionsError} FIRN_STORE_IN_USE if another process has it open, FIRN_STORE_FORMAT for another version.
+   * @throws {FunctionsError} FIRN_STORE_IN_USE if another process has it open, FIRN_STORE_FORMAT if it is newer or no database.
    */
-  constructor(path: string) {
-    mkdirSync(dirname(path), { recursive: true });
-    this.#database = new DatabaseSync(path, { timeout: 0 });
-    try {
-      this.#prepare(path);
-    } catch (error) {
-      this.#database.close();
-      if (error instanceof FunctionsError) throw error;
-      if (/locked|busy/i.test(String(error))) {
-        throw new FunctionsError(
-          "FIRN_STORE_IN_USE",
-          `${path} is open in another process. Stop that server first.`,
-          {
-            cause: error,
-          },
-        );
-      }
-      throw new FunctionsError(
-        "FIRN_STORE_FORMAT",
-        `${path} is no catalog that can be read: ${String(error)}`,
-        {
-          cause: error,
-        },
-      );
-    }
+  constructor(path: string, place: SnapshotPlace) {
+    this.#database = new Database(path);
+    this.#place = place;
+    for (const row of this.#database.all("SELECT id FROM functions")) this.#load(Number(row.id));
   }
 
-  #prepare(path: string): void {
-    // The lock is the kernel's: it goes with the process, however that ends.
-    this.#database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL; BEGIN EXCLUSIVE;");
-    const version = this.#database.prepare("PRAGMA user_version").get()?.user_version;
-    if (version === 0) this.#database.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION};`);
-    else if (version !== SCHEMA_VERSION) {
-      throw new FunctionsError(
-        "FIRN_STORE_FORMAT",
-        `${path} has version ${version}, this program needs version ${SCHEMA_VERSION}.`,
-      );
-    }
-    this.#database.exec("COMMIT");
-  }
-
-  /** A function's record, or `undefined`. */
+  /** The version of a function that serves, or the newest one if none does. */
   find(name: string): FunctionRecord | undefined {
-    const row = this.#statement("SELECT record FROM functions WHERE name = ?").get(name);
-    return row === undefined ? undefined : decode(row.record);
+    const entry = this.#entries.get(name);
+    return entry?.serving ?? entry?.newest;
   }
 
-  /** All functions, by name. */
+  /** The version of a function that was accepted last, whether it serves or not. */
+  newest(name: string): FunctionRecord | undefined {
+    return this.#entries.get(name)?.newest;
+  }
+
+  /** All functions as {@link find} gives them, by name. */
   list(): FunctionRecord[] {
-    const rows = this.#statement("SELECT record FROM functions ORDER BY name").all();
-    return rows.map((row) => decode(row.record));
+    return [...this.#entries.values()]
+      .map(({ serving, newest }) => serving ?? newest)
+      .sort((one, other) => (one.name < other.name ? -1 : 1));
   }
 
-  /** Writes a record, durable when this returns. */
-  put(record: FunctionRecord): void {
-    this.#statement(
-      "INSERT INTO functions VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET record = excluded.record",
-    ).run(record.name, JSON.stringify(record));
+  /** The versions whose deploy was accepted and has not ended. */
+  pending(): FunctionRecord[] {
+    return [...this.#entries.values()]
+      .map(({ newest }) => newest)
+      .filter(({ update }) => update === "InProgress");
   }
 
-  /** Removes a record. */
-  remove(name: string): void {
-    this.#statement("DELETE FROM functions WHERE name = ?").run(name);
+  /** What the catalog's functions need of the store: app images, and snapshots for whatever host. */
+  roots(): { apps: Digest[]; snapshots: Digest[] } {
+    const apps = this.#database.all("SELECT contents ->> '$.app.digest' AS digest FROM versions");
+    const snapshots = this.#database.all("SELECT digest FROM snapshots");
+    const digests = (rows: Row[]) => rows.map(({ digest }) => parseDigest(String(digest)));
+    return { apps: digests(apps), snapshots: digests(snapshots) };
+  }
+
+  /** Accepts a deploy: from now on it is not lost. The function is made if there is none of that name. */
+  accept(name: string, contents: VersionContents): FunctionRecord {
+    const database = this.#database;
+    const id = database.transaction(() => {
+      const { id, newest } = database.get(
+        `INSERT INTO functions (name, newest) VALUES (?, 1)
+         ON CONFLICT (name) DO UPDATE SET newest = newest + 1 RETURNING id, newest`,
+        name,
+      ) as { id: number; newest: number };
+      database.run(
+        "INSERT INTO versions VALUES (?, ?, ?, ?)",
+        id,
+        newest,
+        JSON.stringify(contents),
+        new Date().toISOString(),
+      );
+      database.run("DELETE FROM deploys WHERE function = ?", id);
+      database.run("INSERT INTO deploys (function, version, state) VALUES (?, ?, 'pending')", id, newest);
+      this.#prune(id);
+      return id;
+    });
+    this.#load(id);
+    return this.newest(name) as FunctionRecord;
+  }
+
+  /**
+   * Notes a version's snapshot; if the version's deploy is under way or had failed, it serves from now on.
+   *
+   * @returns The record, and snapshots that are of no more use; or `undefined` if the version is gone.
+   */
+  activate(
+    { id, name, version }: FunctionRecord,
+    snapshot: Digest,
+  ): { record: FunctionRecord; unused: Digest[] } | undefined {
+    const database = this.#database;
+    const unused = database.transaction(() => {
+      const known = database.get("SELECT 1 FROM versions WHERE function = ? AND number = ?", id, version);
+      if (known === undefined) return undefined;
+      const before = this.roots().snapshots;
+      const { host, agentAbi } = this.#place;
+      database.run(
+        "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)",
+        id,
+        version,
+        host,
+        agentAbi,
+        snapshot,
+      );
+      database.run("UPDATE functions SET serving = ? WHERE id = ? AND newest = ?", version, id, version);
+      database.run(
+        "UPDATE deploys SET state = 'done', failure = NULL WHERE function = ? AND version = ?",
+        id,
+        version,
+      );
+      this.#prune(id);
+      return this.#withoutRows(before);
+    });
+    if (unused === undefined) return undefined;
+    this.#load(id);
+    return { record: this.find(name) as FunctionRecord, unused };
+  }
+
+  /** Notes that a version's deploy has failed, unless it is done. The version that serves goes on. */
+  fail({ id, version }: FunctionRecord, failure: DeployFailure): void {
+    const sql = `UPDATE deploys SET state = 'failed', failure = ?
+      WHERE function = ? AND version = ? AND state <> 'done'`;
+    this.#database.transaction(() => this.#database.run(sql, JSON.stringify(failure), id, version));
+    this.#load(id);
+  }
+
+  /** Removes a function with all of its versions. @returns Snapshots that are of no more use. */
+  remove({ id, name }: FunctionRecord): Digest[] {
+    const unused = this.#database.transaction(() => {
+      const before = this.roots().snapshots;
+      this.#database.run("DELETE FROM aliases WHERE function = ?", id);
+      this.#database.run("DELETE FROM functions WHERE id = ?", id);
+      return this.#withoutRows(before);
+    });
+    if (this.newest(name)?.id === id) this.#entries.delete(name);
+    return unused;
   }
 
   /** The digest of a file that has not changed since {@link rememberDigest}. */
   knownDigest(file: FileIdentity): Digest | undefined {
-    const row = this.#statement(
-      "SELECT digest FROM files WHERE path = ? AND size = ? AND modified = ? AND inode = ?",
-    ).get(file.path, file.size, String(file.modified), String(file.inode));
+    const sql = "SELECT digest FROM files WHERE path = ? AND size = ? AND modified = ? AND inode = ?";
+    const row = this.#database.get(sql, file.path, file.size, String(file.modified), String(file.inode));
     return row === undefined ? undefined : parseDigest(String(row.digest));
   }
 
   /** Keeps the digest of a file. */
   rememberDigest(file: FileIdentity, digest: Digest): void {
-    this.#statement("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)").run(
-      file.path,
-      file.size,
-      String(file.modified),
-      String(file.inode),
-      digest,
-    );
-  }
-
-  /** A statement, prepared when it is first used: finding a function is part of every invocation. */
-  #statement(sql: string): StatementSync {
-    const known = this.#statements.get(sql);
-    if (known !== undefined) return known;
-    const prepared = this.#database.prepare(sql);
-    this.#statements.set(sql, prepared);
-    return prepared;
+    const sql = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)";
+    this.#database.run(sql, file.path, file.size, String(file.modified), String(file.inode), digest);
   }
 
   /** Closes the database. */
   close(): void {
     this.#database.close();
   }
+
+  /** Drops the versions that neither serve nor are the newest, nor have an alias. */
+  #prune(id: number): void {
+    this.#database.run(
+      `DELETE FROM versions WHERE function = ?
+         AND number NOT IN (SELECT newest FROM functions WHERE id = versions.function)
+         AND number NOT IN (SELECT serving FROM functions WHERE id = versions.function AND serving IS NOT NULL)
+         AND number NOT IN (SELECT version FROM aliases WHERE function = versions.function)`,
+      id,
+    );
+  }
+
+  #withoutRows(before: readonly Digest[]): Digest[] {
+    const after = new Set(this.roots().snapshots);
+    return before.filter((digest) => !after.has(digest));
+  }
+
+  /** Reads a function into memory. */
+  #load(id: number): void {
+    const { host, agentAbi } = this.#place;
+    const rows = this.#database.all(
+      `SELECT functions.id, name, number, serving, contents, accepted, state, failure, digest
+       FROM functions
+       JOIN versions ON versions.function = functions.id AND number IN (newest, serving)
+       JOIN deploys ON deploys.function = functions.id
+       LEFT JOIN snapshots ON snapshots.function = functions.id AND snapshots.version = number AND host = ? AND agent_abi = ?
+       WHERE functions.id = ? ORDER BY number`,
+      host,
+      agentAbi,
+      id,
+    );
+    const records = rows.map(decode);
+    const newest = records.at(-1);
+    if (newest === undefined) return;
+    const serving = records.find(({ version }) => version === rows[0]?.serving);
+    this.#entries.set(newest.name, { serving, newest });
+  }
 }
 
-function decode(record: SQLOutputValue | undefined): FunctionRecord {
-  // Records of functions that were deployed before there were samples have none.
-  return { samples: [], ...JSON.parse(String(record)) } as FunctionRecord;
+const UPDATES = { pending: "InProgress", done: "Successful", failed: "Failed" } as const;
+
+function decode(row: Row): FunctionRecord {
+  const update = UPDATES[row.state as keyof typeof UPDATES];
+  const waiting = update === "InProgress" ? "Pending" : "Failed";
+  return {
+    ...(JSON.parse(String(row.contents)) as VersionContents),
+    id: Number(row.id),
+    name: String(row.name),
+    version: Number(row.number),
+    state: row.serving === null ? waiting : "Active",
+    update,
+    failure: row.failure === null ? null : (JSON.parse(String(row.failure)) as DeployFailure),
+    snapshot: row.digest === null ? null : parseDigest(String(row.digest)),
+    updated: String(row.accepted),
+  };
 }

@@ -14,13 +14,13 @@ export interface DeployFailure {
   readonly stack: string;
 }
 
-/** A deployed function: all that its snapshot can be made from again, and the snapshot. */
-export interface FunctionRecord {
-  readonly name: string;
-  readonly app: Descriptor;
-  readonly entry: string;
-  /** Requests that stand for those the function gets, from its package.json. */
-  readonly samples: readonly Sample[];
+/** What whoever deploys says about a function. */
+export interface FunctionSettings {
+  /** Name of the runtime. */
+  readonly runtime: string;
+  /** Module to import as it was asked for, without its extension perhaps; `null` leaves it to the app and the runtime. */
+  readonly wantedEntry: string | null;
+  /** Name of the export, with dots for one inside another. */
   readonly handler: string;
   readonly environment: Readonly<Record<string, string>>;
   /** As asked for; the guest has the next class of {@link MEMORY_CLASSES_MIB}. */
@@ -29,15 +29,45 @@ export interface FunctionRecord {
   readonly timeoutMs: number;
   /** Milliseconds the function may take until it is ready. */
   readonly readyTimeoutMs: number;
+}
+
+/** All that a version's snapshot can be made from, again and again. It never changes. */
+export interface VersionContents extends FunctionSettings {
+  /** The archive as it was uploaded: digest and length in bytes. Of a folder, those of its image. */
+  readonly code: { readonly digest: Digest; readonly size: number };
+  /** The app image. */
+  readonly app: Descriptor;
+  /** The module that is imported: a path in the app image. */
+  readonly entry: string;
+  /** Requests that stand for those the function gets, from its package.json. */
+  readonly samples: readonly Sample[];
+}
+
+/** A function with one of its versions. */
+export interface FunctionRecord extends VersionContents {
+  /** Never used again, also not for a function of the same name. */
+  readonly id: number;
+  readonly name: string;
+  /** Rises with every deploy of this function and is never used again. */
+  readonly version: number;
+  /** Active once a version can serve; Failed if the first deploy failed. */
   readonly state: "Pending" | "Active" | "Failed";
-  /** Why the state is Failed, or why the last update of an active function failed. */
+  /** How the last deploy went. A function stays active with the version before while one is under way, and if it failed. */
+  readonly update: "InProgress" | "Successful" | "Failed";
+  /** Why the last deploy failed. */
   readonly failure: DeployFailure | null;
-  /** Manifest of the diff snapshot, once there is one. */
+  /** Manifest of this version's diff snapshot for this host and agent, once there is one. */
   readonly snapshot: Digest | null;
-  /** Rises with every deploy: instances of an older one are not used any more. */
-  readonly revision: number;
-  /** ISO 8601. */
+  /** When the version was accepted, ISO 8601. */
   readonly updated: string;
+}
+
+/** Whether two records are of the same version of the same function: what serves one may serve the other. */
+export function isSameVersion(
+  one: Pick<FunctionRecord, "id" | "version">,
+  other: Pick<FunctionRecord, "id" | "version"> | undefined,
+): boolean {
+  return one.id === other?.id && one.version === other.version;
 }
 
 /** The guest memory in bytes for a function that asks for `memoryMib`. */

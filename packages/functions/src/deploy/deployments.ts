@@ -1,60 +1,38 @@
 import { isDeepStrictEqual } from "node:util";
-import {
-  type BaseProvider,
-  createDiff,
-  type Descriptor,
-  type Digest,
-  errorCode,
-  FunctionFailedError,
-  type GuestLogLine,
-  type JailChoice,
-  type MachineOptions,
-  type SnapshotManifest,
-  type Store,
-} from "@firn/snapshots";
+import { digestOfFile, errorCode, FunctionFailedError } from "@firn/snapshots";
 import { type AppSource, createAppImage } from "../archive/app-image.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import {
   type DeployFailure,
   type FunctionRecord,
-  loadMessage,
+  type FunctionSettings,
+  isSameVersion,
   memoryClassBytes,
+  type VersionContents,
 } from "../catalog/function-record.ts";
 import { FunctionsError } from "../errors.ts";
-import { recordWorkingSet } from "./record-working-set.ts";
-import { mayBeDamaged } from "./snapshot-trouble.ts";
+import { makeSnapshot, type SnapshotParts } from "./make-snapshot.ts";
 
 /** What a deploy needs. */
-export interface DeployInput {
+export interface DeployInput extends Omit<FunctionSettings, "runtime" | "wantedEntry"> {
   readonly name: string;
   readonly source: AppSource;
-  /** Module to import; by default package.json's `main`, else `index`. */
-  readonly entry?: string | undefined;
-  /** Name of the export. */
-  readonly handler: string;
-  readonly environment: Readonly<Record<string, string>>;
-  readonly memoryMib: number;
-  readonly timeoutMs: number;
-  readonly readyTimeoutMs: number;
+  /** Module to import, its extension may be left out; by default what the app's package.json says, else what the runtime says. */
+  readonly entry?: string | null | undefined;
 }
 
 /** What deployments work with. */
-export interface DeploymentParts {
-  readonly store: Store;
+export interface DeploymentParts extends SnapshotParts {
   readonly catalog: Catalog;
-  readonly bases: BaseProvider;
-  readonly machine: MachineOptions;
-  readonly jail: JailChoice;
-  readonly onLog: (name: string, line: GuestLogLine) => void;
-  /** Aborts when the program ends. */
-  readonly signal: AbortSignal;
+  /** Called after a version has begun to serve, or a function has been removed. */
+  readonly onChange: (name: string) => void;
 }
 
 /** Brings functions from an archive to a snapshot, and keeps catalog and store in step while it does. */
 export class Deployments {
   readonly #parts: DeploymentParts;
   readonly #deploys = new Map<string, Promise<unknown>>();
-  readonly #rebuilds = new Map<string, Promise<FunctionRecord>>();
+  readonly #rebuilds = new Map<number, { record: FunctionRecord; done: Promise<FunctionRecord> }>();
   #garbage: Promise<unknown> = Promise.resolve();
 
   constructor(parts: DeploymentParts) {
@@ -68,99 +46,114 @@ export class Deployments {
 
   /**
    * Deploys a function, new or again. A new deploy that fails leaves an active function as it was; one that changes nothing
-   * keeps its snapshot.
+   * keeps its snapshot. Once this resolves the deploy is accepted: should the program end, {@link recover} of the next one goes
+   * on with it.
    *
-   * @returns The record once the app is in the store, and a promise for the record once its snapshot is.
+   * @returns The accepted version, and a promise for the record that serves once its snapshot is there.
    * @throws {FunctionsError} FIRN_APP_INVALID, FIRN_APP_TOO_LARGE, FIRN_FUNCTION_PENDING, FIRN_INVALID_PARAMETER.
    */
   async deploy(input: DeployInput): Promise<{ record: FunctionRecord; active: Promise<FunctionRecord> }> {
-    const { name } = input;
     memoryClassBytes(input.memoryMib);
-    if (this.isDeploying(name)) throw pendingError(name);
-    const prepared = Promise.withResolvers<FunctionRecord>();
-    const active = this.#parts.store.adding(async () => {
-      const record = await this.#prepare(input);
-      prepared.resolve(record);
-      return record.state === "Active" ? record : this.#activate(record);
+    const accepted = Promise.withResolvers<FunctionRecord>();
+    const active = this.#exclusively(input.name, async () => {
+      const { record, done } = await this.#accept(input);
+      accepted.resolve(record);
+      return done ? record : this.#activate(record);
     });
     // Before the app is in the store it is this call that fails, afterwards the promise that it returns.
-    active.catch(prepared.reject);
-    const over = active
-      .catch(() => {})
-      .then(() => {
-        this.#deploys.delete(name);
-        this.#collectGarbage();
-      });
-    this.#deploys.set(name, over);
-    return { record: await prepared.promise, active };
+    active.catch(accepted.reject);
+    return { record: await accepted.promise, active };
   }
 
-  /** Makes a function's snapshot again from the app in the store. Callers at the same time share the work. */
+  /** Goes on with the deploys that the end of a former process cut off. One that fails says so in its record. */
+  async recover(): Promise<void> {
+    for (const record of this.#parts.catalog.pending()) {
+      if (this.isDeploying(record.name) || this.#parts.signal.aborted) continue;
+      await this.#exclusively(record.name, () => this.#activate(record)).catch(() => {});
+    }
+  }
+
+  /** Makes a version's snapshot again from the app in the store. Callers at the same time share the work. */
   rebuild(record: FunctionRecord): Promise<FunctionRecord> {
-    const running = this.#rebuilds.get(record.name);
-    if (running !== undefined) return running;
+    const running = this.#rebuilds.get(record.id);
+    if (running !== undefined && isSameVersion(running.record, record)) return running.done;
     const { store, bases } = this.#parts;
-    const rebuild = store
+    const done = store
       .adding(async () => {
         const base = await bases.base(memoryClassBytes(record.memoryMib));
         if (await store.isDamaged(base.digest)) await bases.discard(base);
         await store.blobs.verify(record.app);
         return this.#activate(record);
       })
-      .finally(() => this.#rebuilds.delete(record.name));
-    this.#rebuilds.set(record.name, rebuild);
-    return rebuild;
+      .finally(() => {
+        if (this.#rebuilds.get(record.id)?.done === done) this.#rebuilds.delete(record.id);
+      });
+    this.#rebuilds.set(record.id, { record, done });
+    return done;
   }
 
-  /** Removes a function and its snapshot. @throws {FunctionsError} FIRN_FUNCTION_PENDING. */
+  /** Removes a function and its snapshots. @throws {FunctionsError} FIRN_FUNCTION_PENDING. */
   async remove(record: FunctionRecord): Promise<void> {
-    const { name, snapshot } = record;
-    if (this.isDeploying(name) || this.#rebuilds.has(name)) throw pendingError(name);
-    this.#parts.catalog.remove(name);
-    if (snapshot !== null) await this.#removeSnapshot(snapshot);
+    const { name } = record;
+    if (this.isDeploying(name)) throw pendingError(name);
+    const unused = this.#parts.catalog.remove(record);
+    this.#parts.onChange(name);
+    for (const digest of unused) await this.#parts.store.remove(digest);
     this.#collectGarbage();
   }
 
   /** Waits for what is under way, which the parts' signal has told to stop. */
   async settle(): Promise<void> {
-    await Promise.allSettled([...this.#deploys.values(), ...this.#rebuilds.values()]);
+    const rebuilds = [...this.#rebuilds.values()].map(({ done }) => done);
+    await Promise.allSettled([...this.#deploys.values(), ...rebuilds]);
     await this.#garbage;
   }
 
-  async #prepare(input: DeployInput): Promise<FunctionRecord> {
-    const { store, catalog, signal } = this.#parts;
-    const { source, entry: wantedEntry, ...settings } = input;
-    const { blob, entry, samples } = await createAppImage(store, source, { entry: wantedEntry, signal });
-    const existing = catalog.find(input.name);
-    if (existing !== undefined && (await this.#isAsWanted(existing, { ...settings, entry }, blob))) {
-      return existing;
-    }
-    const record: FunctionRecord = {
-      ...settings,
-      entry,
-      samples,
-      app: blob,
-      state: "Pending",
-      failure: null,
-      snapshot: null,
-      revision: (existing?.revision ?? 0) + 1,
-      updated: new Date().toISOString(),
-    };
-    if (existing?.state !== "Active") catalog.put(record);
-    return record;
+  /** Runs a deploy of a function, of which there is one at a time. Nothing that it adds to the store is garbage before its end. */
+  async #exclusively(name: string, task: () => Promise<FunctionRecord>): Promise<FunctionRecord> {
+    if (this.isDeploying(name)) throw pendingError(name);
+    const deploy = this.#parts.store.adding(task).finally(() => {
+      this.#deploys.delete(name);
+      this.#collectGarbage();
+    });
+    this.#deploys.set(name, deploy);
+    return deploy;
   }
 
-  /** Whether a function is deployed from the same files with the same settings, and its snapshot can be used. */
-  async #isAsWanted(
-    existing: FunctionRecord,
-    settings: Omit<DeployInput, "source">,
-    app: Descriptor,
-  ): Promise<boolean> {
-    if (existing.state !== "Active" || existing.failure !== null || existing.snapshot === null) return false;
-    const deployed = Object.fromEntries(
-      Object.keys(settings).map((key) => [key, Reflect.get(existing, key)]),
-    );
-    if (existing.app.digest !== app.digest || !isDeepStrictEqual(deployed, settings)) return false;
+  async #accept(input: DeployInput): Promise<{ record: FunctionRecord; done: boolean }> {
+    const { catalog, onChange } = this.#parts;
+    const { name } = input;
+    const contents = await this.#contents(input);
+    const existing = catalog.find(name);
+    const unchanged = existing !== undefined && (await this.#isAsWanted(existing, contents));
+    if (unchanged && isDeepStrictEqual(existing.code, contents.code)) return { record: existing, done: true };
+    const record = catalog.accept(name, contents);
+    if (!unchanged || existing.snapshot === null) return { record, done: false };
+    // The same files in another archive: the snapshot serves this version as well.
+    catalog.activate(record, existing.snapshot);
+    onChange(name);
+    return { record: catalog.find(name) as FunctionRecord, done: true };
+  }
+
+  async #contents({ name, source, entry: wantedEntry = null, ...settings }: DeployInput) {
+    const { store, signal } = this.#parts;
+    const code = "archive" in source ? await digestOfFile(source.archive, { signal }) : undefined;
+    const { blob, entry, samples } = await createAppImage(store, source, {
+      entry: wantedEntry ?? undefined,
+      signal,
+    });
+    const { digest, size } = blob;
+    const runtime = "node24";
+    const app = blob;
+    return { ...settings, runtime, wantedEntry, entry, samples, app, code: code ?? { digest, size } };
+  }
+
+  /** Whether a function serves the same files with the same settings, and its snapshot can be used. */
+  async #isAsWanted(existing: FunctionRecord, wanted: VersionContents): Promise<boolean> {
+    if (existing.update !== "Successful" || existing.snapshot === null) return false;
+    for (const key of Object.keys(wanted) as (keyof VersionContents)[]) {
+      if (key !== "code" && !isDeepStrictEqual(existing[key], wanted[key])) return false;
+    }
     const { store, bases } = this.#parts;
     return store
       .locate(existing.snapshot)
@@ -169,72 +162,27 @@ export class Deployments {
   }
 
   async #activate(record: FunctionRecord): Promise<FunctionRecord> {
-    const { store, catalog } = this.#parts;
-    const { name, revision } = record;
+    const { store, catalog, signal, onChange } = this.#parts;
     try {
-      const manifest = await this.#makeDiff(record);
-      const current = catalog.find(name);
-      if (current !== undefined && current.revision > revision) {
-        await store.remove(manifest.digest);
-        return current;
+      const { digest } = await makeSnapshot(this.#parts, record);
+      const activated = catalog.activate(record, digest);
+      for (const unused of activated?.unused ?? [digest]) await store.remove(unused);
+      if (activated === undefined) {
+        throw new FunctionsError("FIRN_FUNCTION_NOT_FOUND", `Function ${record.name} was removed meanwhile.`);
       }
-      const active: FunctionRecord = { ...record, state: "Active", failure: null, snapshot: manifest.digest };
-      catalog.put(active);
-      if (current?.snapshot) await this.#removeSnapshot(current.snapshot);
-      return active;
+      onChange(record.name);
+      return activated.record;
     } catch (error) {
-      const failure = describeFailure(error);
-      const current = catalog.find(name);
-      if (current?.state === "Active") catalog.put({ ...current, failure });
-      else catalog.put({ ...record, state: "Failed", failure });
+      // What the end of the program cuts off is gone on with by the next one.
+      if (!signal.aborted) catalog.fail(record, describeFailure(error));
       throw error;
     }
-  }
-
-  async #makeDiff(record: FunctionRecord): Promise<SnapshotManifest> {
-    const { store, bases } = this.#parts;
-    const memoryBytes = memoryClassBytes(record.memoryMib);
-    const base = await bases.base(memoryBytes);
-    try {
-      return await this.#makeDiffOf(base, record);
-    } catch (error) {
-      const incompatible = errorCode(error) === "FIRN_SNAPSHOT_INCOMPATIBLE";
-      if (!incompatible && !(mayBeDamaged(error) && (await store.isDamaged(base.digest)))) throw error;
-      await bases.discard(base);
-      return this.#makeDiffOf(await bases.base(memoryBytes), record);
-    }
-  }
-
-  async #makeDiffOf(base: SnapshotManifest, record: FunctionRecord): Promise<SnapshotManifest> {
-    const { store, machine, jail, onLog, signal } = this.#parts;
-    const common = {
-      rootDiskPath: machine.rootDiskPath,
-      jail: await jail.options(),
-      deadlines: machine.deadlines,
-      onLog: (line: GuestLogLine) => onLog(record.name, line),
-      signal,
-    };
-    const load = loadMessage(record);
-    const diff = await createDiff(store, { ...common, base: base.digest, app: record.app, load });
-    try {
-      const { samples, timeoutMs } = record;
-      return await recordWorkingSet(store, diff, { ...common, samples, timeoutMs });
-    } catch (error) {
-      await store.remove(diff.digest);
-      throw error;
-    }
-  }
-
-  async #removeSnapshot(digest: Digest): Promise<void> {
-    const { catalog, store } = this.#parts;
-    if (catalog.list().every(({ snapshot }) => snapshot !== digest)) await store.remove(digest);
   }
 
   /** Frees, in the background and when nothing is being added, what nothing needs any more. */
   #collectGarbage(): void {
     const { catalog, store, signal } = this.#parts;
-    const keep = () => catalog.list().map(({ app }) => app.digest);
-    if (!signal.aborted) this.#garbage = store.collectGarbage(keep).catch(() => {});
+    if (!signal.aborted) this.#garbage = store.collectGarbage(() => catalog.roots().apps).catch(() => {});
   }
 }
 

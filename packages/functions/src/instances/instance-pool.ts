@@ -1,5 +1,5 @@
 import type { Instance } from "@firn/snapshots";
-import type { FunctionRecord } from "../catalog/function-record.ts";
+import { type FunctionRecord, isSameVersion } from "../catalog/function-record.ts";
 import { FunctionsError } from "../errors.ts";
 
 /** An instance and what belongs to it while it lives. */
@@ -46,7 +46,7 @@ export class InstancePool {
   /** Takes a waiting instance of this function, the one used last, with the slot that it needs from now on. */
   takeIdle(record: FunctionRecord): { pooled: PooledInstance; slot: Slot } | undefined {
     for (const pooled of [...this.#idle.keys()].reverse()) {
-      if (pooled.record.name !== record.name || pooled.record.revision !== record.revision) continue;
+      if (!isSameVersion(pooled.record, record)) continue;
       this.#forget(pooled);
       if (!pooled.instance.idle) {
         this.#close(pooled.instance);
@@ -97,10 +97,10 @@ export class InstancePool {
     this.#watched.add(pooled);
   }
 
-  /** Closes the waiting instances of a function, those of the given revision and later ones apart. */
-  evict(name: string, exceptRevision = Number.POSITIVE_INFINITY): void {
+  /** Closes the waiting instances of a function, those of the version that serves apart. */
+  evict(name: string, serving?: FunctionRecord): void {
     for (const pooled of [...this.#idle.keys()]) {
-      if (pooled.record.name !== name || pooled.record.revision >= exceptRevision) continue;
+      if (pooled.record.name !== name || isSameVersion(pooled.record, serving)) continue;
       this.#forget(pooled);
       this.#close(pooled.instance);
     }

@@ -1,5 +1,5 @@
 import type { GuestLogLine, InvokeRequest, InvokeResponse, Phase, StartMode } from "@firn/snapshots";
-import type { FunctionRecord } from "../catalog/function-record.ts";
+import { type FunctionRecord, isSameVersion } from "../catalog/function-record.ts";
 import { errorFields } from "../error-fields.ts";
 import { FunctionsError } from "../errors.ts";
 import type { FunctionHost } from "../function-host.ts";
@@ -48,6 +48,7 @@ export class Invoker {
     this.#pool = parts.pool;
     this.#log = parts.log;
     this.#guestConsole = parts.guestConsole;
+    this.#host.onChange((name) => this.#pool.evict(name, this.#host.catalog.find(name)));
   }
 
   /**
@@ -161,8 +162,8 @@ export class Invoker {
     }
   }
 
-  #isCurrent({ name, revision }: FunctionRecord): boolean {
-    return this.#host.catalog.find(name)?.revision === revision;
+  #isCurrent(record: FunctionRecord): boolean {
+    return isSameVersion(record, this.#host.catalog.find(record.name));
   }
 
   #logLine(name: string, requestId: string, { stream, text }: GuestLogLine): void {

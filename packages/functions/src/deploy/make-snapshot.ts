@@ -1,0 +1,67 @@
+import {
+  type BaseProvider,
+  createDiff,
+  errorCode,
+  type GuestLogLine,
+  type JailChoice,
+  type MachineOptions,
+  type SnapshotManifest,
+  type Store,
+} from "@firn/snapshots";
+import { type FunctionRecord, loadMessage, memoryClassBytes } from "../catalog/function-record.ts";
+import { recordWorkingSet } from "./record-working-set.ts";
+import { mayBeDamaged } from "./snapshot-trouble.ts";
+
+/** What snapshots are made with. */
+export interface SnapshotParts {
+  readonly store: Store;
+  readonly bases: BaseProvider;
+  readonly machine: MachineOptions;
+  readonly jail: JailChoice;
+  readonly onLog: (name: string, line: GuestLogLine) => void;
+  /** Aborts when the program ends. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Makes a version's snapshot, and proves by its samples that it answers. A base that turns out to be damaged or of another
+ * image is made anew, once.
+ *
+ * @throws {FunctionFailedError} if the function fails while it gets ready, or at a sample.
+ */
+export async function makeSnapshot(parts: SnapshotParts, record: FunctionRecord): Promise<SnapshotManifest> {
+  const { store, bases } = parts;
+  const memoryBytes = memoryClassBytes(record.memoryMib);
+  const base = await bases.base(memoryBytes);
+  try {
+    return await makeOn(parts, base, record);
+  } catch (error) {
+    const incompatible = errorCode(error) === "FIRN_SNAPSHOT_INCOMPATIBLE";
+    if (!incompatible && !(mayBeDamaged(error) && (await store.isDamaged(base.digest)))) throw error;
+    await bases.discard(base);
+    return makeOn(parts, await bases.base(memoryBytes), record);
+  }
+}
+
+async function makeOn(
+  { store, machine, jail, onLog, signal }: SnapshotParts,
+  base: SnapshotManifest,
+  record: FunctionRecord,
+): Promise<SnapshotManifest> {
+  const common = {
+    rootDiskPath: machine.rootDiskPath,
+    jail: await jail.options(),
+    deadlines: machine.deadlines,
+    onLog: (line: GuestLogLine) => onLog(record.name, line),
+    signal,
+  };
+  const load = loadMessage(record);
+  const diff = await createDiff(store, { ...common, base: base.digest, app: record.app, load });
+  try {
+    const { samples, timeoutMs } = record;
+    return await recordWorkingSet(store, diff, { ...common, samples, timeoutMs });
+  } catch (error) {
+    await store.remove(diff.digest);
+    throw error;
+  }
+}
