@@ -41,11 +41,28 @@ impl LineSplitter {
             if later.is_empty() {
                 return;
             }
-            emit(&self.partial);
-            self.partial.clear();
+            let whole = whole_characters(&self.partial);
+            emit(self.partial.get(..whole).unwrap_or_default());
+            self.partial.drain(..whole);
             text = later;
         }
     }
+}
+
+/// Length of the text without a last character of UTF-8 that is not complete. All of it if it is no such text.
+fn whole_characters(text: &[u8]) -> usize {
+    let last = text.iter().rev().take(4).position(|byte| byte & 0xc0 != 0x80);
+    let Some((after, lead)) = last.and_then(|after| Some((after, text.iter().rev().nth(after)?))) else {
+        return text.len();
+    };
+    let expected = match lead {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => 1,
+    };
+    let there = after.saturating_add(1);
+    if there < expected { text.len().saturating_sub(there) } else { text.len() }
 }
 
 #[cfg(test)]
@@ -73,6 +90,30 @@ mod tests {
             let pieces: Vec<Vec<u8>> = output.as_bytes().chunks(size).map(<[u8]>::to_vec).collect();
             let expected: Vec<Vec<u8>> = expected.into_iter().map(String::into_bytes).collect();
             prop_assert_eq!(lines(&pieces), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn push_cuts_no_character_when_a_line_is_too_long(
+            start in "[a-z]{0,5}",
+            character in "[\\u{80}-\\u{7ff}]|[\\u{800}-\\u{d7ff}]|[\\u{10000}-\\u{10ffff}]|x",
+            size in 1_usize..9000,
+        ) {
+            let line = format!("{start}{}", character.repeat(20_000));
+            let pieces: Vec<Vec<u8>> = line.as_bytes().chunks(size).map(<[u8]>::to_vec).collect();
+            let found = lines(&pieces);
+            prop_assert!(found.len() > 1 && found.iter().all(|line| line.len() <= MAX_LINE_BYTES));
+            let texts: Vec<String> = found.into_iter().map(|line| String::from_utf8(line).unwrap()).collect();
+            prop_assert_eq!(texts.concat(), line);
+        }
+    }
+
+    #[test]
+    fn push_goes_on_when_a_long_line_is_no_text() {
+        for byte in [0x80, 0xc3, 0xf4, 0xff] {
+            let found = lines(&[vec![byte; 3 * MAX_LINE_BYTES]]);
+            assert_eq!(found.concat(), vec![byte; 3 * MAX_LINE_BYTES]);
         }
     }
 

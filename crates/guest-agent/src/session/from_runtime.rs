@@ -92,11 +92,7 @@ impl<M: Machine> Session<M> {
 
     /// Stops the runtime for a reason that the host is told.
     pub(super) fn kill_runtime(&mut self, reason: &str) {
-        if !self.failure_announced {
-            self.failure_announced = true;
-            self.say_failed("FIRN_FUNCTION_EXITED", &format!("The runtime process was stopped: {reason}."));
-        }
-        self.end_runtime(reason);
+        self.end_runtime(reason, &format!("The runtime process was stopped: {reason}."));
     }
 
     /// Takes in children that have ended, and tells the host if the runtime is among them.
@@ -111,14 +107,12 @@ impl<M: Machine> Session<M> {
         self.read_output();
         self.read_bridge();
         let how = describe(status);
-        if !self.failure_announced && self.runtime.is_some() {
-            self.say_failed("FIRN_FUNCTION_EXITED", &format!("The runtime process {how}."));
-        }
-        self.end_runtime(&format!("Runtime {how}"));
+        self.end_runtime(&format!("Runtime {how}"), &format!("The runtime process {how}."));
     }
 
-    /// Forgets the runtime: everything of the function is killed, and whoever waits for it gets an answer.
-    fn end_runtime(&mut self, reason: &str) {
+    /// Forgets the runtime: everything of the function is killed, and whoever waits for it gets an answer. Only then is the host told
+    /// that the function has failed, so that it tells an invocation's own end from that of an instance.
+    fn end_runtime(&mut self, reason: &str, failure: &str) {
         let Some(runtime) = self.runtime.take() else { return };
         if let Err(error) = self.machine.kill(runtime.pid) {
             self.note(&error.to_string());
@@ -128,6 +122,10 @@ impl<M: Machine> Session<M> {
         self.bridge_closed_deadline = None;
         for result in self.invocations.fail_all(Instant::now(), reason) {
             self.say(guest_message::Message::InvokeResult(result));
+        }
+        if !self.failure_announced {
+            self.failure_announced = true;
+            self.say_failed("FIRN_FUNCTION_EXITED", failure);
         }
         match self.phase {
             Phase::Resuming { .. } => self.finish_resuming(),

@@ -43,19 +43,28 @@ impl<M: Machine> Session<M> {
         push_log(&mut self.outbox, &mut self.dropped_lines, stream, line);
     }
 
-    /// Tells the host how many lines are missing.
+    /// Tells the host how many lines are missing, once there is room for lines again.
     pub(super) fn report_dropped_lines(&mut self) {
+        if self.outbox.has_much_room_for_logs() {
+            self.tell_dropped_lines();
+        }
+    }
+
+    /// Tells the host now, whether there is room or not.
+    pub(super) fn tell_dropped_lines(&mut self) {
         if self.dropped_lines > 0 {
-            let text =
+            let line =
                 format!("{} log lines were dropped: the host did not read fast enough.", self.dropped_lines);
             self.dropped_lines = 0;
-            self.note(&text);
+            let line = LogLine { stream: "agent".into(), line: line.into_bytes() };
+            self.say(guest_message::Message::Log(line));
         }
     }
 }
 
+/// Once a line was dropped, all are until the host has been told: it sees one gap, not a line here and there.
 fn push_log(outbox: &mut Outbox, dropped: &mut u64, stream: &str, line: &[u8]) {
-    if !outbox.has_room_for_logs() {
+    if *dropped > 0 || !outbox.has_room_for_logs() {
         *dropped = dropped.saturating_add(1);
         return;
     }

@@ -144,9 +144,7 @@ impl<M: Machine> Session<M> {
             runtime.flush();
         }
         self.outbox.flush(self.stream.as_fd()).map_err(AgentError::system("write to the agent stream"))?;
-        if self.outbox.is_empty() {
-            self.report_dropped_lines();
-        }
+        self.report_dropped_lines();
         Ok(())
     }
 

@@ -27,7 +27,8 @@ impl<M: Machine> Session<M> {
         }
         self.read_output();
         self.finish_lines();
-        self.report_dropped_lines();
+        // A clone must not tell what its source lost.
+        self.tell_dropped_lines();
         self.inbox.shrink();
         if let Some(runtime) = &mut self.runtime {
             runtime.reports.shrink();
