@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { call, deployModule, invoke, remove } from "./api.ts";
 import { deployHello } from "./examples.ts";
@@ -74,6 +75,26 @@ describe("an invocation fails alone", () => {
       status: 502,
       json: { code: "FIRN_FUNCTION_ERROR", Message: expect.stringContaining("bad input") },
     });
+  });
+
+  it("when its process ends after the answer, while it waits or during it: the next one is answered", async () => {
+    const source = `export default async ({ when }) => {
+      const end = (milliseconds) => setTimeout(() => { throw new Error("nobody catches this"); }, milliseconds);
+      if (when === "exit") setTimeout(() => process.exit(0), 100);
+      if (when === "after") end(100);
+      if (when === "during") { end(10); await new Promise(() => {}); }
+      return "fine";
+    };`;
+    await deployModule("bad", source);
+    for (const when of ["exit", "after", "during"]) {
+      const first = await invoke("bad", { when });
+      expect(first.status).toBe(200);
+      if (when === "during") expect(first.json).toMatchObject({ errorMessage: "nobody catches this" });
+      else expect(first.json).toBe("fine");
+      // Long after the end of the process: whoever comes now has nothing to do with it.
+      await setTimeout(5_000);
+      for (const _ of [1, 2]) expect(await invoke("bad", {})).toMatchObject({ status: 200, json: "fine" });
+    }
   });
 
   it("when it is late, awaiting or spinning: the next one is answered", async () => {

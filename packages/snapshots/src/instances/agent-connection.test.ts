@@ -104,13 +104,34 @@ describe("AgentConnection", () => {
     expect(log).toEqual([{ stream: "stdout", text: "x".repeat(16 * 1024) }]);
   });
 
-  it("rejects what waits with the function's own error", async () => {
-    const result = agent.result(1);
+  it("rejects the step that waits with the function's own error, and whoever comes later", async () => {
     const step = agent.expect("functionReady", soon);
     peer.say({ type: "functionFailed", code: "FIRN_FUNCTION_IMPORT", message: "boom", stack: "at x.js:1" });
     const failure = { code: "FIRN_FUNCTION_IMPORT", message: "boom", guestStack: "at x.js:1" };
     await expect(step).rejects.toMatchObject(failure);
-    await expect(result).rejects.toMatchObject(failure);
+    await expect(agent.result(1)).rejects.toMatchObject(failure);
+    await expect(agent.expect("functionReady", soon)).rejects.toMatchObject(failure);
+  });
+
+  it("knows that a function has ended while nobody waits, and gives what was under way its own answer", async () => {
+    const result = agent.result(1);
+    const exited = "The runtime process exited with status 1.";
+    peer.say(
+      { type: "functionFailed", code: "FIRN_FUNCTION_EXITED", message: exited, stack: "" },
+      resultOf(1),
+    );
+    expect(await agent.ended).toMatchObject({ code: "FIRN_FUNCTION_EXITED", message: exited });
+    expect((await result).id).toBe(1);
+    await expect(agent.result(2)).rejects.toMatchObject({ code: "FIRN_FUNCTION_EXITED" });
+  });
+
+  it("goes on after a hook that failed at the step that ran it", async () => {
+    const step = agent.expect("snapshotPrepared", soon);
+    peer.say({ type: "functionFailed", code: "FIRN_FUNCTION_HOOK", message: "busy", stack: "" });
+    await expect(step).rejects.toMatchObject({ code: "FIRN_FUNCTION_HOOK" });
+    const result = agent.result(1);
+    peer.say(resultOf(1));
+    expect((await result).id).toBe(1);
   });
 
   it("says FIRN_AGENT_PROTOCOL for a step out of turn", async () => {

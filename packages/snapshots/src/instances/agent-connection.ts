@@ -34,8 +34,10 @@ export class AgentConnection {
   readonly #onLog: (line: GuestLogLine) => void;
   readonly #steps: StepMessage[] = [];
   readonly #results = new Map<number, PromiseWithResolvers<InvokeResult>>();
+  readonly #ended = Promise.withResolvers<Error>();
   #step: PromiseWithResolvers<StepMessage> | undefined;
   #failure: Error | undefined;
+  #functionFailure: FunctionFailedError | undefined;
 
   constructor(stream: Duplex, options: { onLog?: (line: GuestLogLine) => void } = {}) {
     this.#stream = stream;
@@ -54,6 +56,11 @@ export class AgentConnection {
   /** Whether nothing of an unfinished message is buffered. */
   get atFrameBoundary(): boolean {
     return this.#decoder.pendingBytes === 0;
+  }
+
+  /** Resolves, with the reason, as soon as no further invocation can be answered: the function or the connection has failed. */
+  get ended(): Promise<Error> {
+    return this.#ended.promise;
   }
 
   /** Sends a message; does not wait until the guest has read it. */
@@ -86,12 +93,13 @@ export class AgentConnection {
    * Waits for the result of an invocation that was sent, or will be. Call it before the invocation's bytes are on their way.
    *
    * @throws {SnapshotError} as {@link expect}.
-   * @throws {FunctionFailedError} if the function's process ends.
+   * @throws {FunctionFailedError} if the function had failed before. An invocation during which its process ends has a result.
    */
   result(id: number): Promise<InvokeResult> {
     const waiting = Promise.withResolvers<InvokeResult>();
-    if (this.#failure === undefined) this.#results.set(id, waiting);
-    else waiting.reject(this.#failure);
+    const failure = this.#failure ?? this.#functionFailure;
+    if (failure === undefined) this.#results.set(id, waiting);
+    else waiting.reject(failure);
     waiting.promise.catch(() => {});
     return waiting.promise;
   }
@@ -105,7 +113,8 @@ export class AgentConnection {
   #nextStep(): Promise<StepMessage> {
     const arrived = this.#steps.shift();
     if (arrived !== undefined) return Promise.resolve(arrived);
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const failure = this.#functionFailure ?? this.#failure;
+    if (failure !== undefined) return Promise.reject(failure);
     this.#step = Promise.withResolvers();
     return this.#step.promise;
   }
@@ -144,7 +153,7 @@ export class AgentConnection {
         return;
       }
       case "functionFailed":
-        this.#fail(new FunctionFailedError(message.code, message.message, message.stack));
+        this.#failFunction(new FunctionFailedError(message.code, message.message, message.stack));
         return;
       default: {
         if (this.#step !== undefined) {
@@ -157,13 +166,26 @@ export class AgentConnection {
     }
   }
 
+  /** Those who wait for results get them: the agent answers for a function whose process has ended. */
+  #failFunction(error: FunctionFailedError): void {
+    const wasAwaited = this.#step !== undefined;
+    this.#step?.reject(error);
+    this.#step = undefined;
+    // A hook that fails is the answer to the step that ran it, and the function goes on.
+    if (wasAwaited && error.code === "FIRN_FUNCTION_HOOK") return;
+    this.#functionFailure ??= error;
+    this.#ended.resolve(error);
+  }
+
   #fail(error: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
-    this.#step?.reject(error);
+    const reason = this.#functionFailure ?? error;
+    this.#step?.reject(reason);
     this.#step = undefined;
-    for (const waiting of this.#results.values()) waiting.reject(error);
+    for (const waiting of this.#results.values()) waiting.reject(reason);
     this.#results.clear();
+    this.#ended.resolve(reason);
   }
 }
 

@@ -52,6 +52,10 @@ export class Instance implements AsyncDisposable {
     this.exited = parts.vm.exited.then(() => {
       this.#usable = false;
     });
+    void this.#agent.ended.then(() => {
+      this.#usable = false;
+      if (!this.#busy) this.close().catch(() => {});
+    });
   }
 
   /** Whether it can take a request now. */
@@ -70,7 +74,7 @@ export class Instance implements AsyncDisposable {
    * @param options.signal When it aborts, the function is told so; the instance stays usable if the function gives up in time.
    * @throws {SnapshotError} FIRN_INVOKE_TIMEOUT if the microVM had to be killed, FIRN_ABORTED, FIRN_AGENT_DISCONNECTED,
    *   FIRN_AGENT_PROTOCOL.
-   * @throws {FunctionFailedError} if the function's process ends.
+   * @throws {FunctionFailedError} if the function's process had ended before.
    */
   async invoke(request: InvokeRequest, options: { signal?: AbortSignal } = {}): Promise<InvokeResponse> {
     this.#lastId += 1;
