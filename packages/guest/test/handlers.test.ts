@@ -83,6 +83,7 @@ describe("a request reaches", () => {
     expect(result.headers).toEqual([
       { name: "x-path", value: "/tea" },
       { name: "set-cookie", value: "a=1" },
+      { name: "content-type", value: "application/json" },
     ]);
   });
 
@@ -113,7 +114,7 @@ describe("a handler that fails", () => {
     expect(JSON.parse(textOf(await runtime.invoke({})))).toEqual({
       errorType: "object",
       errorMessage: '{"code":7}',
-      trace: [""],
+      trace: [],
     });
   });
 
@@ -154,7 +155,10 @@ describe("a handler that fails", () => {
       return new Promise(() => {});
     }`);
     const result = await runtime.invoke({ fail: true });
-    expect(JSON.parse(textOf(result))).toMatchObject({ errorType: "Error", errorMessage: "forgotten" });
+    expect(JSON.parse(textOf(result))).toMatchObject({
+      errorType: "Runtime.UnhandledPromiseRejection",
+      errorMessage: "Error: forgotten",
+    });
     expect(await runtime.call()).toBe("fine");
   });
 

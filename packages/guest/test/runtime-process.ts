@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import {
@@ -11,6 +11,7 @@ import {
   encodeRuntimeResume,
   FrameDecoder,
   frame,
+  type Header,
   type InvokeResult,
   type LoadFunction,
   type RuntimeCommand,
@@ -64,6 +65,8 @@ export class RuntimeProcess implements AsyncDisposable {
       this.#ended.reject(new Error(`The runtime has exited (${code ?? signal}).\n${this.output}`));
     });
     this.#ended.promise.catch(() => {});
+    // A process that ends leaves what it has not read behind.
+    this.#bridge.on("error", () => {});
     this.#bridge.on("data", (chunk: Buffer) => {
       this.#reports.push(...this.#decoder.push(chunk).map(decodeRuntimeReport));
       this.#wake.resolve();
@@ -77,7 +80,10 @@ export class RuntimeProcess implements AsyncDisposable {
     options: RuntimeOptions = {},
   ): Promise<RuntimeProcess> {
     const root = await mkdtemp(join(tmpdir(), "firn-guest-"));
-    for (const [name, text] of Object.entries(files)) await writeFile(join(root, name), text);
+    for (const [name, text] of Object.entries(files)) {
+      await mkdir(dirname(join(root, name)), { recursive: true });
+      await writeFile(join(root, name), text);
+    }
     const runtime = new RuntimeProcess(root, options);
     await runtime.next("runtimeReady");
     return runtime;
@@ -135,6 +141,12 @@ export class RuntimeProcess implements AsyncDisposable {
 
   /** Sends an event; resolves with the result. */
   async invoke(event: unknown, timeoutMs = 10_000): Promise<InvokeResult> {
+    this.sendEvent(event, timeoutMs);
+    return this.next("invokeResult");
+  }
+
+  /** Sends an event, and waits for nothing. */
+  sendEvent(event: unknown, timeoutMs = 10_000): void {
     const payload = new TextEncoder().encode(JSON.stringify(event));
     this.send({
       type: "invoke",
@@ -144,7 +156,6 @@ export class RuntimeProcess implements AsyncDisposable {
       kind: "event",
       payload,
     });
-    return this.next("invokeResult");
   }
 
   /** Sends an event to a function that answers with JSON. */
@@ -158,8 +169,8 @@ export class RuntimeProcess implements AsyncDisposable {
   async request(
     method: string,
     url: string,
-    body = "",
-    headers: Record<string, string> = {},
+    body: string | Uint8Array = "",
+    headers: Record<string, string> | readonly Header[] = {},
   ): Promise<InvokeResult> {
     this.send({
       type: "invoke",
@@ -167,10 +178,10 @@ export class RuntimeProcess implements AsyncDisposable {
       requestId: "request",
       timeoutMs: 10_000,
       kind: "http",
-      payload: new TextEncoder().encode(body),
+      payload: typeof body === "string" ? new TextEncoder().encode(body) : body,
       method,
       url,
-      headers: Object.entries(headers).map(([name, value]) => ({ name, value })),
+      headers: isList(headers) ? headers : Object.entries(headers).map(([name, value]) => ({ name, value })),
     });
     return this.next("invokeResult");
   }
@@ -205,6 +216,21 @@ export class RuntimeProcess implements AsyncDisposable {
     }
     await rm(this.root, { recursive: true, force: true });
   }
+}
+
+function isList(headers: Record<string, string> | readonly Header[]): headers is readonly Header[] {
+  return Array.isArray(headers);
+}
+
+/** The error in a result. */
+export function errorOf(result: InvokeResult): { errorType: string; errorMessage: string; trace: string[] } {
+  if (result.functionError === "") throw new Error(`No error: ${textOf(result)}`);
+  return JSON.parse(textOf(result));
+}
+
+/** A result's headers as lines. */
+export function linesOf(result: InvokeResult): string[] {
+  return result.headers.map(({ name, value }) => `${name}: ${value}`);
 }
 
 /** The text of a result's payload. */

@@ -47,4 +47,14 @@ export class Bridge {
     const framed = frame(encodeRuntimeReport(report));
     return new Promise((resolve) => this.#socket.write(framed, () => resolve()));
   }
+
+  /** Lets the bridge keep the event loop alive, as it does from the beginning. */
+  ref(): void {
+    this.#socket.ref();
+  }
+
+  /** Lets the event loop end although the bridge is open. */
+  unref(): void {
+    this.#socket.unref();
+  }
 }

@@ -1,15 +1,16 @@
-import type { Header, Invoke } from "@firn/protocol";
-import { fromFunctionUrlResult, toFunctionUrlEvent } from "./function-url.ts";
-import type { Handler, HandlerContext } from "./handler.ts";
+import type { Invoke } from "@firn/protocol";
+import { logText } from "./errors/log.ts";
+import type { Handler } from "./handler.ts";
+import { type Answer, JSON_HEADERS, withoutBody } from "./http/answer.ts";
+import { toFunctionUrlEvent } from "./http/function-url-event.ts";
+import { fromFunctionUrlResult, toJson } from "./http/function-url-result.ts";
+import { refuseRequest, toRequest } from "./http/request.ts";
+import { fromResponse, isResponse } from "./http/response.ts";
+import type { HandlerContext } from "./lambda/context.ts";
+import type { EventCall } from "./lambda/event-call.ts";
 
-/** What a function answered. */
-export interface Answer {
-  readonly status: number;
-  readonly headers: readonly Header[];
-  readonly payload: Uint8Array;
-}
-
-const JSON_HEADERS: readonly Header[] = [{ name: "content-type", value: "application/json" }];
+/** Bare default exports that answered an event with a Response: they are fetch handlers. */
+const FOUND_TO_FETCH = new WeakSet<Handler>();
 
 /**
  * Calls a handler. Each kind of invocation works with each shape: a request reaches a handler of events as an event of an AWS
@@ -21,50 +22,53 @@ export async function callHandler(
   handler: Handler,
   invoke: Invoke,
   context: HandlerContext,
+  call: EventCall,
 ): Promise<Answer> {
-  if (handler.shape === "fetch") {
-    return fromResponse(await handler.fetch(toRequest(invoke, context.signal)));
-  }
-  if (invoke.kind === "http") {
-    return fromFunctionUrlResult(await handler.handle(toFunctionUrlEvent(invoke), context));
-  }
-  const result = await handler.handle(parseEvent(invoke.payload), context);
-  return { status: 200, headers: JSON_HEADERS, payload: Buffer.from(JSON.stringify(result) ?? "null") };
+  const answer = await callByShape(handler, invoke, context, call);
+  return invoke.kind === "http" && invoke.method === "HEAD" ? withoutBody(answer) : answer;
 }
 
-function parseEvent(payload: Uint8Array): unknown {
-  return payload.length === 0 ? {} : JSON.parse(Buffer.from(payload).toString("utf8"));
-}
+async function callByShape(
+  handler: Handler,
+  invoke: Invoke,
+  context: HandlerContext,
+  call: EventCall,
+): Promise<Answer> {
+  if (handler.shape === "fetch") return callFetch(handler.fetch, invoke, context);
+  const asFetch = (request: Request) => handler.handle(request, context, call.done);
+  if (FOUND_TO_FETCH.has(handler)) return callFetch(asFetch, invoke, context);
 
-function toRequest(invoke: Invoke, signal: AbortSignal): Request {
-  if (invoke.kind === "event") {
-    const headers = { "content-type": "application/json" };
-    return new Request("http://function/", {
-      method: "POST",
-      headers,
-      body: Buffer.from(invoke.payload),
-      signal,
-    });
+  const event = invoke.kind === "http" ? toFunctionUrlEvent(invoke) : parseEvent(invoke.payload);
+  const result = await call.start(handler.handle, handler.parameters, event, context);
+  if (isResponse(result)) {
+    if (!handler.isBareDefault || handler.parameters === 0) return fromResponse(result);
+    FOUND_TO_FETCH.add(handler);
+    logText(
+      "The default export, a function, answered an event with a Response: it is called once more, and from now on, with a Request. " +
+        "Export an object, export default { fetch(request) { … } }, to say so from the beginning.",
+    );
+    return callFetch(asFetch, invoke, context);
   }
-  const method = invoke.method ?? "GET";
-  const headers = (invoke.headers ?? []).map(({ name, value }): [string, string] => [name, value]);
-  const hasBody = method !== "GET" && method !== "HEAD" && invoke.payload.length > 0;
-  return new Request(new URL(invoke.url ?? "/", "http://function/"), {
-    method,
-    headers,
-    signal,
-    ...(hasBody ? { body: Buffer.from(invoke.payload) } : {}),
-  });
+  if (invoke.kind === "http") return fromFunctionUrlResult(result);
+  return { status: 200, headers: JSON_HEADERS, payload: Buffer.from(toJson(result)) };
 }
 
-async function fromResponse(response: unknown): Promise<Answer> {
-  if (!(response instanceof Response)) {
+async function callFetch(
+  fetch: (request: Request) => unknown,
+  invoke: Invoke,
+  context: HandlerContext,
+): Promise<Answer> {
+  const refused = refuseRequest(invoke);
+  if (refused !== undefined) return refused;
+  const response = await fetch(toRequest(invoke, context.signal));
+  if (!isResponse(response)) {
     throw new TypeError("The fetch handler returned no Response. Return new Response(…) from it.");
   }
-  const payload = new Uint8Array(await response.arrayBuffer());
-  return {
-    status: response.status,
-    headers: [...response.headers].map(([name, value]) => ({ name, value })),
-    payload,
-  };
+  return fromResponse(response);
+}
+
+/** An event as JSON; a byte order mark before it is none of it. */
+function parseEvent(payload: Uint8Array): unknown {
+  const text = new TextDecoder().decode(payload);
+  return text === "" ? {} : JSON.parse(text);
 }

@@ -2,20 +2,22 @@ import type { Invoke, LoadFunction, RuntimeCommand } from "@firn/protocol";
 import type { Addon } from "./addon.ts";
 import { Bridge } from "./bridge.ts";
 import { collectGarbage } from "./collect-garbage.ts";
-import { FunctionError, messageOf, stackOf } from "./function-error.ts";
+import { errorResult } from "./errors/error-result.ts";
+import { unhandledRejection } from "./errors/invocation-errors.ts";
+import { logError } from "./errors/log.ts";
+import { messageOf } from "./errors/thrown.ts";
+import { FunctionError } from "./function-error.ts";
 import { waitAtGate } from "./gate.ts";
 import type { Handler } from "./handler.ts";
 import { Hooks } from "./hooks.ts";
-import { errorResult, Invocations } from "./invocations.ts";
+import { Invocations, type Owner } from "./invocations.ts";
+import { EventLoop } from "./lambda/event-loop.ts";
 import { loadHandler } from "./load.ts";
 import { Uniqueness } from "./uniqueness/uniqueness.ts";
 import { warmUpRuntime } from "./warm-up.ts";
 
 /** Time to get ready when the host does not say, in milliseconds. */
 const DEFAULT_READY_MS = 60_000;
-
-/** Time for the report of an error to leave before the process ends, in milliseconds. */
-const EXIT_DELAY_MS = 50;
 
 /** The life of one function in this process: load, snapshot, resume, invoke. */
 export class FunctionRuntime {
@@ -26,7 +28,10 @@ export class FunctionRuntime {
   readonly #root: string;
   readonly #addon: Addon;
   readonly #uniqueness: Uniqueness;
-  readonly #invocations = new Invocations();
+  readonly #eventLoop: EventLoop;
+  readonly #invocations: Invocations;
+  /** What is being answered. */
+  readonly #work = new Set<Promise<void>>();
   #loaded: { readonly load: LoadFunction; readonly handler: Handler } | undefined;
   /** Rejects the load that is under way. */
   #failLoad: ((error: FunctionError) => void) | undefined;
@@ -42,29 +47,31 @@ export class FunctionRuntime {
       bridge,
       (command) => this.#handle(command),
       (error) => {
-        if (error !== undefined) console.error(error);
+        if (error !== undefined) logError("The bridge to the agent failed", error);
         process.exit(error === undefined ? 0 : 1);
       },
     );
+    this.#eventLoop = new EventLoop(this.#bridge);
+    this.#invocations = new Invocations(this.#eventLoop);
   }
 
   /** Tells the agent that a function may be loaded, and listens. */
   start(): void {
-    process.on("unhandledRejection", (reason) => this.#onUncaught(reason, true));
-    process.on("uncaughtException", (error) => this.#onUncaught(error, false));
+    process.on("unhandledRejection", (reason) => this.#onRejection(reason));
+    process.on("uncaughtException", (error) => void this.#onException(error));
     void this.#bridge.send({ type: "runtimeReady", runtime: `node ${process.versions.node}` });
   }
 
   #handle(command: RuntimeCommand): void {
     switch (command.type) {
       case "loadFunction":
-        void this.#load(command);
+        this.#track(this.#load(command));
         break;
       case "prepareSnapshot":
-        void this.#snapshot();
+        this.#track(this.#snapshot());
         break;
       case "invoke":
-        void this.#invoke(command);
+        this.#track(this.#invoke(command));
         break;
       case "cancelInvoke":
         this.#invocations.cancel(command.id);
@@ -99,7 +106,7 @@ export class FunctionRuntime {
 
   async #snapshot(): Promise<void> {
     try {
-      if (this.#loaded === undefined) await warmUpRuntime();
+      if (this.#loaded === undefined) await warmUpRuntime(this.#eventLoop);
       await this.hooks.runBeforeSnapshot();
       await this.#uniqueness.beforeSnapshot();
       await collectGarbage();
@@ -127,7 +134,7 @@ export class FunctionRuntime {
       this.#uniqueness.afterRestore(waitAtGate(this.#gate));
     } catch (error) {
       // Without a seed of its own this process must not serve.
-      console.error(error);
+      logError("The process cannot go on", error);
       process.exit(1);
     }
   }
@@ -153,14 +160,34 @@ export class FunctionRuntime {
     await this.#bridge.send({ type: "functionFailed", ...failure.toReport() });
   }
 
-  /** An error that nobody caught: of an invocation, of the import, or of something that the function left running. */
-  #onUncaught(error: unknown, isRejection: boolean): void {
-    console.error(stackOf(error) || messageOf(error));
-    const concernsInvocation = this.#invocations.failCurrent(error);
+  /** A promise was rejected and nobody waits for it. */
+  #onRejection(reason: unknown): void {
+    const error = unhandledRejection(reason);
+    this.#logUncaught("A promise was rejected, and nobody caught it", reason, this.#invocations.blame(error));
+    this.#failLoad?.(new FunctionError("FIRN_FUNCTION_IMPORT", messageOf(reason), { cause: reason }));
+  }
+
+  /** The process is in an unknown state after an uncaught exception: it ends when what it works at is answered. */
+  async #onException(error: unknown): Promise<void> {
+    this.#logUncaught(
+      "An exception was not caught, and ends the process",
+      error,
+      this.#invocations.blame(error),
+    );
     this.#failLoad?.(new FunctionError("FIRN_FUNCTION_IMPORT", messageOf(error), { cause: error }));
-    if (isRejection) return;
-    // The process is in an unknown state after an uncaught exception; let the report leave first.
-    if (concernsInvocation || this.#failLoad !== undefined) setTimeout(() => process.exit(1), EXIT_DELAY_MS);
-    else process.exit(1);
+    while (this.#work.size > 0) await Promise.allSettled(this.#work);
+    process.exit(1);
+  }
+
+  #logUncaught(what: string, error: unknown, owner: Owner | undefined): void {
+    const whose = owner === undefined ? "" : `, of request ${owner.requestId}`;
+    // The invocation's own error is logged with its result.
+    if (owner?.wasRunning !== true)
+      logError(`${what}${whose}${owner === undefined ? "" : ", which had ended"}`, error);
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked = work.finally(() => this.#work.delete(tracked));
+    this.#work.add(tracked);
   }
 }

@@ -1,5 +1,6 @@
 import type { Hook, Lifecycle } from "../lifecycle.ts";
-import { FunctionError, messageOf } from "./function-error.ts";
+import { messageOf } from "./errors/thrown.ts";
+import { FunctionError } from "./function-error.ts";
 
 /** Time for all hooks of one snapshot or resume together, in milliseconds. */
 export const HOOKS_LIMIT_MS = 60_000;

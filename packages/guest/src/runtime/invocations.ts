@@ -1,37 +1,66 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Invoke, InvokeResult, LoadFunction } from "@firn/protocol";
 import { callHandler } from "./call.ts";
-import { messageOf, stackOf, typeOf } from "./function-error.ts";
-import type { Handler, HandlerContext } from "./handler.ts";
+import { errorResult } from "./errors/error-result.ts";
+import { timeoutError } from "./errors/invocation-errors.ts";
+import { logError, logText } from "./errors/log.ts";
+import type { Handler } from "./handler.ts";
+import { createContext } from "./lambda/context.ts";
+import { EventCall } from "./lambda/event-call.ts";
+import type { EventLoop } from "./lambda/event-loop.ts";
 
-interface Running {
+interface Invocation {
+  readonly requestId: string;
   readonly fail: (error: unknown) => void;
   readonly abort: AbortController;
+  /** How many errors nobody caught while it ran that belong to no invocation that runs. */
+  strays: number;
+}
+
+/** Whose an error is that nobody caught. */
+export interface Owner {
+  readonly requestId: string;
+  /** Whether its invocation had no result yet; then the error is its result. */
+  readonly wasRunning: boolean;
 }
 
 /** The invocations that run, by id. Each gets one result, whatever the function does. */
 export class Invocations {
-  readonly #running = new Map<number, Running>();
-  readonly #current = new AsyncLocalStorage<number>();
+  readonly #eventLoop: EventLoop;
+  readonly #running = new Map<number, Invocation>();
+  readonly #current = new AsyncLocalStorage<Invocation>();
+
+  constructor(eventLoop: EventLoop) {
+    this.#eventLoop = eventLoop;
+  }
 
   /** Calls the handler; resolves with the one result of this invocation. Never rejects. */
   async run(invoke: Invoke, handler: Handler, load: LoadFunction): Promise<InvokeResult> {
     const failed = Promise.withResolvers<never>();
     const abort = new AbortController();
-    this.#running.set(invoke.id, { fail: failed.reject, abort });
-    const deadline = performance.now() + invoke.timeoutMs;
+    const { requestId, timeoutMs } = invoke;
+    const invocation: Invocation = { requestId, fail: failed.reject, abort, strays: 0 };
+    this.#running.set(invoke.id, invocation);
+    const call = new EventCall(this.#eventLoop, requestId);
+    const deadline = performance.now() + timeoutMs;
     const timer = setTimeout(() => {
-      const error = timeoutError(invoke);
+      if (call.expire()) return;
+      if (invocation.strays > 0) logText(strayHint(invocation));
+      const error = timeoutError(requestId, timeoutMs);
       failed.reject(error);
       abort.abort(error);
-    }, invoke.timeoutMs);
+    }, timeoutMs);
+    // The bridge keeps the event loop alive, and nothing else of the runtime does.
+    timer.unref();
     try {
-      const context = createContext(invoke, load, deadline, abort.signal);
-      const answer = this.#current.run(invoke.id, () => callHandler(handler, invoke, context));
+      const context = createContext({ invoke, load, deadline, signal: abort.signal, done: call.done });
+      const answer = this.#current.run(invocation, () => callHandler(handler, invoke, context, call));
       return { id: invoke.id, functionError: "", ...(await Promise.race([answer, failed.promise])) };
     } catch (error) {
+      logError(`Request ${requestId} failed`, error);
       return errorResult(invoke.id, error);
     } finally {
+      call.close();
       clearTimeout(timer);
       this.#running.delete(invoke.id);
     }
@@ -43,52 +72,25 @@ export class Invocations {
   }
 
   /**
-   * Makes an error that nobody caught the result of the invocation it belongs to, or of all if that is not known.
+   * Makes an error that nobody caught the result of the invocation that it belongs to. One that belongs to an earlier invocation, or to
+   * none, fails nobody.
    *
-   * @returns Whether there was one.
+   * @param error The error that is the invocation's result.
+   * @returns Whose it is; `undefined` if that is not known.
    */
-  failCurrent(error: unknown): boolean {
-    const current = this.#running.get(this.#current.getStore() ?? -1);
-    const concerned = current === undefined ? [...this.#running.values()] : [current];
-    for (const invocation of concerned) invocation.fail(error);
-    return concerned.length > 0;
+  blame(error: unknown): Owner | undefined {
+    const owner = this.#current.getStore();
+    const running = [...this.#running.values()];
+    const wasRunning = owner !== undefined && running.includes(owner);
+    if (wasRunning) owner.fail(error);
+    else for (const innocent of running) innocent.strays += 1;
+    return owner && { requestId: owner.requestId, wasRunning };
   }
 }
 
-/** The result of an invocation that failed with `error`, in the form of AWS Lambda. */
-export function errorResult(id: number, error: unknown): InvokeResult {
-  const trace = stackOf(error).split("\n");
-  const body = { errorType: typeOf(error), errorMessage: messageOf(error), trace };
-  return {
-    id,
-    status: 500,
-    headers: [{ name: "content-type", value: "application/json" }],
-    payload: Buffer.from(JSON.stringify(body)),
-    functionError: "Unhandled",
-  };
-}
-
-function timeoutError(invoke: Invoke): Error {
-  const seconds = (invoke.timeoutMs / 1000).toFixed(2);
-  const error = new Error(`RequestId: ${invoke.requestId} Error: Task timed out after ${seconds} seconds`);
-  error.name = "Sandbox.Timedout";
-  error.stack = "";
-  return error;
-}
-
-function createContext(
-  invoke: Invoke,
-  load: LoadFunction,
-  deadline: number,
-  signal: AbortSignal,
-): HandlerContext {
-  return {
-    awsRequestId: invoke.requestId,
-    functionName: load.functionName,
-    functionVersion: "$LATEST",
-    invokedFunctionArn: `arn:aws:lambda:local:000000000000:function:${load.functionName}`,
-    memoryLimitInMB: String(load.memoryMib),
-    signal,
-    getRemainingTimeInMillis: () => Math.max(0, Math.floor(deadline - performance.now())),
-  };
+function strayHint({ requestId, strays }: Invocation): string {
+  return (
+    `Request ${requestId} timed out. While it ran, ${strays} error(s) that belong to no running request were thrown and not caught, ` +
+    "as is written above: perhaps it waited for what failed."
+  );
 }

@@ -1,7 +1,8 @@
 import { resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { LoadFunction } from "@firn/protocol";
-import { FunctionError, messageOf } from "./function-error.ts";
+import { messageOf } from "./errors/thrown.ts";
+import { FunctionError } from "./function-error.ts";
 import { findHandler, type Handler } from "./handler.ts";
 
 /**

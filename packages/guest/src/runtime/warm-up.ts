@@ -1,12 +1,14 @@
 import type { Invoke, LoadFunction } from "@firn/protocol";
 import type { Handler } from "./handler.ts";
 import { Invocations } from "./invocations.ts";
+import type { EventLoop } from "./lambda/event-loop.ts";
 
 /** Handlers of both shapes. */
 const HANDLERS: readonly Handler[] = [
-  { shape: "event", handle: (event) => event },
+  { shape: "event", name: "", handle: async (event) => event, parameters: 1, isBareDefault: false },
   {
     shape: "fetch",
+    name: "",
     fetch: async (request) => new Response(await request.text(), { headers: { "x-warm": "1" } }),
   },
 ];
@@ -15,7 +17,7 @@ const HANDLERS: readonly Handler[] = [
  * Sends invocations of both kinds through handlers of both shapes, before a snapshot without a function: then fetch and what else
  * Node.js loads late is in the base that all functions share, and in none of their diffs.
  */
-export async function warmUpRuntime(): Promise<void> {
+export async function warmUpRuntime(eventLoop: EventLoop): Promise<void> {
   const load: LoadFunction = {
     entry: "",
     handler: "",
@@ -33,7 +35,7 @@ export async function warmUpRuntime(): Promise<void> {
     url: "http://function/",
     headers: [{ name: "content-type", value: "application/json" }],
   };
-  const invocations = new Invocations();
+  const invocations = new Invocations(eventLoop);
   for (const handler of HANDLERS) {
     for (const kind of ["event", "http"] as const) await invocations.run({ ...invoke, kind }, handler, load);
   }
