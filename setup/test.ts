@@ -21,6 +21,7 @@ const bindingTests = "packages/vmm/test/kvm/*.test.ts";
 const suites: Record<string, (images: Record<string, string>) => Promise<NamedResult>> = {
   rust: () => cargoSuite("Rust on this machine", ["--workspace"]),
   node: () => vitestSuite("TypeScript on this machine", ["--config", "setup/vitest.host.ts"]),
+  packages: () => vitestSuite("packages as they are published", ["--root", "test/packages"]),
   fuzz: () => fuzzSuite("fuzzing on this machine"),
   "arm-gic3": (env) => onHost("default", () => cargoSuite("Rust on ARM, GICv3", onArm, env)),
   "arm-gic2": (env) => vmmSuite("gic2", "firn-vmm on ARM, GICv2", env),
@@ -33,7 +34,7 @@ const suites: Record<string, (images: Record<string, string>) => Promise<NamedRe
 // A machine is one ARM host: where tests run on this one, a second run would be the same again.
 const wanted = (name: string) => !(hasUsableKvm() && name.startsWith("arm-"));
 
-const onThisMachine = new Set(["rust", "node", "fuzz"]);
+const onThisMachine = new Set(["rust", "node", "packages", "fuzz"]);
 
 await main(async (argv) => {
   const unknown = argv.find((name) => suites[name] === undefined);

@@ -55,7 +55,7 @@ export async function startServer(
     images.FIRN_GUEST_RUNTIMES ?? "",
     join(binding, "bin", "firn-vmm"),
     join(binding, "firn-vmm.linux-arm64-gnu.node"),
-    join(repository, "apps", "invoke-server", "dist", "server.js"),
+    join(repository, "apps", "invoke-server", "dist", "bundle", "firn-invoke-server.js"),
   ]);
   const env = {
     FIRN_KERNEL: kernel,

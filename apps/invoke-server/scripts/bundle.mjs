@@ -1,5 +1,5 @@
-// Bundles the server with all of its dependencies into one file: an emulated machine starts that many times faster than a tree
-// of small files.
+// Bundles the server with all of its dependencies into one file, which needs no npm where it runs: an emulated machine starts it many
+// times faster than a tree of small files. It is no part of the package.
 import { rolldown } from "rolldown";
 
 const bundle = await rolldown({
@@ -10,5 +10,10 @@ const bundle = await rolldown({
   resolve: { conditionNames: ["firn-source", "node", "import", "module", "default"] },
   external: [/\.node$/],
 });
-await bundle.write({ file: "dist/server.js", format: "esm", minify: false, sourcemap: false });
+await bundle.write({
+  file: "dist/bundle/firn-invoke-server.js",
+  format: "esm",
+  minify: false,
+  sourcemap: false,
+});
 await bundle.close();

@@ -9,7 +9,7 @@ const folder = new URL("..", import.meta.url);
 describe("the bundle", () => {
   it("has no syntax that the oldest Node.js of package.json does not know", async () => {
     await promisify(execFile)(process.execPath, ["scripts/bundle.mjs"], { cwd: folder });
-    const program = parseAst(await readFile(new URL("dist/server.js", folder), "utf8"));
+    const program = parseAst(await readFile(new URL("dist/bundle/firn-invoke-server.js", folder), "utf8"));
     const kinds = new Set<unknown>();
     JSON.stringify(program, (key, value) => {
       if (key === "kind") kinds.add(value);

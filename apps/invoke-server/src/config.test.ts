@@ -1,8 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { readConfig } from "./config.ts";
+import { readConfig, usage } from "./config.ts";
 import { jailOptions } from "./jail-status.ts";
 
 const paths = { FIRN_KERNEL: "/k", FIRN_ROOTFS: "/r" };
+
+describe("usage()", () => {
+  it("describes every setting", () => {
+    const text = usage();
+    expect(text).toContain("--port, FIRN_PORT\n      TCP port; 0 takes a free one (default 8080)\n");
+    expect(text).toContain("--jail-memory-mib, FIRN_JAIL_MEMORY_MIB\n");
+    expect(text).not.toContain("undefined");
+  });
+});
 
 describe("readConfig()", () => {
   it("takes flags before the environment before defaults", () => {

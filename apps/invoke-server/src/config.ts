@@ -25,59 +25,116 @@ const hostNames = z
   });
 
 const schema = z.object({
-  /** TCP port; 0 takes a free one. */
-  port: z.coerce.number().int().min(0).max(65_535).default(8080),
-  /** Address to listen on. There is no authentication: keep it local. */
-  host: z.string().min(1).default("127.0.0.1"),
-  /** Further names of this server, for which its control routes and function URLs answer, separated by commas. */
+  port: z.coerce.number().int().min(0).max(65_535).default(8080).describe("TCP port; 0 takes a free one"),
+  host: z
+    .string()
+    .min(1)
+    .default("127.0.0.1")
+    .describe("Address to listen on. There is no authentication: keep it local"),
   allowedHosts: hostNames
     .refine((names) => !names.includes("*"), { error: "* would let every web page deploy: name the hosts" })
-    .default([]),
-  /** Names for which only function URLs answer; `*` is every one. By default all, unless the server listens on loopback. */
-  functionHosts: hostNames.optional(),
-  /** Function URLs tell everybody how a request was started and where its time went, and heed `X-Firn-*` headers. */
-  debugHeaders: z.stringbool().default(false),
-  /** Folder of the snapshots and the catalog. */
-  store: z.string().min(1),
-  /** Uncompressed arm64 kernel Image. */
-  kernel: z.string().min(1),
-  /** Read-only root file system with agent and runtime. */
-  rootfs: z.string().min(1),
-  vcpus: z.coerce.number().int().min(1).max(8).default(1),
-  /** MicroVMs at a time, those that wait for a request included. */
-  maxInstances: z.coerce.number().int().min(1).max(10_000).default(8),
-  /** How long an instance waits for a request before it is closed. */
-  idleSeconds: seconds(600),
-  /** How long requests may take to finish when the server is told to stop. */
-  drainSeconds: seconds(10),
-  /** The base of this memory size is made when the server starts; 0 for none. */
+    .default([])
+    .describe(
+      "Further names of this server, for which its control routes and function URLs answer, separated by commas",
+    ),
+  functionHosts: hostNames
+    .optional()
+    .describe(
+      "Names for which only function URLs answer; `*` is every one. By default all, unless the server listens on loopback",
+    ),
+  debugHeaders: z
+    .stringbool()
+    .default(false)
+    .describe(
+      "Function URLs tell everybody how a request was started and where its time went, and heed `X-Firn-*` headers",
+    ),
+  store: z.string().min(1).describe("Folder of the snapshots and the catalog"),
+  kernel: z.string().min(1).describe("Uncompressed arm64 kernel Image"),
+  rootfs: z.string().min(1).describe("Read-only root file system with agent and runtime"),
+  vcpus: z.coerce.number().int().min(1).max(8).default(1).describe("Processors of each microVM"),
+  maxInstances: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(8)
+    .describe("MicroVMs at a time, those that wait for a request included"),
+  idleSeconds: seconds(600).describe("How long an instance waits for a request before it is closed"),
+  drainSeconds: seconds(10).describe("How long requests may take to finish when the server is told to stop"),
   prepareMemoryMib: z.coerce
     .number()
     .refine((mib) => mib === 0 || MEMORY_CLASSES_MIB.some((size) => size === mib), {
       error: `expected 0 or one of ${MEMORY_CLASSES_MIB.join(", ")}`,
     })
-    .default(256),
-  /** VMM processes that wait for cold starts, for each base; 0 for none. */
-  poolSize: z.coerce.number().int().min(0).max(1000).default(2),
-  /** Private memory that they may have together. */
-  poolMemoryMib: z.coerce.number().int().min(1).max(1_048_576).default(64),
-  /** None is prepared while more than this share of time, in percent, is lost to a lack of memory. */
-  poolMaxPressure: z.coerce.number().min(0).max(100).default(10),
-  /** Jail of the VMM processes; `auto` is the best that the host can give, any other one that it cannot is an error. */
-  jail: z.enum(["auto", "root", "user-namespaces", "minimal"]).default("auto"),
-  /** First of the 65,536 user ids that VMM processes have when root runs the server. */
-  jailFirstId: z.coerce.number().int().min(1).max(4_294_901_758).default(2_000_000_000),
-  /** Directory of the cgroup below which each VMM process gets its own; by default the server's. */
-  jailCgroup: z.string().startsWith("/").optional(),
-  /** Most memory of a VMM process, the guest's included. */
-  jailMemoryMib: z.coerce.number().int().min(1).max(1_048_576).optional(),
-  /** Most CPUs that a VMM process may keep busy. */
-  jailCpus: z.coerce.number().min(0.01).max(1000).optional(),
-  /** Keeps each instance's console, to show its end in errors. Slower. */
-  guestConsole: z.stringbool().default(false),
-  /** Multiplies the deadlines of boots, restores and snapshots: 1 fits hardware, an emulated host wants more. */
-  deadlineFactor: z.coerce.number().min(0.1).max(100).default(1),
-  logLevel: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+    .default(256)
+    .describe("The base of this memory size is made when the server starts; 0 for none"),
+  poolSize: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(1000)
+    .default(2)
+    .describe("VMM processes that wait for cold starts, for each base; 0 for none"),
+  poolMemoryMib: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_048_576)
+    .default(64)
+    .describe("Private memory that they may have together"),
+  poolMaxPressure: z.coerce
+    .number()
+    .min(0)
+    .max(100)
+    .default(10)
+    .describe("None is prepared while more than this share of time, in percent, is lost to a lack of memory"),
+  jail: z
+    .enum(["auto", "root", "user-namespaces", "minimal"])
+    .default("auto")
+    .describe(
+      "Jail of the VMM processes; `auto` is the best that the host can give, any other one that it cannot is an error",
+    ),
+  jailFirstId: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(4_294_901_758)
+    .default(2_000_000_000)
+    .describe("First of the 65,536 user ids that VMM processes have when root runs the server"),
+  jailCgroup: z
+    .string()
+    .startsWith("/")
+    .optional()
+    .describe("Directory of the cgroup below which each VMM process gets its own; by default the server's"),
+  jailMemoryMib: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_048_576)
+    .optional()
+    .describe("Most memory of a VMM process, the guest's included"),
+  jailCpus: z.coerce
+    .number()
+    .min(0.01)
+    .max(1000)
+    .optional()
+    .describe("Most CPUs that a VMM process may keep busy"),
+  guestConsole: z
+    .stringbool()
+    .default(false)
+    .describe("Keeps each instance's console, to show its end in errors. Slower"),
+  deadlineFactor: z.coerce
+    .number()
+    .min(0.1)
+    .max(100)
+    .default(1)
+    .describe(
+      "Multiplies the deadlines of boots, restores and snapshots: 1 fits hardware, an emulated host wants more",
+    ),
+  logLevel: z
+    .enum(["trace", "debug", "info", "warn", "error", "silent"])
+    .default("info")
+    .describe("How much is logged"),
 });
 
 /** What the server is told from outside. */
@@ -107,6 +164,25 @@ export function readConfig(args: readonly string[], environment: NodeJS.ProcessE
   const issue = result.error.issues[0];
   const name = String(issue?.path[0] ?? "");
   throw new ConfigError(`Set ${variableOf(name)} or --${flagOf(name)}: ${issue?.message ?? "it is wrong"}.`);
+}
+
+/** What `--help` prints: every setting with its flag, its variable and its default. */
+export function usage(): string {
+  const described = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }).properties ?? {};
+  const lines = Object.entries(described).map(([name, setting]) => {
+    const { description, default: fallback, enum: choices } = typeof setting === "boolean" ? {} : setting;
+    const known = fallback ?? FOLDER_DEFAULTS[name as keyof typeof FOLDER_DEFAULTS];
+    const notes = [
+      ...(choices === undefined ? [] : [`one of ${choices.join(", ")}`]),
+      ...(known === undefined ? [] : [`default ${known}`]),
+    ].join("; ");
+    return `  --${flagOf(name)}, ${variableOf(name)}\n      ${description}${notes === "" ? "" : ` (${notes})`}\n`;
+  });
+  return `Usage: firn-invoke-server [--SETTING VALUE]…
+
+Deploys functions and invokes them over HTTP. A setting is a flag or a variable of the environment; the flag comes first.
+
+${lines.join("")}`;
 }
 
 function readFlags(args: readonly string[], names: readonly string[]): Record<string, string> {

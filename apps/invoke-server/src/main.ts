@@ -1,8 +1,13 @@
-import { ConfigError, readConfig } from "./config.ts";
+#!/usr/bin/env node
+import { ConfigError, readConfig, usage } from "./config.ts";
 import { startServer } from "./server.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
+if (process.argv.slice(2).some((argument) => argument === "--help" || argument === "-h")) {
+  process.stdout.write(usage());
+  process.exit(0);
+}
 try {
   const server = await startServer(readConfig(process.argv.slice(2), process.env));
   let stopping = false;

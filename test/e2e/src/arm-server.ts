@@ -33,7 +33,7 @@ export async function installServer(host: ArmHost): Promise<void> {
   const files = [
     join(native, "bin", "firn-vmm"),
     join(native, "firn-vmm.linux-arm64-gnu.node"),
-    join(repository, "apps", "invoke-server", "dist", "server.js"),
+    join(repository, "apps", "invoke-server", "dist", "bundle", "firn-invoke-server.js"),
   ];
   const { kernel, runtimes } = guestImages();
   const script = `set -e
@@ -128,7 +128,7 @@ export async function untilHealth(
 
 function startScript({ store, userId }: ServerSettings): string {
   const run = "exec node --disable-warning=ExperimentalWarning";
-  const program = `${FOLDER}/bin/server.js`;
+  const program = `${FOLDER}/bin/firn-invoke-server.js`;
   if (userId === undefined) return `mkdir -p ${store} && echo $$ > ${store}/pid && ${run} ${program}`;
   // The program that other systems have for this is not in the rig.
   const drop = `data:text/javascript,process.setgroups([]);process.setgid(${userId});process.setuid(${userId})`;
