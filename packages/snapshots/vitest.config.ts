@@ -3,5 +3,4 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   resolve: { conditions: ["firn-source"] },
   ssr: { resolve: { conditions: ["firn-source"] } },
-  test: { globalSetup: ["../vmm/test/build-host-addon.ts"] },
 });

@@ -58,9 +58,10 @@ export function viewFunction(record: FunctionRecord): FunctionView {
 export async function viewSnapshot(store: Store, record: FunctionRecord): Promise<SnapshotView | null> {
   if (record.snapshot === null) return null;
   const manifest: SnapshotManifest | undefined = await store.read(record.snapshot).catch(() => undefined);
-  if (manifest === undefined) return null;
-  const { parent, created, runtime, memoryBytes, report } = manifest.config;
+  if (manifest === undefined || !store.has(manifest.digest)) return null;
+  const { parent, runtime, memoryBytes } = manifest.config;
   const { digest } = manifest;
+  const { created, report } = store.describe(digest);
   const [layerBytes, stateBytes] = [manifest.memory.size, manifest.state.size];
   return { digest, parent, created, runtime, memoryBytes, layerBytes, stateBytes, report };
 }

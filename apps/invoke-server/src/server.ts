@@ -1,7 +1,7 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { errorFields, FunctionHost, InstancePool, Invoker } from "@firn/functions";
-import { DEFAULT_DEADLINES, scaleDeadlines } from "@firn/snapshots";
+import { DEFAULT_DEADLINES, describeDoubt, scaleDeadlines } from "@firn/snapshots";
 import { serve } from "@hono/node-server";
 import { type Logger, pino } from "pino";
 import { Access } from "./access/access.ts";
@@ -45,6 +45,11 @@ export async function startServer(
     onDeployLog: (name, { stream, text }) => log.info({ function: name, stream, deploy: true }, text),
     onSnapshotTrouble: (name, error, remedy) =>
       log.warn({ ...errorFields(error), function: name, remedy }, "the snapshot cannot be used"),
+    onStoreDoubts: (doubts) =>
+      log.error(
+        { doubts: doubts.map(describeDoubt) },
+        "the store holds what cannot be read: nothing is deleted",
+      ),
     onPoolFailure: (error) => log.warn(errorFields(error), "no process can be prepared for cold starts"),
   });
   const jail = await findJail(host).catch(async (error: unknown) => {
@@ -101,7 +106,7 @@ async function prepare(host: FunctionHost, readiness: Readiness, config: Config,
   }
   if (config.prepareMemoryMib > 0) {
     const began = performance.now();
-    await readiness.follow(host.bases.base(config.prepareMemoryMib * 1024 * 1024));
+    await readiness.follow(host.bases.keep(config.prepareMemoryMib * 1024 * 1024));
     const milliseconds = Math.round(performance.now() - began);
     if (readiness.base.state === "failed") log.error(readiness.base, "the base snapshot cannot be made");
     else log.info({ memoryMib: config.prepareMemoryMib, milliseconds }, "the base snapshot is there");

@@ -3,6 +3,7 @@ import { PROTOCOL_VERSION } from "@firn/protocol";
 import {
   BasePool,
   BaseProvider,
+  type Doubt,
   errorCode,
   FunctionFailedError,
   type GuestLogLine,
@@ -36,6 +37,8 @@ export interface HostEvents {
   readonly onDeployLog?: (name: string, line: GuestLogLine) => void;
   /** A snapshot could not be used: it is made again, or the function is booted regularly. */
   readonly onSnapshotTrouble?: (name: string, error: unknown, remedy: "rebuild" | "regular") => void;
+  /** The store holds something that cannot be read: nothing is deleted while it does. */
+  readonly onStoreDoubts?: (doubts: readonly Doubt[]) => void;
   /** A process could not be prepared for cold starts, which are slower until one can. */
   readonly onPoolFailure?: (error: unknown) => void;
 }
@@ -99,8 +102,14 @@ export class FunctionHost {
     const host = JSON.stringify(await hostFingerprint());
     const catalog = new Catalog(join(folder, "functions.sqlite"), { host, agentAbi: PROTOCOL_VERSION });
     try {
-      const store = await Store.open(join(folder, "images"));
-      await store.collectGarbage(() => catalog.roots().apps);
+      const store = await Store.open(join(folder, "images"), {
+        catalog: () => {
+          const { snapshots, apps } = catalog.roots();
+          return { snapshots, blobs: apps };
+        },
+        onDoubts: events.onStoreDoubts,
+      });
+      await store.collectGarbage();
       return new FunctionHost(store, catalog, machine, events);
     } catch (error) {
       catalog.close();
@@ -201,6 +210,7 @@ export class FunctionHost {
     await this.#deployments.settle();
     await this.bases.settle();
     await this.#pool.microvms.close();
+    this.store.close();
     this.catalog.close();
   }
 

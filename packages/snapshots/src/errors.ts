@@ -8,6 +8,10 @@ export type SnapshotErrorCode =
   | "FIRN_SNAPSHOT_INCOMPATIBLE"
   /** The folder is no store, or one of a version that this package does not know. */
   | "FIRN_STORE_FORMAT"
+  /** Another process has the store open, or this one has already. */
+  | "FIRN_STORE_IN_USE"
+  /** A parameter is outside its range. */
+  | "FIRN_INVALID_PARAMETER"
   /** A file that the configuration names is missing: kernel or root disk. */
   | "FIRN_FILE_MISSING"
   /** The guest's agent closed its stream, or the microVM ended. */

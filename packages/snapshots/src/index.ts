@@ -20,6 +20,17 @@ export {
 } from "./instances/start-instance.ts";
 export type { BlobStore } from "./store/blob-store.ts";
 export { type Digest, digestOf, digestOfFile, isDigest, parseDigest } from "./store/digest.ts";
+export type { CatalogRoots, Doubt, GarbageReport } from "./store/garbage.ts";
+export { describeDoubt } from "./store/garbage.ts";
+export type { Lease } from "./store/leases.ts";
 export type { Descriptor, SnapshotConfig, SnapshotManifest } from "./store/manifest.ts";
 export { ARTIFACT_TYPE, MEDIA_TYPE } from "./store/media-types.ts";
-export { type LocatedSnapshot, type NewSnapshot, type PublishStep, Store } from "./store/store.ts";
+export type { Referrer } from "./store/referrer.ts";
+export type { LocatedSnapshot } from "./store/snapshot-reader.ts";
+export {
+  type NewSnapshot,
+  type PublishStep,
+  type SnapshotDescription,
+  Store,
+  type StoreOptions,
+} from "./store/store.ts";

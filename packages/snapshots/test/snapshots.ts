@@ -13,18 +13,17 @@ export function exampleConfig(change: Partial<SnapshotConfig> = {}): SnapshotCon
   return {
     configVersion: 1,
     kind: "base",
-    created: "2026-01-02T03:04:05.678Z",
     architecture: "arm64",
     memoryBytes: 256 * 1024 * 1024,
     vcpus: 1,
     runtime: "node 24.9.0",
-    agent: { protocolVersion: 1, version: "0.1.0" },
+    devices: ["app", "root"],
+    agent: { abi: 1, version: "0.1.0" },
     kernel: digestOfText("kernel"),
     rootDisk: digestOfText("root disk"),
     parent: null,
     appImage: null,
     host: { kernel: "6.12.0" },
-    report: { dataBytes: 4096, microseconds: 12 },
     ...change,
   };
 }
@@ -35,10 +34,12 @@ export async function publishExample(
   memory: string,
   config: SnapshotConfig = exampleConfig(),
   app?: { mediaType: string; digest: Digest; size: number },
+  options: { tag?: string } = {},
 ) {
   const memoryPath = store.temporaryPath("memory");
   const statePath = store.temporaryPath("state");
   await writeFile(memoryPath, memory);
   await writeFile(statePath, `state of ${memory}`);
-  return store.publish({ config, memoryPath, statePath, ...(app === undefined ? {} : { app }) });
+  const report = { dataBytes: 4096, microseconds: 12 };
+  return store.publish({ config, memoryPath, statePath, app, report }, options);
 }

@@ -80,8 +80,9 @@ export class Deployments {
     const { store, bases } = this.#parts;
     const done = store
       .adding(async () => {
-        const base = await bases.base(memoryClassBytes(record.memoryMib));
-        if (await store.isDamaged(base.digest)) await bases.discard(base);
+        // If there can be none, the record is told so below.
+        const base = await bases.base(memoryClassBytes(record.memoryMib)).catch(() => undefined);
+        if (base !== undefined && (await store.isDamaged(base.digest))) await bases.discard(base);
         await store.blobs.verify(record.app);
         return this.#activate(record);
       })
@@ -96,9 +97,11 @@ export class Deployments {
   async remove(record: FunctionRecord): Promise<void> {
     const { name } = record;
     if (this.isDeploying(name)) throw pendingError(name);
-    const unused = this.#parts.catalog.remove(record);
+    const { catalog, store, bases } = this.#parts;
+    const unused = await store.freeing(() => catalog.remove(record));
     this.#parts.onChange(name);
-    for (const digest of unused) await this.#parts.store.remove(digest);
+    await bases.release();
+    for (const digest of unused) await store.remove(digest);
     this.#collectGarbage();
   }
 
@@ -157,7 +160,7 @@ export class Deployments {
     const { store, bases } = this.#parts;
     return store
       .locate(existing.snapshot)
-      .then(({ manifest }) => manifest.workingSet !== undefined && bases.isCurrent(manifest))
+      .then(({ manifest, workingSetPath }) => workingSetPath !== undefined && bases.isCurrent(manifest))
       .catch(() => false);
   }
 
@@ -181,8 +184,12 @@ export class Deployments {
 
   /** Frees, in the background and when nothing is being added, what nothing needs any more. */
   #collectGarbage(): void {
-    const { catalog, store, signal } = this.#parts;
-    if (!signal.aborted) this.#garbage = store.collectGarbage(() => catalog.roots().apps).catch(() => {});
+    const { bases, store, signal } = this.#parts;
+    if (signal.aborted) return;
+    this.#garbage = store
+      .collectGarbage()
+      .then(({ removedManifests }) => bases.forget(removedManifests))
+      .catch(() => {});
   }
 }
 

@@ -26,8 +26,8 @@ export interface RecordOptions {
 }
 
 /**
- * Starts throw-away clones of a function's snapshot, has each answer a sample, and publishes the snapshot again with what all of
- * them used. That every sample is answered proves that the snapshot works before anybody is served from it.
+ * Starts throw-away clones of a function's snapshot, has each answer a sample, and publishes what all of them used as the
+ * snapshot's working set. That every sample is answered proves that the snapshot works before anybody is served from it.
  *
  * @throws {FunctionFailedError} FIRN_FUNCTION_SAMPLE if the function fails at a sample, or as {@link startInstance}.
  */
@@ -48,7 +48,8 @@ export async function recordWorkingSet(
       files.push(path);
       await recordClone(snapshot, request, { path, previousPath }, options);
     }
-    return await store.addWorkingSet(manifest, files.at(-1) as string, { signal: options.signal });
+    await store.addWorkingSet(manifest, files.at(-1) as string, { signal: options.signal });
+    return manifest;
   } finally {
     for (const path of files) await rm(path, { force: true });
   }

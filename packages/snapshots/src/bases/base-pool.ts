@@ -7,7 +7,8 @@ import {
 } from "@firn/vmm";
 import { errorCode } from "../errors.ts";
 import type { SnapshotManifest } from "../store/manifest.ts";
-import type { LocatedSnapshot, Store } from "../store/store.ts";
+import type { LocatedSnapshot } from "../store/snapshot-reader.ts";
+import type { Store } from "../store/store.ts";
 import type { JailChoice } from "./jail-choice.ts";
 
 /** How many VMM processes wait for cold starts, and what they may cost; see `PoolOptions` of `@firn/vmm`. */

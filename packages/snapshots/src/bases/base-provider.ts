@@ -3,7 +3,7 @@ import type { JailOptions } from "@firn/vmm";
 import type { Deadlines } from "../deadlines.ts";
 import { SnapshotError } from "../errors.ts";
 import type { GuestLogLine } from "../instances/agent-connection.ts";
-import { digestOfFile } from "../store/digest.ts";
+import { type Digest, digestOfFile } from "../store/digest.ts";
 import type { SnapshotManifest } from "../store/manifest.ts";
 import type { Store } from "../store/store.ts";
 import type { BasePool, PoolSettings } from "./base-pool.ts";
@@ -24,6 +24,13 @@ export interface MachineOptions {
   readonly pool?: PoolSettings;
   /** The jail of every VMM process; by default the best that this host can give, found out once. */
   readonly jail?: JailOptions | undefined;
+}
+
+/** How long a base stays after it was last wanted, though nothing is on top of it, in milliseconds. */
+const KEEP_MS = 10 * 60_000;
+
+function leaseName(digest: Digest): string {
+  return `base-${digest.slice("sha256:".length)}`;
 }
 
 /** Finds the base snapshot for a memory size, and makes it when it is first wanted. */
@@ -63,8 +70,49 @@ export class BaseProvider {
    * @throws {SnapshotError} FIRN_FILE_MISSING, and what {@link createBase} throws.
    */
   async base(memoryBytes: number): Promise<SnapshotManifest> {
+    for (;;) {
+      const base = await this.#base(memoryBytes);
+      this.#store.claim(base.digest);
+      await this.#keepAWhile(base);
+      if (this.#store.has(base.digest)) return base;
+      // Garbage was collected in between.
+      await this.forget([base.digest]);
+    }
+  }
+
+  /** The same, and keeps it until the program ends: for bases that are to be there before they are wanted. */
+  async keep(memoryBytes: number): Promise<SnapshotManifest> {
+    const base = await this.base(memoryBytes);
+    await this.#store.lease([base.digest]);
+    return base;
+  }
+
+  /** Keeps no base any longer for its own sake: the next garbage collection removes those on which there is nothing. */
+  async release(): Promise<void> {
+    for (const base of await this.#store.list()) {
+      if (base.config.kind !== "diff") await this.#store.endLease(leaseName(base.digest));
+    }
+  }
+
+  /** Ends the processes that wait for diffs of bases which are not in the store any more. */
+  async forget(removed: readonly Digest[]): Promise<void> {
+    for (const [memoryBytes, wanted] of [...this.#wanted]) {
+      const base = await wanted.catch(() => undefined);
+      if (base === undefined || !removed.includes(base.digest)) continue;
+      if (this.#wanted.get(memoryBytes) === wanted) this.#wanted.delete(memoryBytes);
+      await this.#pool.remove(base);
+    }
+  }
+
+  /** A base with nothing on top of it is there for the next who wants one, for a while. */
+  async #keepAWhile({ digest }: SnapshotManifest): Promise<void> {
+    const expires = new Date(Date.now() + KEEP_MS);
+    await this.#store.lease([digest], { name: leaseName(digest), expires });
+  }
+
+  async #base(memoryBytes: number): Promise<SnapshotManifest> {
     const known = await this.#wanted.get(memoryBytes);
-    if (known !== undefined && (await this.isCurrent(known))) return known;
+    if (known !== undefined && this.#store.has(known.digest) && (await this.isCurrent(known))) return known;
     if (known !== undefined) {
       this.#wanted.delete(memoryBytes);
       await this.#pool.remove(known);
@@ -93,6 +141,7 @@ export class BaseProvider {
   async discard(base: SnapshotManifest): Promise<void> {
     this.#wanted.delete(base.config.memoryBytes);
     await this.#pool.remove(base);
+    await this.#store.endLease(leaseName(base.digest));
     await this.#store.remove(base.digest);
   }
 
@@ -131,8 +180,7 @@ export class BaseProvider {
       const { config } = manifest;
       if (config.kind !== "base" || config.memoryBytes !== memoryBytes || config.vcpus !== vcpus) continue;
       if (config.kernel !== kernel.digest || config.rootDisk !== rootDisk.digest) continue;
-      const usable = await this.#store.locate(manifest.digest).catch(() => undefined);
-      if (usable !== undefined) return manifest;
+      if (await this.#isUsable(manifest)) return manifest;
       await this.#store.remove(manifest.digest);
     }
     const log = onLog === undefined ? {} : { onLog };
@@ -146,6 +194,17 @@ export class BaseProvider {
       deadlines,
       signal: this.#signal,
     });
+  }
+
+  /** @throws Whatever says nothing about the snapshot, such as a lack of descriptors. */
+  async #isUsable({ digest }: SnapshotManifest): Promise<boolean> {
+    try {
+      await this.#store.locate(digest);
+      return true;
+    } catch (error) {
+      if (error instanceof SnapshotError) return false;
+      throw error;
+    }
   }
 
   async #digested(path: string, what: string): Promise<DigestedFile> {

@@ -6,7 +6,7 @@ import { AgentConnection, type GuestLogLine } from "../instances/agent-connectio
 import { ConsoleTail, explainFailure } from "../instances/microvm-failure.ts";
 import { takeSnapshot } from "../instances/take-snapshot.ts";
 import type { Digest } from "../store/digest.ts";
-import { CONFIG_VERSION, type SnapshotManifest } from "../store/manifest.ts";
+import { CONFIG_VERSION, type SnapshotConfig, type SnapshotManifest } from "../store/manifest.ts";
 import type { Store } from "../store/store.ts";
 import { hostFingerprint } from "./host-fingerprint.ts";
 
@@ -67,23 +67,22 @@ export async function createBase(store: Store, options: BaseOptions): Promise<Sn
     const { runtime } = await agent.expect("runtimeReady", { timeoutMs: deadlines.bootMs, signal });
     const deadline = { timeoutMs: deadlines.snapshotMs, signal };
     const files = await takeSnapshot(vm, agent, store, { event: "base-ready", deadline });
-    const config = {
+    const config: SnapshotConfig = {
       configVersion: CONFIG_VERSION,
       kind: "base",
-      created: new Date().toISOString(),
       architecture: "arm64",
       memoryBytes,
       vcpus,
       runtime,
-      agent: { protocolVersion: hello.protocolVersion, version: hello.agentVersion },
+      devices: [],
+      agent: { abi: hello.protocolVersion, version: hello.agentVersion },
       kernel: kernel.digest,
       rootDisk: rootDisk.digest,
       parent: null,
       appImage: null,
       host: await hostFingerprint(),
-      report: { ...files.report },
-    } as const;
-    return await store.publish({ config, ...files }, { signal });
+    };
+    return await store.publish({ config, ...files, report: { ...files.report } }, { signal });
   } catch (error) {
     throw await explainFailure(error, vm, console);
   } finally {

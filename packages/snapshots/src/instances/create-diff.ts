@@ -65,13 +65,11 @@ export async function createDiff(store: Store, options: DiffOptions): Promise<Sn
     const config = {
       ...base.manifest.config,
       kind: "diff",
-      created: new Date().toISOString(),
       parent: base.manifest.digest,
       appImage: app.digest,
       host: await hostFingerprint(),
-      report: { ...files.report },
     } as const;
-    return await store.publish({ config, app, ...files }, { signal });
+    return await store.publish({ config, app, ...files, report: { ...files.report } }, { signal });
   } catch (error) {
     throw await explainFailure(error, vm, console);
   } finally {

@@ -2,7 +2,7 @@ import { createResumeRecord, type LoadFunction } from "@firn/protocol";
 import { bootMicrovm, type JailOptions, type Microvm, type MicrovmPool, restoreMicrovm } from "@firn/vmm";
 import { DEFAULT_DEADLINES, type Deadlines } from "../deadlines.ts";
 import type { Digest } from "../store/digest.ts";
-import type { LocatedSnapshot } from "../store/store.ts";
+import type { LocatedSnapshot } from "../store/snapshot-reader.ts";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
 import { FIRST_INVOCATION, Instance, invokeMessage } from "./instance.ts";
 import type { InvokeRequest, InvokeResponse, Phase } from "./invocation.ts";

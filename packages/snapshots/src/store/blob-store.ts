@@ -1,13 +1,18 @@
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { readdir, readFile, rm, stat } from "node:fs/promises";
+import { open, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { SnapshotError } from "../errors.ts";
+import type { Claims } from "./claims.ts";
 import { type Digest, digestOf, digestOfFile, isDigest } from "./digest.ts";
 import { moveDurably, writeDurably } from "./durable-file.ts";
-import { type LayoutPaths, temporaryName } from "./image-layout.ts";
+import { absent, type LayoutPaths, temporaryName } from "./image-layout.ts";
 import type { Descriptor } from "./manifest.ts";
+import type { SharedLock } from "./shared-lock.ts";
+
+/** Most bytes of a blob that is read whole: a manifest or a config, not what a forged one may point to. */
+const MAX_READ_BYTES = 4 * 1024 * 1024;
 
 /**
  * Blobs by digest in an image layout: immutable from the moment they have their name. Adding one that is there already
@@ -15,9 +20,14 @@ import type { Descriptor } from "./manifest.ts";
  */
 export class BlobStore {
   readonly #paths: LayoutPaths;
+  readonly #claims: Claims;
+  readonly #lock: SharedLock;
 
-  constructor(paths: LayoutPaths) {
+  /** @param parts.lock Held alone by who removes blobs. */
+  constructor(paths: LayoutPaths, parts: { claims: Claims; lock: SharedLock }) {
     this.#paths = paths;
+    this.#claims = parts.claims;
+    this.#lock = parts.lock;
   }
 
   /** Where a blob is, whether it exists or not. */
@@ -28,8 +38,16 @@ export class BlobStore {
   /** Adds bytes as a blob. */
   async add(bytes: Uint8Array, mediaType: string): Promise<Descriptor> {
     const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
-    await writeDurably(temporaryName(this.#paths, "blob"), this.pathOf(descriptor.digest), bytes, 0o444);
-    return descriptor;
+    const temporary = temporaryName(this.#paths, "blob");
+    try {
+      await this.#lock.shared(async () => {
+        this.#claims.add(descriptor.digest);
+        await writeDurably(temporary, this.pathOf(descriptor.digest), bytes);
+      });
+      return descriptor;
+    } finally {
+      await rm(temporary, { force: true });
+    }
   }
 
   /**
@@ -44,7 +62,7 @@ export class BlobStore {
   ): Promise<Descriptor> {
     try {
       const descriptor = { mediaType, ...(await digestOfFile(temporary, options)) };
-      await moveDurably(temporary, this.pathOf(descriptor.digest));
+      await this.#name(temporary, descriptor.digest);
       return descriptor;
     } finally {
       await rm(temporary, { force: true });
@@ -70,11 +88,11 @@ export class BlobStore {
             yield chunk;
           }
         },
-        createWriteStream(temporary, { flags: "wx" }),
+        createWriteStream(temporary, { flags: "wx", mode: 0o600 }),
         options.signal === undefined ? {} : { signal: options.signal },
       );
       const descriptor: Descriptor = { mediaType, digest: `sha256:${hash.digest("hex")}`, size };
-      await moveDurably(temporary, this.pathOf(descriptor.digest));
+      await this.#name(temporary, descriptor.digest);
       return descriptor;
     } finally {
       await rm(temporary, { force: true });
@@ -88,7 +106,7 @@ export class BlobStore {
    */
   async check(descriptor: Descriptor): Promise<void> {
     const path = this.pathOf(descriptor.digest);
-    const found = await stat(path).catch(() => undefined);
+    const found = await stat(path).catch(absent);
     if (found === undefined) throw missing(descriptor.digest, descriptor.mediaType);
     if (!found.isFile() || found.size !== descriptor.size) {
       throw new SnapshotError(
@@ -109,12 +127,25 @@ export class BlobStore {
     if (digest !== descriptor.digest) throw forged(descriptor.digest, descriptor.mediaType, digest);
   }
 
-  /** Reads a small blob and verifies it. */
+  /**
+   * Reads a small blob and verifies it.
+   *
+   * @throws {SnapshotError} FIRN_SNAPSHOT_MISSING or FIRN_SNAPSHOT_CORRUPT.
+   */
   async read(digest: Digest, mediaType: string): Promise<Uint8Array> {
-    const bytes = await readFile(this.pathOf(digest)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") throw missing(digest, mediaType);
-      throw error;
-    });
+    const file = await open(this.pathOf(digest)).catch(absent);
+    if (file === undefined) throw missing(digest, mediaType);
+    let bytes: Uint8Array;
+    try {
+      const { size } = await file.stat();
+      if (size > MAX_READ_BYTES) {
+        const message = `Blob ${digest} (${mediaType}) has ${size} bytes, more than the ${MAX_READ_BYTES} that it may have.`;
+        throw new SnapshotError("FIRN_SNAPSHOT_CORRUPT", message);
+      }
+      bytes = await file.readFile();
+    } finally {
+      await file.close();
+    }
     const actual = digestOf(bytes);
     if (actual !== digest) throw forged(digest, mediaType, actual);
     return bytes;
@@ -126,7 +157,7 @@ export class BlobStore {
     for (const name of await readdir(this.#paths.blobs)) {
       const digest = `sha256:${name}`;
       if (!isDigest(digest)) continue;
-      const found = await stat(join(this.#paths.blobs, name)).catch(() => undefined);
+      const found = await stat(join(this.#paths.blobs, name)).catch(absent);
       if (found?.isFile()) blobs.push({ digest, size: found.size });
     }
     return blobs;
@@ -135,6 +166,14 @@ export class BlobStore {
   /** Removes a blob, if it is there. */
   async remove(digest: Digest): Promise<void> {
     await rm(this.pathOf(digest), { force: true });
+  }
+
+  /** Gives a complete file its name, at which it is claimed already. */
+  async #name(temporary: string, digest: Digest): Promise<void> {
+    await this.#lock.shared(async () => {
+      this.#claims.add(digest);
+      await moveDurably(temporary, this.pathOf(digest));
+    });
   }
 }
 

@@ -1,23 +1,10 @@
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import { SnapshotError } from "../errors.ts";
-import { type Digest, isDigest } from "./digest.ts";
 import { syncDirectory, writeDurably } from "./durable-file.ts";
-import { MEDIA_TYPE } from "./media-types.ts";
 
 /** Version of the OCI image layout that a store is. */
 const LAYOUT_VERSION = "1.0.0";
-
-const entrySchema = z.object({
-  mediaType: z.literal(MEDIA_TYPE.manifest),
-  digest: z.custom<Digest>(isDigest),
-  size: z.int().nonnegative(),
-});
-const indexSchema = z.object({ schemaVersion: z.literal(2), manifests: z.array(entrySchema) });
-
-/** One line of the index: a published snapshot. */
-export type IndexEntry = z.infer<typeof entrySchema>;
 
 /** Where things are in a store's folder. */
 export interface LayoutPaths {
@@ -26,6 +13,9 @@ export interface LayoutPaths {
   readonly index: string;
   readonly blobs: string;
   readonly temporary: string;
+  readonly leases: string;
+  readonly lock: string;
+  readonly reserve: string;
 }
 
 /** The paths of a layout at `root`. */
@@ -36,19 +26,32 @@ export function layoutPaths(root: string): LayoutPaths {
     index: join(root, "index.json"),
     blobs: join(root, "blobs", "sha256"),
     temporary: join(root, "tmp"),
+    leases: join(root, "leases"),
+    lock: join(root, "lock"),
+    reserve: join(root, "reserve"),
   };
 }
 
+/** Makes the store's own folder, so that its lock can be taken. Nobody else may look into it, whatever the umask. */
+export async function makeRoot(paths: LayoutPaths): Promise<void> {
+  await mkdir(paths.root, { recursive: true, mode: 0o700 });
+  await chmod(paths.root, 0o700);
+}
+
 /**
- * Makes the folders and files of a layout that are missing, checks those that are there, and removes what a process that is
- * gone left in the temporary folder.
+ * Makes the folders and files of a layout that are missing, checks those that are there, and removes what a former process left in the
+ * temporary folder. The store's lock must be held: then all of it is left over.
  *
  * @throws {SnapshotError} FIRN_STORE_FORMAT if the folder holds something else or another version.
  */
 export async function openLayout(paths: LayoutPaths): Promise<void> {
-  await mkdir(paths.blobs, { recursive: true });
-  await mkdir(paths.temporary, { recursive: true });
-  await sweepTemporary(paths.temporary);
+  for (const path of [join(paths.root, "blobs"), paths.blobs, paths.temporary, paths.leases]) {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    await chmod(path, 0o700);
+  }
+  for (const name of await readdir(paths.temporary)) {
+    await rm(join(paths.temporary, name), { recursive: true, force: true });
+  }
   const marker = await readFile(paths.marker, "utf8").catch(absent);
   if (marker === undefined) {
     const bytes = new TextEncoder().encode(`${JSON.stringify({ imageLayoutVersion: LAYOUT_VERSION })}\n`);
@@ -59,60 +62,19 @@ export async function openLayout(paths: LayoutPaths): Promise<void> {
       `${paths.root} is no OCI image layout of version ${LAYOUT_VERSION}. Use an empty folder as store.`,
     );
   }
-  await readIndex(paths);
   await syncDirectory(paths.root);
-}
-
-/** Reads the index; an absent one is empty. */
-export async function readIndex(paths: LayoutPaths): Promise<IndexEntry[]> {
-  const text = await readFile(paths.index, "utf8").catch(absent);
-  if (text === undefined) return [];
-  try {
-    return indexSchema.parse(JSON.parse(text)).manifests;
-  } catch (cause) {
-    throw new SnapshotError(
-      "FIRN_STORE_FORMAT",
-      `${paths.index} is malformed. Remove it: snapshots are made again from the deployed functions.`,
-      { cause },
-    );
-  }
-}
-
-/** Replaces the index at once: a crash leaves the old one or the new one. */
-export async function writeIndex(paths: LayoutPaths, manifests: readonly IndexEntry[]): Promise<void> {
-  const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.index, manifests };
-  const bytes = new TextEncoder().encode(`${JSON.stringify(index, null, 2)}\n`);
-  await writeDurably(temporaryName(paths, "index"), paths.index, bytes);
 }
 
 let temporaryCount = 0;
 
-/** A name in the temporary folder that nobody has, marked as this process's. */
+/** A name in the temporary folder that nobody has. */
 export function temporaryName(paths: LayoutPaths, label: string): string {
   temporaryCount += 1;
-  const unique = `${process.pid}-${Date.now().toString(36)}-${temporaryCount}`;
-  return join(paths.temporary, `${unique}-${label}`);
+  return join(paths.temporary, `${temporaryCount}-${label}`);
 }
 
-async function sweepTemporary(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    const owner = Number.parseInt(name, 10);
-    if (owner === process.pid || isAlive(owner)) continue;
-    await rm(join(folder, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-function absent(error: NodeJS.ErrnoException): undefined {
+/** For `catch`: `undefined` in place of a file that is not there. */
+export function absent(error: NodeJS.ErrnoException): undefined {
   if (error.code === "ENOENT") return undefined;
   throw error;
 }

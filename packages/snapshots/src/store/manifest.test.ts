@@ -12,7 +12,7 @@ const layer = (mediaType: string, text: string) => ({
 const memory = layer(MEDIA_TYPE.memory, "memory");
 const state = layer(MEDIA_TYPE.state, "state");
 const app = layer(MEDIA_TYPE.app, "app");
-const workingSet = layer(MEDIA_TYPE.workingSet, "working set");
+const scratch = layer(MEDIA_TYPE.scratch, "scratch");
 
 function encode(
   config: SnapshotConfig,
@@ -24,7 +24,7 @@ function encode(
     digest: digestOf(configBytes),
     size: configBytes.length,
   };
-  const parts = withApp ? { app, workingSet } : {};
+  const parts = withApp ? { app, scratch } : {};
   const manifest = encodeManifest({ config: descriptor, memory, state, ...parts });
   return { manifest, read: async () => configBytes };
 }
@@ -47,8 +47,18 @@ describe("decodeManifest()", () => {
     const config = exampleConfig({ kind: "diff", parent: digestOfText("parent"), appImage: app.digest });
     const { manifest, read } = encode(config);
     const decoded = await decodeManifest(manifest, read);
-    expect(decoded).toMatchObject({ digest: digestOf(manifest), config, memory, state, app, workingSet });
+    expect(decoded).toMatchObject({ digest: digestOf(manifest), config, memory, state, app, scratch });
     expect(decoded.blobs).toHaveLength(6);
+  });
+
+  it("keeps annotations of the manifest, of its config and of its layers", async () => {
+    const note = { "org.example.build": "7" };
+    const configBytes = encodeConfig(exampleConfig({ annotations: note }));
+    const config = { mediaType: MEDIA_TYPE.config, digest: digestOf(configBytes), size: configBytes.length };
+    const parts = { config, memory: { ...memory, annotations: note }, state, annotations: note };
+    const decoded = await decodeManifest(encodeManifest(parts), async () => configBytes);
+    expect(decoded).toMatchObject({ annotations: note, memory: parts.memory });
+    expect(decoded.config.annotations).toEqual(note);
   });
 
   it("says FIRN_SNAPSHOT_INCOMPATIBLE for a config of a later version", async () => {

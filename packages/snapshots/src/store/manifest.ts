@@ -8,37 +8,50 @@ export const CONFIG_VERSION = 1;
 
 const digest = z.custom<Digest>(isDigest, "expected sha256: and 64 hexadecimal digits");
 const bytes = z.int().nonnegative();
+const annotations = z.record(z.string(), z.string());
 
 const configSchema = z.strictObject({
   /** Version of this object: {@link CONFIG_VERSION}. */
   configVersion: z.literal(CONFIG_VERSION),
-  kind: z.enum(["base", "diff"]),
-  /** When it was taken, in ISO 8601. */
-  created: z.iso.datetime(),
+  /**
+   * `base`: a runtime that waits for code. `diff`: what a microVM added to the snapshot that it was started from. `full`: all of a microVM
+   * that was booted.
+   */
+  kind: z.enum(["base", "diff", "full"]),
   /** Guest architecture, as Go and OCI name it. */
   architecture: z.literal("arm64"),
   memoryBytes: bytes,
   vcpus: z.int().min(1).max(8),
+  /** The devices that it was booted with, sorted: nothing can be added later. */
+  devices: z.array(z.string()),
   /** Runtime name and version as the guest reports it, for example "node 24.9.0". */
   runtime: z.string(),
-  agent: z.strictObject({ protocolVersion: z.int(), version: z.string() }),
+  agent: z.strictObject({
+    /** Version of the protocol between host and agent. Another one cannot be spoken with. */
+    abi: z.int(),
+    version: z.string(),
+  }),
   /** What the guest booted from; a restore needs the same root disk. */
   kernel: digest,
   rootDisk: digest,
-  /** Manifest of the snapshot underneath; `null` for a base. */
+  /** Manifest of the snapshot underneath; `null` but for a diff. */
   parent: digest.nullable(),
-  /** Image that the function was loaded from; `null` for a base. */
+  /** Image that a function was loaded from, if one was. */
   appImage: digest.nullable(),
   /** What is known of the machine it was taken on. The VMM checks the registers themselves. */
   host: z.record(z.string(), z.string()),
-  /** What the VMM reported, in bytes and microseconds. */
-  report: z.record(z.string(), z.number()),
+  annotations: annotations.optional(),
 });
 
-/** What a snapshot is: the config blob of its manifest. */
+/** What a snapshot is: the config blob of its manifest. The same inputs give the same bytes. */
 export type SnapshotConfig = z.infer<typeof configSchema>;
 
-const descriptorSchema = z.strictObject({ mediaType: z.string(), digest, size: bytes });
+const descriptorSchema = z.strictObject({
+  mediaType: z.string(),
+  digest,
+  size: bytes,
+  annotations: annotations.optional(),
+});
 
 /** Points to a blob: media type, digest, size in bytes. */
 export type Descriptor = z.infer<typeof descriptorSchema>;
@@ -49,6 +62,7 @@ const manifestSchema = z.strictObject({
   artifactType: z.literal(ARTIFACT_TYPE),
   config: descriptorSchema,
   layers: z.array(descriptorSchema),
+  annotations: annotations.optional(),
 });
 
 /** A snapshot's manifest with its blobs told apart. */
@@ -60,10 +74,21 @@ export interface SnapshotManifest {
   readonly state: Descriptor;
   /** Image of the function's files; absent in a base. */
   readonly app?: Descriptor;
-  /** What clones of this snapshot write; absent where none was recorded. */
-  readonly workingSet?: Descriptor;
+  /** Contents of the scratch disk; absent if the microVM had none. */
+  readonly scratch?: Descriptor;
+  readonly annotations: Readonly<Record<string, string>>;
   /** The manifest's own blob, the config's blob and all layers. */
   readonly blobs: readonly Descriptor[];
+}
+
+/** The blobs that a snapshot consists of. */
+export interface SnapshotParts {
+  readonly config: Descriptor;
+  readonly memory: Descriptor;
+  readonly state: Descriptor;
+  readonly app?: Descriptor | undefined;
+  readonly scratch?: Descriptor | undefined;
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Encodes a config blob: the same object always gives the same bytes. */
@@ -72,22 +97,16 @@ export function encodeConfig(config: SnapshotConfig): Uint8Array {
 }
 
 /** Encodes a manifest blob: the same parts always give the same bytes. */
-export function encodeManifest(parts: {
-  config: Descriptor;
-  memory: Descriptor;
-  state: Descriptor;
-  app?: Descriptor | undefined;
-  workingSet?: Descriptor | undefined;
-}): Uint8Array {
-  const layers = [parts.memory, parts.state];
-  if (parts.app !== undefined) layers.push(parts.app);
-  if (parts.workingSet !== undefined) layers.push(parts.workingSet);
+export function encodeManifest(parts: SnapshotParts): Uint8Array {
+  const { config, memory, state, app, scratch } = parts;
+  const layers = [memory, state, app, scratch].filter((layer) => layer !== undefined);
   return encodeJson({
     schemaVersion: 2,
     mediaType: MEDIA_TYPE.manifest,
     artifactType: ARTIFACT_TYPE,
-    config: parts.config,
+    config,
     layers,
+    ...(parts.annotations === undefined ? {} : { annotations: parts.annotations }),
   });
 }
 
@@ -102,13 +121,13 @@ export async function decodeManifest(
   readConfig: (config: Descriptor) => Promise<Uint8Array>,
 ): Promise<SnapshotManifest> {
   const name = digestOf(manifestBytes);
-  const manifest = parse(manifestSchema, manifestBytes, `Snapshot manifest ${name}`);
+  const manifest = parseJson(manifestSchema, manifestBytes, `Snapshot manifest ${name}`);
   const config = decodeConfig(await readConfig(manifest.config), name);
   const find = (mediaType: string) => manifest.layers.find((layer) => layer.mediaType === mediaType);
   const memory = find(MEDIA_TYPE.memory);
   const state = find(MEDIA_TYPE.state);
   const app = find(MEDIA_TYPE.app);
-  const workingSet = find(MEDIA_TYPE.workingSet);
+  const scratch = find(MEDIA_TYPE.scratch);
   if (memory === undefined || state === undefined) {
     throw corrupt(`Snapshot manifest ${name} has no memory layer or no state.`);
   }
@@ -122,25 +141,27 @@ export async function decodeManifest(
     config,
     memory,
     state,
+    annotations: manifest.annotations ?? {},
     blobs,
     ...(app === undefined ? {} : { app }),
-    ...(workingSet === undefined ? {} : { workingSet }),
+    ...(scratch === undefined ? {} : { scratch }),
   };
 }
 
 function decodeConfig(configBytes: Uint8Array, name: Digest): SnapshotConfig {
   const what = `Config of snapshot ${name}`;
-  const { configVersion } = parse(z.object({ configVersion: z.int() }), configBytes, what);
+  const { configVersion } = parseJson(z.object({ configVersion: z.int() }), configBytes, what);
   if (configVersion !== CONFIG_VERSION) {
     throw new SnapshotError(
       "FIRN_SNAPSHOT_INCOMPATIBLE",
       `${what} has version ${configVersion}, this program reads version ${CONFIG_VERSION}. Make the snapshot again.`,
     );
   }
-  return parse(configSchema, configBytes, what);
+  return parseJson(configSchema, configBytes, what);
 }
 
-function parse<T>(schema: z.ZodType<T>, source: Uint8Array, what: string): T {
+/** Decodes JSON of a known shape. @throws {SnapshotError} FIRN_SNAPSHOT_CORRUPT, naming `what` and the place. */
+export function parseJson<T>(schema: z.ZodType<T>, source: Uint8Array, what: string): T {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(source));
@@ -154,10 +175,11 @@ function parse<T>(schema: z.ZodType<T>, source: Uint8Array, what: string): T {
   throw corrupt(`${what} is malformed${where}. Make the snapshot again.`, result.error);
 }
 
-function corrupt(message: string, cause?: unknown): SnapshotError {
-  return new SnapshotError("FIRN_SNAPSHOT_CORRUPT", message, cause === undefined ? undefined : { cause });
+/** Encodes JSON, readable by people. */
+export function encodeJson(value: unknown): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
 }
 
-function encodeJson(value: unknown): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+function corrupt(message: string, cause?: unknown): SnapshotError {
+  return new SnapshotError("FIRN_SNAPSHOT_CORRUPT", message, cause === undefined ? undefined : { cause });
 }

@@ -1,85 +1,133 @@
 import { rm } from "node:fs/promises";
 import { SnapshotError } from "../errors.ts";
 import { BlobStore } from "./blob-store.ts";
+import { Claims } from "./claims.ts";
 import type { Digest } from "./digest.ts";
-import {
-  type LayoutPaths,
-  layoutPaths,
-  openLayout,
-  readIndex,
-  temporaryName,
-  writeIndex,
-} from "./image-layout.ts";
+import { DiskReserve } from "./disk-reserve.ts";
+import type { CatalogRoots, Doubt, GarbageReport } from "./garbage.ts";
+import { collectGarbage } from "./garbage-collector.ts";
+import { type LayoutPaths, layoutPaths, makeRoot, openLayout, temporaryName } from "./image-layout.ts";
+import { type Lease, Leases } from "./leases.ts";
 import {
   type Descriptor,
-  decodeManifest,
   encodeConfig,
   encodeManifest,
   type SnapshotConfig,
   type SnapshotManifest,
 } from "./manifest.ts";
-import { MEDIA_TYPE } from "./media-types.ts";
+import { ANNOTATION, ARTIFACT_TYPE, MEDIA_TYPE } from "./media-types.ts";
+import { EMPTY_CONFIG, encodeReferrer, type Referrer } from "./referrer.ts";
 import { SharedLock } from "./shared-lock.ts";
-
-/** Longest chain of snapshots that is followed: a forged store must not loop. */
-const MAX_CHAIN = 16;
+import { type LocatedSnapshot, SnapshotReader } from "./snapshot-reader.ts";
+import { type IndexEntry, StoreIndex, tagOf } from "./store-index.ts";
+import { StoreLock } from "./store-lock.ts";
+import { requireTag } from "./tag.ts";
 
 /** The steps of publishing, in order: after each the store is as durable as that step made it. */
-export type PublishStep = "start" | "memory" | "state" | "config" | "manifest" | "index";
+export type PublishStep = "start" | "memory" | "state" | "scratch" | "config" | "manifest" | "index";
 
 /** A new snapshot as the VMM wrote it, into files of {@link Store.temporaryPath}. */
 export interface NewSnapshot {
   readonly config: SnapshotConfig;
   readonly memoryPath: string;
   readonly statePath: string;
+  /** The scratch disk's contents, as `packScratch` writes them. */
+  readonly scratchPath?: string | undefined;
   /** The app image's blob, already in the store. */
-  readonly app?: Descriptor;
+  readonly app?: Descriptor | undefined;
+  /** Kept in the manifest. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
+  /** What the VMM reported. It varies from one time to the next, so it is kept beside the snapshot: see {@link Store.describe}. */
+  readonly report?: Readonly<Record<string, number>> | undefined;
 }
 
-/** Where the parts of a snapshot and of all under it are, base first. */
-export interface LocatedSnapshot {
-  readonly manifest: SnapshotManifest;
-  /** The chain, base first, `manifest` last. */
-  readonly chain: readonly SnapshotManifest[];
-  readonly layers: readonly { path: string; digest: Digest }[];
-  readonly statePath: string;
-  readonly appDisk?: { path: string; digest: Digest };
-  readonly workingSetPath?: string;
+/** What a store knows of a snapshot beside what it consists of. */
+export interface SnapshotDescription {
+  /** When it was published, in ISO 8601. */
+  readonly created: string;
+  /** What the VMM reported when it was taken, in bytes and microseconds. */
+  readonly report: Readonly<Record<string, number>>;
+  readonly tags: readonly string[];
+}
+
+/** How to open a store. */
+export interface StoreOptions {
+  /** What a catalog needs, asked at each garbage collection. */
+  readonly catalog?: (() => CatalogRoots) | undefined;
+  /** Told why a garbage collection removed nothing. */
+  readonly onDoubts?: ((doubts: readonly Doubt[]) => void) | undefined;
+  /** Called after each durable step of publishing. */
+  readonly onPublishStep?: ((step: PublishStep) => void) | undefined;
 }
 
 /**
  * Snapshots on disk, as an OCI image layout. Blobs are verified when they are published and trusted when a microVM is
  * started from them, apart from their length. Whatever moment a process dies at, the store opens again and holds every
  * snapshot whose `publish` resolved.
+ *
+ * A snapshot stays as long as something needs it: a tag, a lease, the catalog, another snapshot on top of it, or a task of
+ * {@link Store.adding} that runs. {@link Store.collectGarbage} removes the others.
  */
-export class Store {
+export class Store implements Disposable {
   readonly blobs: BlobStore;
-  readonly #lock = new SharedLock();
   readonly #paths: LayoutPaths;
-  readonly #onPublishStep: (step: PublishStep) => void;
-  /** Manifests that were read and verified: a digest stands for one for ever. */
-  readonly #manifests = new Map<Digest, SnapshotManifest>();
-  #indexWrites: Promise<unknown> = Promise.resolve();
+  readonly #storeLock: StoreLock;
+  readonly #index: StoreIndex;
+  readonly #leases: Leases;
+  readonly #reserve: DiskReserve;
+  readonly #options: StoreOptions;
+  /** Held alone by garbage collection: neither blobs nor what keeps them may be added meanwhile. */
+  readonly #lock = new SharedLock();
+  readonly #claims = new Claims();
+  readonly #reader: SnapshotReader;
 
-  private constructor(paths: LayoutPaths, onPublishStep: (step: PublishStep) => void) {
-    this.#paths = paths;
-    this.#onPublishStep = onPublishStep;
-    this.blobs = new BlobStore(paths);
+  private constructor(parts: {
+    paths: LayoutPaths;
+    lock: StoreLock;
+    index: StoreIndex;
+    leases: Leases;
+    reserve: DiskReserve;
+    options: StoreOptions;
+  }) {
+    this.#paths = parts.paths;
+    this.#storeLock = parts.lock;
+    this.#index = parts.index;
+    this.#leases = parts.leases;
+    this.#reserve = parts.reserve;
+    this.#options = parts.options;
+    this.blobs = new BlobStore(parts.paths, { claims: this.#claims, lock: this.#lock });
+    this.#reader = new SnapshotReader(this.blobs, parts.index);
   }
 
   /**
-   * Opens the store in a folder, which is made if absent. One process at a time may write to it.
+   * Opens the store in a folder, which is made if absent, readable by this user alone. One process at a time has it open.
    *
-   * @param options.onPublishStep Called after each durable step of publishing.
-   * @throws {SnapshotError} FIRN_STORE_FORMAT if the folder holds something else.
+   * @throws {SnapshotError} FIRN_STORE_FORMAT if the folder holds something else, FIRN_STORE_IN_USE if another process has it open.
    */
-  static async open(
-    root: string,
-    options: { onPublishStep?: (step: PublishStep) => void } = {},
-  ): Promise<Store> {
+  static async open(root: string, options: StoreOptions = {}): Promise<Store> {
     const paths = layoutPaths(root);
-    await openLayout(paths);
-    return new Store(paths, options.onPublishStep ?? (() => {}));
+    await makeRoot(paths);
+    const lock = StoreLock.take(paths.lock);
+    try {
+      await openLayout(paths);
+      const index = await StoreIndex.open(paths);
+      const leases = await Leases.open(paths.leases, (label) => temporaryName(paths, label));
+      const reserve = new DiskReserve(paths.reserve);
+      await reserve.fill();
+      return new Store({ paths, lock, index, leases, reserve, options });
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  /** Lets another process open the store. Nothing of it may be under way. May be called more than once. */
+  close(): void {
+    this.#storeLock.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   /** A path in the store's file system for a file that is going to be published. Removed at the next open if left behind. */
@@ -87,70 +135,124 @@ export class Store {
     return temporaryName(this.#paths, label);
   }
 
-  /** Runs a task that adds blobs: none of them is garbage before it ends. */
+  /** Runs a task that adds blobs or snapshots: none of them, nor what it claims, is garbage before it ends. */
   adding<T>(task: () => Promise<T>): Promise<T> {
-    return this.#lock.shared(task);
+    return this.#claims.during(task);
+  }
+
+  /** Keeps a blob or snapshot until all tasks that run now in {@link adding} have ended. */
+  claim(digest: Digest): void {
+    this.#claims.add(digest);
+  }
+
+  /** Does something that will free room, such as deleting a row of a catalog, with the room that is set aside for it on a full disk. */
+  freeing<T>(task: () => T | Promise<T>): Promise<T> {
+    return this.#reserve.spend(task);
   }
 
   /**
    * Publishes a snapshot: hashes its files, makes them blobs, and at last adds it to the index.
    *
+   * @param options.tag Given to it in the same step.
    * @throws {SnapshotError} FIRN_SNAPSHOT_MISSING if its parent is not in the store.
    */
   publish(
     snapshot: NewSnapshot,
-    options: { signal?: AbortSignal | undefined } = {},
+    options: { tag?: string | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<SnapshotManifest> {
     return this.adding(() => this.#publish(snapshot, options));
   }
 
   async #publish(
     snapshot: NewSnapshot,
-    options: { signal?: AbortSignal | undefined },
+    options: { tag?: string | undefined; signal?: AbortSignal | undefined },
   ): Promise<SnapshotManifest> {
+    const { config, memoryPath, statePath, scratchPath, app, annotations } = snapshot;
+    const step = (name: PublishStep) => this.#options.onPublishStep?.(name);
     try {
-      if (snapshot.config.parent !== null) await this.read(snapshot.config.parent as Digest);
-      this.#onPublishStep("start");
-      const memory = await this.blobs.adopt(snapshot.memoryPath, MEDIA_TYPE.memory, options);
-      this.#onPublishStep("memory");
-      const state = await this.blobs.adopt(snapshot.statePath, MEDIA_TYPE.state, options);
-      this.#onPublishStep("state");
-      const config = await this.blobs.add(encodeConfig(snapshot.config), MEDIA_TYPE.config);
-      this.#onPublishStep("config");
-      const bytes = encodeManifest({ config, memory, state, app: snapshot.app });
+      if (options.tag !== undefined) requireTag(options.tag);
+      if (config.parent !== null) {
+        this.claim(config.parent);
+        await this.read(config.parent);
+      }
+      step("start");
+      const memory = await this.blobs.adopt(memoryPath, MEDIA_TYPE.memory, options);
+      step("memory");
+      const state = await this.blobs.adopt(statePath, MEDIA_TYPE.state, options);
+      step("state");
+      const scratch =
+        scratchPath === undefined
+          ? undefined
+          : await this.blobs.adopt(scratchPath, MEDIA_TYPE.scratch, options);
+      step("scratch");
+      const configBlob = await this.blobs.add(encodeConfig(config), MEDIA_TYPE.config);
+      step("config");
+      const bytes = encodeManifest({ config: configBlob, memory, state, app, scratch, annotations });
       const manifest = await this.blobs.add(bytes, MEDIA_TYPE.manifest);
-      this.#onPublishStep("manifest");
-      await this.#updateIndex((digests) => digests.set(manifest.digest, manifest.size));
-      this.#onPublishStep("index");
+      step("manifest");
+      await this.#addToIndex(
+        {
+          ...manifest,
+          mediaType: MEDIA_TYPE.manifest,
+          artifactType: ARTIFACT_TYPE,
+          annotations: indexAnnotations(snapshot),
+        },
+        options.tag,
+      );
+      step("index");
       return await this.read(manifest.digest);
     } finally {
-      await rm(snapshot.memoryPath, { force: true });
-      await rm(snapshot.statePath, { force: true });
+      for (const path of [memoryPath, statePath, scratchPath]) {
+        if (path !== undefined) await rm(path, { force: true });
+      }
     }
   }
 
   /**
-   * Publishes a snapshot again together with its working set, in place of what it was: its name changes with its manifest.
+   * Publishes the working set of a snapshot, in place of the one that it had. The snapshot stays what it is.
    *
    * @param path The working set as the VMM wrote it, a file of {@link Store.temporaryPath}.
    */
-  addWorkingSet(
+  async addWorkingSet(
     snapshot: SnapshotManifest,
     path: string,
     options: { signal?: AbortSignal | undefined } = {},
-  ): Promise<SnapshotManifest> {
+  ): Promise<Referrer> {
+    return this.addReferrer(snapshot.digest, path, MEDIA_TYPE.workingSet, options);
+  }
+
+  /**
+   * Publishes something about a snapshot, in place of what there was of the same type. It goes when the snapshot goes.
+   *
+   * @param path A file of {@link Store.temporaryPath}.
+   */
+  addReferrer(
+    snapshot: Digest,
+    path: string,
+    mediaType: string,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<Referrer> {
     return this.adding(async () => {
-      const workingSet = await this.blobs.adopt(path, MEDIA_TYPE.workingSet, options);
-      const config = await this.blobs.add(encodeConfig(snapshot.config), MEDIA_TYPE.config);
-      const { memory, state, app } = snapshot;
-      const bytes = encodeManifest({ config, memory, state, app, workingSet });
-      const manifest = await this.blobs.add(bytes, MEDIA_TYPE.manifest);
-      await this.#updateIndex((digests) => {
-        digests.set(manifest.digest, manifest.size);
-        digests.delete(snapshot.digest);
-      });
-      this.#manifests.delete(snapshot.digest);
-      return this.read(manifest.digest);
+      try {
+        const subject = this.#index.entries.find(({ digest }) => digest === snapshot);
+        if (subject === undefined) throw notInIndex(snapshot);
+        const { digest, size } = subject;
+        const layer = await this.blobs.adopt(path, mediaType, options);
+        const config = await this.blobs.add(EMPTY_CONFIG, MEDIA_TYPE.empty);
+        const bytes = encodeReferrer({ mediaType: MEDIA_TYPE.manifest, digest, size }, config, layer);
+        const former = await this.referrers(snapshot, mediaType);
+        const manifest = await this.blobs.add(bytes, MEDIA_TYPE.manifest);
+        const entry: IndexEntry = { ...manifest, mediaType: MEDIA_TYPE.manifest, artifactType: mediaType };
+        await this.#lock.shared(() =>
+          this.#index.update((entries) => {
+            const others = entries.filter((one) => former.every((old) => old.digest !== one.digest));
+            return [...others.filter((one) => one.digest !== entry.digest), entry];
+          }),
+        );
+        return await this.#reader.readReferrer(manifest.digest);
+      } finally {
+        await rm(path, { force: true });
+      }
     });
   }
 
@@ -159,15 +261,8 @@ export class Store {
    *
    * @throws {SnapshotError} FIRN_SNAPSHOT_MISSING, FIRN_SNAPSHOT_CORRUPT or FIRN_SNAPSHOT_INCOMPATIBLE.
    */
-  async read(digest: Digest): Promise<SnapshotManifest> {
-    const known = this.#manifests.get(digest);
-    if (known !== undefined) return known;
-    const bytes = await this.blobs.read(digest, MEDIA_TYPE.manifest);
-    const manifest = await decodeManifest(bytes, (config) =>
-      this.blobs.read(config.digest, MEDIA_TYPE.config),
-    );
-    this.#manifests.set(digest, manifest);
-    return manifest;
+  read(digest: Digest): Promise<SnapshotManifest> {
+    return this.#reader.read(digest);
   }
 
   /**
@@ -175,67 +270,103 @@ export class Store {
    *
    * @throws {SnapshotError} FIRN_SNAPSHOT_MISSING, FIRN_SNAPSHOT_CORRUPT or FIRN_SNAPSHOT_INCOMPATIBLE.
    */
-  async locate(digest: Digest): Promise<LocatedSnapshot> {
-    const chain: SnapshotManifest[] = [];
-    for (let next: Digest | null = digest; next !== null; ) {
-      if (chain.length === MAX_CHAIN) {
-        throw new SnapshotError(
-          "FIRN_SNAPSHOT_CORRUPT",
-          `Snapshot ${digest} has more than ${MAX_CHAIN} layers.`,
-        );
-      }
-      const manifest: SnapshotManifest = await this.read(next);
-      chain.unshift(manifest);
-      next = manifest.config.parent;
-    }
-    const manifest = chain.at(-1) as SnapshotManifest;
-    const needed = [...chain.map((one) => one.memory), manifest.state];
-    if (manifest.app !== undefined) needed.push(manifest.app);
-    if (manifest.workingSet !== undefined) needed.push(manifest.workingSet);
-    await Promise.all(needed.map((blob) => this.blobs.check(blob)));
-    const layers = chain.map(({ memory }) => ({
-      path: this.blobs.pathOf(memory.digest),
-      digest: memory.digest,
-    }));
-    const statePath = this.blobs.pathOf(manifest.state.digest);
-    const { app, workingSet } = manifest;
-    return {
-      manifest,
-      chain,
-      layers,
-      statePath,
-      ...(app === undefined ? {} : { appDisk: { path: this.blobs.pathOf(app.digest), digest: app.digest } }),
-      ...(workingSet === undefined ? {} : { workingSetPath: this.blobs.pathOf(workingSet.digest) }),
-    };
+  locate(digest: Digest): Promise<LocatedSnapshot> {
+    return this.#reader.locate(digest);
   }
 
   /**
-   * Reads every byte of a snapshot and of all under it and compares them with their digests.
+   * Reads every byte of a snapshot, of all under it and of what refers to it, and compares them with their digests.
    *
    * @throws {SnapshotError} FIRN_SNAPSHOT_MISSING or FIRN_SNAPSHOT_CORRUPT, naming the first blob that is wrong.
    */
-  async verify(digest: Digest, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    const { chain } = await this.locate(digest);
-    for (const manifest of chain) {
-      for (const blob of manifest.blobs) await this.blobs.verify(blob, options);
-    }
+  verify(digest: Digest, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    return this.#reader.verify(digest, options);
   }
 
-  /** Whether {@link verify} fails. */
+  /** Whether {@link verify} fails for what is in the store, and not for want of descriptors or memory. */
   isDamaged(digest: Digest): Promise<boolean> {
-    return this.verify(digest).then(
-      () => false,
-      () => true,
-    );
+    return this.#reader.isDamaged(digest);
   }
 
   /** All published snapshots that can be read. One that cannot is left out: {@link verify} tells why. */
-  async list(): Promise<SnapshotManifest[]> {
-    const entries = await readIndex(this.#paths);
-    const manifests = await Promise.all(
-      entries.map(({ digest }) => this.read(digest).catch(() => undefined)),
+  list(): Promise<SnapshotManifest[]> {
+    return this.#reader.list();
+  }
+
+  /** What refers to a snapshot and can be read, in the order in which it was added. */
+  referrers(snapshot: Digest, mediaType?: string): Promise<Referrer[]> {
+    return this.#reader.referrers(snapshot, mediaType);
+  }
+
+  /** Bytes that a start from this snapshot needs in the store: memory and state of the chain, manifests and configs, not the app. */
+  chainBytes(digest: Digest): Promise<number> {
+    return this.#reader.chainBytes(digest);
+  }
+
+  /** Whether a snapshot is in the index. */
+  has(snapshot: Digest): boolean {
+    return this.#index.entries.some(({ digest }) => digest === snapshot);
+  }
+
+  /** When and how a snapshot was taken, and its tags. @throws {SnapshotError} FIRN_SNAPSHOT_MISSING. */
+  describe(snapshot: Digest): SnapshotDescription {
+    const entries = this.#index.entries.filter(({ digest }) => digest === snapshot);
+    const [first] = entries;
+    if (first === undefined) throw notInIndex(snapshot);
+    const { [ANNOTATION.created]: created = "", [ANNOTATION.report]: report = "{}" } =
+      first.annotations ?? {};
+    return { created, report: JSON.parse(report), tags: entries.flatMap((entry) => tagOf(entry) ?? []) };
+  }
+
+  /** Gives a snapshot a name, which keeps it. Another snapshot that had the name loses it. */
+  async tag(name: string, snapshot: Digest): Promise<void> {
+    requireTag(name);
+    await this.#lock.shared(async () => {
+      const entry = this.#index.entries.find(({ digest }) => digest === snapshot);
+      if (entry === undefined) throw notInIndex(snapshot);
+      await this.#addToIndex(entry, name);
+    });
+  }
+
+  /** Takes a name away; that there is none is no error. What had it stays until {@link collectGarbage}. */
+  async untag(name: string): Promise<void> {
+    await this.freeing(() =>
+      this.#index.update((entries) => entries.filter((entry) => tagOf(entry) !== name)),
     );
-    return manifests.filter((manifest) => manifest !== undefined);
+  }
+
+  /** The snapshot that has a name, or `undefined`. */
+  tagged(name: string): Digest | undefined {
+    return this.#index.entries.find((entry) => tagOf(entry) === name)?.digest;
+  }
+
+  /** All tags with their snapshots. */
+  tags(): Map<string, Digest> {
+    const tags = new Map<string, Digest>();
+    for (const entry of this.#index.entries) {
+      const tag = tagOf(entry);
+      if (tag !== undefined) tags.set(tag, entry.digest);
+    }
+    return tags;
+  }
+
+  /**
+   * Holds snapshots or blobs, so that they are not garbage, until released.
+   *
+   * @param options.name With `expires`, a date: the lease is kept on disk, outlives the process, and ends at that date at the latest. One of
+   *   the same name is replaced. Without, it ends with the process.
+   * @throws {SnapshotError} FIRN_INVALID_PARAMETER for a name that is none.
+   */
+  lease(digests: readonly Digest[], options?: { name: string; expires: Date }): Promise<Lease> {
+    return this.#lock.shared(async () => {
+      if (options === undefined) return this.#leases.hold(digests);
+      return this.#leases.holdUntil(options.name, digests, options.expires.getTime());
+    });
+  }
+
+  /** Ends a lease that an earlier process may have taken; that there is none is no error. */
+  endLease(name: string): Promise<void> {
+    return this.#leases.release(name);
   }
 
   /** Bytes of all blobs, each counted once. */
@@ -243,65 +374,63 @@ export class Store {
     return (await this.blobs.list()).reduce((sum, blob) => sum + blob.size, 0);
   }
 
-  /** Bytes that a start from this snapshot needs in the store: memory and state of the chain, manifests and configs, not the app. */
-  async chainBytes(digest: Digest): Promise<number> {
-    const { chain } = await this.locate(digest);
-    const sizes = new Map<string, number>();
-    for (const manifest of chain) {
-      for (const blob of manifest.blobs) {
-        if (blob.mediaType !== MEDIA_TYPE.app) sizes.set(blob.digest, blob.size);
-      }
-    }
-    return [...sizes.values()].reduce((sum, size) => sum + size, 0);
-  }
-
-  /** Takes a snapshot out of the index. Its blobs stay until {@link collectGarbage}. */
+  /** Takes a snapshot out of the index, and its tags with it. Its blobs stay until {@link collectGarbage}. Works on a full disk. */
   async remove(digest: Digest): Promise<void> {
-    this.#manifests.delete(digest);
-    await this.#updateIndex((digests) => digests.delete(digest));
+    this.#reader.forget(digest);
+    await this.freeing(() =>
+      this.#index.update((entries) => entries.filter((entry) => entry.digest !== digest)),
+    );
   }
 
   /**
-   * Removes every blob that no snapshot in the index, nor one underneath, needs. Waits until nothing is being added.
+   * Removes every snapshot and blob that nothing needs. Works on a full disk.
    *
-   * @param keep Tells the blobs to keep besides, such as app images that are still to be snapshotted.
-   * @returns Bytes that were freed.
+   * What cannot be read is not removed: if anything in the index, or underneath it, cannot be, nothing is, and the report says what. A
+   * snapshot that is beyond repair and in the way is taken out by {@link remove}.
    */
-  collectGarbage(keep: () => Iterable<Digest> = () => []): Promise<number> {
-    return this.#lock.alone(() => this.#collectGarbage(new Set<string>(keep())));
-  }
-
-  async #collectGarbage(needed: Set<string>): Promise<number> {
-    for (const { digest } of await readIndex(this.#paths)) {
-      for (let next: Digest | null = digest; next !== null && !needed.has(next); ) {
-        needed.add(next);
-        const manifest: SnapshotManifest | undefined = await this.read(next).catch(() => undefined);
-        for (const blob of manifest?.blobs ?? []) needed.add(blob.digest);
-        next = manifest?.config.parent ?? null;
-      }
-    }
-    let freed = 0;
-    for (const blob of await this.blobs.list()) {
-      if (needed.has(blob.digest)) continue;
-      await this.blobs.remove(blob.digest);
-      freed += blob.size;
-    }
-    return freed;
-  }
-
-  #updateIndex(change: (digests: Map<Digest, number>) => void): Promise<void> {
-    const update = this.#indexWrites.then(async () => {
-      const entries = await readIndex(this.#paths);
-      const digests = new Map(entries.map(({ digest, size }) => [digest, size]));
-      change(digests);
-      const manifests = [...digests].map(([digest, size]) => ({
-        mediaType: MEDIA_TYPE.manifest,
-        digest,
-        size,
-      }));
-      await writeIndex(this.#paths, manifests);
+  collectGarbage(): Promise<GarbageReport> {
+    return this.#lock.alone(async () => {
+      const { snapshots = [], blobs = [] } = this.#options.catalog?.() ?? {};
+      const roots = {
+        snapshots: [...snapshots, ...this.tags().values()],
+        others: [...blobs, ...this.#leases.digests(), ...this.#claims],
+      };
+      const [index, leases, reserve] = [this.#index, this.#leases, this.#reserve];
+      const report = await collectGarbage({
+        index,
+        leases,
+        reserve,
+        reader: this.#reader,
+        blobs: this.blobs,
+        roots,
+      });
+      if (report.doubts.length > 0) this.#options.onDoubts?.(report.doubts);
+      return report;
     });
-    this.#indexWrites = update.catch(() => {});
-    return update;
   }
+
+  #addToIndex(entry: IndexEntry, tag: string | undefined): Promise<void> {
+    const { [ANNOTATION.tag]: _, ...annotations } = entry.annotations ?? {};
+    const plain = { ...entry, annotations };
+    return this.#lock.shared(() =>
+      this.#index.update((entries) => {
+        const isThere = (one: IndexEntry) => one.digest === entry.digest && tagOf(one) === undefined;
+        const added = entries.some(isThere) ? entries : [...entries, plain];
+        if (tag === undefined) return added;
+        const tagged = { ...plain, annotations: { ...annotations, [ANNOTATION.tag]: tag } };
+        return [...added.filter((one) => tagOf(one) !== tag), tagged];
+      }),
+    );
+  }
+}
+
+function notInIndex(digest: Digest): SnapshotError {
+  return new SnapshotError("FIRN_SNAPSHOT_MISSING", `Snapshot ${digest} is not in the store. Make it again.`);
+}
+
+function indexAnnotations({ report = {} }: NewSnapshot): Record<string, string> {
+  return {
+    [ANNOTATION.created]: new Date().toISOString(),
+    [ANNOTATION.report]: JSON.stringify(report),
+  };
 }
