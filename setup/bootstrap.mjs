@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [command, ...args] = process.argv.slice(2);
-const commands = ["up", "test", "rig", "check", "images", "bench", "firn"];
+const commands = ["up", "test", "soak", "rig", "check", "images", "bench", "firn"];
 
 if (!commands.includes(command)) {
   console.error(`✗ "${command ?? ""}" is nothing that setup does. Choose one of ${commands.join(", ")}.`);

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run, tail } from "./command.ts";
 import { isArm, jobs, repository } from "./machine.ts";
+import type { SuiteResult } from "./results.ts";
 import { armTarget, cargo, targetDirectory } from "./rust.ts";
-import type { NamedResult } from "./suite.ts";
 
 const crate = join(repository, "crates", "vmm", "fuzz");
 const target = isArm ? armTarget : "x86_64-unknown-linux-gnu";
@@ -36,10 +36,10 @@ const memoryMib = 1024;
 /** A target that tried fewer inputs than this did not work. */
 const fewestRuns = 500;
 
-/** How long each target runs in a test, in seconds: FIRN_FUZZ_SECONDS, or 20. */
-export function fuzzSeconds(env: NodeJS.ProcessEnv = process.env): number {
-  const wanted = Number(env.FIRN_FUZZ_SECONDS ?? "20");
-  return Number.isFinite(wanted) && wanted >= 1 ? Math.floor(wanted) : 20;
+/** How long each target runs in a test, in seconds: FIRN_FUZZ_SECONDS, or as long as is usual. */
+export function fuzzSeconds(usual: number, env: NodeJS.ProcessEnv = process.env): number {
+  const wanted = Number(env.FIRN_FUZZ_SECONDS ?? usual);
+  return Number.isFinite(wanted) && wanted >= 1 ? Math.floor(wanted) : usual;
 }
 
 /** How many inputs libFuzzer says that it tried. */
@@ -74,11 +74,11 @@ export async function buildFuzzTargets(): Promise<{ name: string; program: strin
 }
 
 /** Runs every fuzz target for its time, from its committed corpus on. Each is one test. */
-export async function fuzzSuite(name: string): Promise<NamedResult> {
-  const seconds = fuzzSeconds();
-  console.log(`\n▶ ${name}: ${seconds} s a target`);
+export async function fuzzSuite(usualSeconds: number): Promise<SuiteResult> {
+  const seconds = fuzzSeconds(usualSeconds);
+  console.log(`${seconds} s a target`);
   const waiting = await buildFuzzTargets();
-  const result: NamedResult = { name, passed: 0, failed: 0, skipped: [] };
+  const result: SuiteResult = { passed: 0, failed: 0, skipped: [] };
   const worker = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       if (await fuzz(next, seconds)) result.passed += 1;

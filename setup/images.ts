@@ -1,7 +1,7 @@
 import { kernelPath } from "../guest-images/images.ts";
 import { main } from "./main.ts";
 import { step } from "./progress.ts";
-import { buildGuest, publishImages } from "./steps/builds.ts";
+import { buildGuest, publishImages, stockVariables } from "./steps/builds.ts";
 import { installSystemPackages } from "./steps/system-packages.ts";
 
 // Builds kernels and runtime images, and prints where they are, as variables for a shell.
@@ -9,6 +9,9 @@ await main(async () => {
   await step("system packages", installSystemPackages);
   await step("guest kernel", async () => void (await kernelPath("firn")));
   const images = await buildGuest();
-  for (const [name, value] of Object.entries(await publishImages(images))) console.log(`${name}=${value}`);
+  for (const [name, value] of Object.entries(
+    await publishImages(images, stockVariables(await kernelPath("debian"))),
+  ))
+    console.log(`${name}=${value}`);
   return 0;
 });

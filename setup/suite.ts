@@ -7,20 +7,14 @@ import { readCargoResults, readTapResults, readVitestReport, type SuiteResult } 
 import { rustEnvironment } from "./rust.ts";
 import { scriptEnvironment } from "./steps/builds.ts";
 
-/** A suite that ran, under the name by which the summary calls it. */
-export interface NamedResult extends SuiteResult {
-  name: string;
-}
-
 const suiteTimeoutMs = 45 * 60_000;
 
 /** Runs tests with `cargo test`; every test binary runs, whatever an earlier one came to. */
 export async function cargoSuite(
-  name: string,
   args: readonly string[],
   env: CommandOptions["env"] = {},
-): Promise<NamedResult> {
-  console.log(`\n▶ ${name}: cargo test ${args.join(" ")}`);
+): Promise<SuiteResult> {
+  console.log(`cargo test ${args.join(" ")}`);
   const outcome = await run("/usr/bin/cargo", ["test", "--no-fail-fast", ...args], {
     cwd: repository,
     env: { ...rustEnvironment(), ...env, CARGO_TERM_COLOR: "never" },
@@ -28,16 +22,15 @@ export async function cargoSuite(
     allowFailure: true,
     timeoutMs: suiteTimeoutMs,
   });
-  return judge(name, outcome.status, readCargoResults(outcome.stdout));
+  return judge(outcome.status, readCargoResults(outcome.stdout));
 }
 
 /** Runs tests with vitest. */
 export async function vitestSuite(
-  name: string,
   args: readonly string[],
   env: CommandOptions["env"] = {},
-): Promise<NamedResult> {
-  console.log(`\n▶ ${name}: vitest run ${args.join(" ")}`);
+): Promise<SuiteResult> {
+  console.log(`vitest run ${args.join(" ")}`);
   const scratch = await mkdtemp(join(tmpdir(), "firn-vitest-"));
   try {
     const file = join(scratch, "report.json");
@@ -54,21 +47,21 @@ export async function vitestSuite(
       },
     );
     const report = await readFile(file, "utf8").catch(() => '{"testResults":[]}');
-    return judge(name, outcome.status, readVitestReport(report));
+    return judge(outcome.status, readVitestReport(report));
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
 }
 
 /** Judges tests that ran on the ARM host with Node.js's own test runner. */
-export function tapSuite(name: string, status: number, output: string): NamedResult {
-  return judge(name, status, readTapResults(output));
+export function tapSuite(status: number, output: string): SuiteResult {
+  return judge(status, readTapResults(output));
 }
 
 // A suite that fails without a failed test did not build or did not end: that is a failure like any other. So is one in
 // which no test ran.
-function judge(name: string, status: number, result: SuiteResult): NamedResult {
+function judge(status: number, result: SuiteResult): SuiteResult {
   const ran = result.passed + result.failed + result.skipped.length > 0;
   const broken = result.failed === 0 && (status !== 0 || !ran);
-  return { name, ...result, failed: result.failed + (broken ? 1 : 0) };
+  return { ...result, failed: result.failed + (broken ? 1 : 0) };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { median } from "./measure.ts";
-import { formatBytes, formatTable } from "./table.ts";
+import { formatBytes, formatDuration, formatTable } from "./table.ts";
 
 describe("formatTable()", () => {
   it("aligns names to the left and numbers to the right", () => {
@@ -31,5 +31,16 @@ describe("formatBytes()", () => {
 describe("median()", () => {
   it("is the middle value, in whatever order they come", () => {
     expect(median([9, 1, 5])).toBe(5);
+  });
+});
+
+describe("formatDuration()", () => {
+  it("has minutes from one minute on", () => {
+    expect([0.04, 59.94, 60, 3599.6].map(formatDuration)).toEqual([
+      "0.0 s",
+      "59.9 s",
+      "1 min 0 s",
+      "60 min 0 s",
+    ]);
   });
 });

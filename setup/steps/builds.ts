@@ -1,6 +1,11 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { buildGuestImages, defaultRuntime, type GuestImages, kernelPath } from "../../guest-images/images.ts";
+import {
+  buildGuestImages,
+  defaultRuntime,
+  type GuestImages,
+  type GuestKernel,
+} from "../../guest-images/images.ts";
 import { run } from "../command.ts";
 import { jobs, repository } from "../machine.ts";
 import { armTarget, cargo, rustEnvironment, targetDirectory } from "../rust.ts";
@@ -51,18 +56,24 @@ export async function buildGuest(): Promise<GuestImages> {
   });
 }
 
+/** The variables by which tests find Debian's kernel, as a guest kernel. */
+export function stockVariables({ image, initrd }: GuestKernel): Record<string, string> {
+  return { FIRN_STOCK_KERNEL: image, FIRN_STOCK_INITRD: initrd ?? "" };
+}
+
 /**
  * The variables by which tests and the invoke server find the images. They are also written to a file of this checkout, for
  * `setup/arm-runner`.
  */
-export async function publishImages(images: GuestImages): Promise<Record<string, string>> {
-  const stock = await kernelPath("debian");
+export async function publishImages(
+  images: GuestImages,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Record<string, string>> {
   const env = {
     FIRN_GUEST_KERNEL: images.kernel,
     FIRN_GUEST_RUNTIMES: images.runtimes,
     FIRN_GUEST_ROOTFS: join(images.runtimes, defaultRuntime, "rootfs.erofs"),
-    FIRN_STOCK_KERNEL: stock.image,
-    FIRN_STOCK_INITRD: stock.initrd ?? "",
+    ...more,
   };
   const directory = join(repository, ".cache");
   await mkdir(directory, { recursive: true });
