@@ -20,6 +20,36 @@ const command = [
   "--root=/srv",
 ];
 
+/**
+ * What counts before a function is imported: what Node.js reads when it starts, which the runtime heeds or refuses by name at deploy, and
+ * where an AWS SDK's clients, which are made at import, belong.
+ */
+const loadEnvironment = [
+  "AWS_DEFAULT_REGION",
+  "AWS_REGION",
+  "LANG",
+  "LD_PRELOAD",
+  "NODE_DEBUG",
+  "NODE_DEBUG_NATIVE",
+  "NODE_EXTRA_CA_CERTS",
+  "NODE_ICU_DATA",
+  "NODE_NO_WARNINGS",
+  "NODE_OPTIONS",
+  "NODE_PATH",
+  "NODE_PENDING_DEPRECATION",
+  "NODE_PRESERVE_SYMLINKS",
+  "NODE_PRESERVE_SYMLINKS_MAIN",
+  "NODE_REDIRECT_WARNINGS",
+  "NODE_USE_ENV_PROXY",
+  "NODE_USE_SYSTEM_CA",
+  "NODE_V8_COVERAGE",
+  "OPENSSL_CONF",
+  "SSL_CERT_DIR",
+  "SSL_CERT_FILE",
+  "TZ",
+  "UV_THREADPOOL_SIZE",
+];
+
 /** Node.js of one release, with the runtime of `packages/guest`. */
 export function nodeRuntime(release: {
   name: string;
@@ -40,7 +70,7 @@ export function nodeRuntime(release: {
       defaultHandler: "index.handler",
       handlerExample: "index.handler",
       lambdaRuntimes: release.lambdaRuntimes,
-      loadEnvironment: ["NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "TZ", "LANG"],
+      loadEnvironment,
     },
     packages: ["libc6", "libgcc-s1", "libstdc++6", "libatomic1"],
     // Documentation, and what converts between character sets, which Node.js brings itself.

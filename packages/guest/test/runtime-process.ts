@@ -49,12 +49,12 @@ export class RuntimeProcess implements AsyncDisposable {
     const program = options.program ?? SOURCE;
     const addon = options.addon ?? ADDON;
     const args = [
-      ...["--conditions=firn-source", "--expose-gc", program, "--bridge=3", "--gate=4", `--root=${root}`],
+      ...["--conditions=firn-source", "--expose-gc", program, `--root=${root}`],
       ...(addon === "" ? [] : [`--addon=${addon}`]),
     ];
     this.child = spawn(process.execPath, args, {
       stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
-      env: { PATH: process.env.PATH },
+      env: { PATH: process.env.PATH, FIRN_BRIDGE_FD: "3", FIRN_GATE_FD: "4" },
     });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.on("data", (chunk: Buffer) => {

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 
-/** What the agent says on the command line. */
+/** What the agent says to the process that it starts. */
 export interface RuntimeArguments {
   /** Descriptor of the stream to and from the agent. */
   readonly bridge: number;
@@ -12,33 +12,41 @@ export interface RuntimeArguments {
   readonly addon: string | undefined;
 }
 
+/** Variables that name the two descriptors. */
+const BRIDGE = "FIRN_BRIDGE_FD";
+const GATE = "FIRN_GATE_FD";
+
 /**
- * Reads `--bridge=N --gate=N --root=PATH [--addon=PATH]`.
+ * Takes `--root=PATH [--addon=PATH]` from the command line, and FIRN_BRIDGE_FD and FIRN_GATE_FD from the environment. Nothing of it is
+ * there for the function to see.
  *
- * @throws {Error} naming the argument that is missing or wrong.
+ * @throws {Error} naming what is missing or wrong.
  */
-export function parseRuntimeArguments(args: readonly string[]): RuntimeArguments {
+export function takeRuntimeArguments(): RuntimeArguments {
   const { values } = parseArgs({
-    args: [...args],
+    args: process.argv.splice(2),
     options: {
-      bridge: { type: "string" },
-      gate: { type: "string" },
       root: { type: "string" },
       addon: { type: "string" },
+      bridge: { type: "string" },
+      gate: { type: "string" },
     },
   });
   if (values.root === undefined)
     throw new Error("--root=PATH, the folder of the function's files, is missing.");
   return {
-    bridge: parseDescriptor("--bridge", values.bridge),
-    gate: parseDescriptor("--gate", values.gate),
+    bridge: parseDescriptor(BRIDGE, values.bridge),
+    gate: parseDescriptor(GATE, values.gate),
     root: values.root,
     addon: values.addon,
   };
 }
 
-function parseDescriptor(name: string, text: string | undefined): number {
-  if (text === undefined || !/^\d{1,6}$/.test(text))
-    throw new Error(`${name}=N, a descriptor, is missing or no number.`);
+function parseDescriptor(variable: string, argument: string | undefined): number {
+  const text = process.env[variable] ?? argument;
+  delete process.env[variable];
+  if (text === undefined || !/^\d{1,6}$/.test(text)) {
+    throw new Error(`${variable}, a descriptor, is not set, or no number.`);
+  }
   return Number(text);
 }

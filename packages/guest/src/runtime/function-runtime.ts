@@ -11,6 +11,7 @@ import { waitAtGate } from "./gate.ts";
 import type { Handler } from "./handler.ts";
 import { Hooks } from "./hooks.ts";
 import { Invocations, type Owner } from "./invocations.ts";
+import { nameLogStream } from "./lambda/environment.ts";
 import { EventLoop } from "./lambda/event-loop.ts";
 import { loadHandler } from "./load.ts";
 import { Uniqueness } from "./uniqueness/uniqueness.ts";
@@ -132,6 +133,7 @@ export class FunctionRuntime {
     try {
       this.#uniqueness.holdBreath();
       this.#uniqueness.afterRestore(waitAtGate(this.#gate));
+      if (this.#loaded !== undefined) nameLogStream();
     } catch (error) {
       // Without a seed of its own this process must not serve.
       logError("The process cannot go on", error);

@@ -1,5 +1,6 @@
 import { FunctionError } from "./function-error.ts";
 import type { HandlerContext } from "./lambda/context.ts";
+import { refuseStreamingHandler } from "./lambda/streaming.ts";
 
 /** A handler of events, with the callback of older AWS Lambda functions. */
 export type EventHandler = (event: unknown, context: HandlerContext, callback: HandlerCallback) => unknown;
@@ -85,6 +86,8 @@ function asHandler(
   if (typeof fetch === "function")
     return { shape: "fetch", name, fetch: (request) => fetch.call(value, request) };
   if (typeof value !== "function") return undefined;
+  const refusal = refuseStreamingHandler(value);
+  if (refusal !== undefined) throw new FunctionError("FIRN_FUNCTION_IMPORT", refusal);
   const handle: EventHandler = (event, context, callback) => value.call(owner, event, context, callback);
   return { shape: "event", name, handle, parameters: value.length, isBareDefault };
 }

@@ -1,9 +1,13 @@
-import { resolve, sep } from "node:path";
-import { pathToFileURL } from "node:url";
+import { dirname, resolve, sep } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import type { LoadFunction } from "@firn/protocol";
 import { messageOf } from "./errors/thrown.ts";
 import { FunctionError } from "./function-error.ts";
 import { findHandler, type Handler } from "./handler.ts";
+import { handlerName, setLambdaEnvironment } from "./lambda/environment.ts";
+import { heedNodeVariables } from "./node-options/apply.ts";
+
+const RUNTIME_FOLDER = dirname(fileURLToPath(import.meta.url));
 
 /**
  * Imports a function.
@@ -20,26 +24,21 @@ export async function loadHandler(load: LoadFunction, root: string): Promise<Han
     );
   }
   process.chdir(root);
-  Object.assign(process.env, lambdaEnvironment(load, root), load.environment);
-  let exports: Record<string, unknown>;
-  try {
-    exports = await import(pathToFileURL(path).href);
-  } catch (cause) {
-    throw new FunctionError("FIRN_FUNCTION_IMPORT", `${load.entry} cannot be imported: ${messageOf(cause)}`, {
-      cause,
-    });
-  }
-  return findHandler(exports, load.handler, load.entry);
+  setLambdaEnvironment(load, root, RUNTIME_FOLDER);
+  await failAsImport("", () => heedNodeVariables(load.environment, root));
+  const exports = await failAsImport(
+    `${load.entry} cannot be imported: `,
+    (): Promise<Record<string, unknown>> => import(pathToFileURL(path).href),
+  );
+  const handler = findHandler(exports, load.handler, load.entry);
+  process.env._HANDLER = handlerName(load, handler.name);
+  return handler;
 }
 
-/** What functions written for AWS Lambda look for. */
-function lambdaEnvironment(load: LoadFunction, root: string): Record<string, string> {
-  return {
-    AWS_LAMBDA_FUNCTION_NAME: load.functionName,
-    AWS_LAMBDA_FUNCTION_VERSION: "$LATEST",
-    AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(load.memoryMib),
-    AWS_LAMBDA_INITIALIZATION_TYPE: "snap-start",
-    LAMBDA_TASK_ROOT: root,
-    _HANDLER: load.handler,
-  };
+async function failAsImport<Result>(prefix: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw new FunctionError("FIRN_FUNCTION_IMPORT", `${prefix}${messageOf(cause)}`, { cause });
+  }
 }

@@ -1,8 +1,10 @@
 import { isMainThread } from "node:worker_threads";
 import { LIFECYCLE } from "../lifecycle.ts";
 import { loadAddon } from "./addon.ts";
-import { parseRuntimeArguments } from "./arguments.ts";
+import { takeRuntimeArguments } from "./arguments.ts";
+import { hideCollector } from "./collect-garbage.ts";
 import { FunctionRuntime } from "./function-runtime.ts";
+import { refuseStreaming } from "./lambda/streaming.ts";
 import { provideSdk } from "./sdk-resolution.ts";
 import { makeWorkerUnique } from "./uniqueness/workers.ts";
 
@@ -11,9 +13,11 @@ export * from "../index.ts";
 
 provideSdk(import.meta.url);
 if (isMainThread) {
-  const { bridge, gate, root, addon } = parseRuntimeArguments(process.argv.slice(2));
+  const { bridge, gate, root, addon } = takeRuntimeArguments();
   const runtime = new FunctionRuntime(bridge, gate, root, loadAddon(addon), import.meta.url);
   Object.defineProperty(globalThis, LIFECYCLE, { value: runtime.hooks });
+  refuseStreaming();
+  hideCollector();
   runtime.start();
 } else {
   makeWorkerUnique();

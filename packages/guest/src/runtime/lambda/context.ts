@@ -1,5 +1,6 @@
 import type { Invoke, LoadFunction } from "@firn/protocol";
 import type { HandlerCallback } from "../handler.ts";
+import { REGION } from "./environment.ts";
 
 /** The context of AWS Lambda that a handler of events gets. Lengths of time are in milliseconds. */
 export interface HandlerContext {
@@ -43,7 +44,7 @@ export function createContext({ invoke, load, deadline, signal, done }: ContextP
     awsRequestId: invoke.requestId,
     functionName: load.functionName,
     functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION ?? "$LATEST",
-    invokedFunctionArn: `arn:aws:lambda:local:000000000000:function:${load.functionName}`,
+    invokedFunctionArn: `arn:aws:lambda:${REGION}:000000000000:function:${load.functionName}`,
     memoryLimitInMB: String(load.memoryMib),
     logGroupName: group ?? `/aws/lambda/${load.functionName}`,
     logStreamName: stream ?? "",
