@@ -31,6 +31,12 @@ import { type DeployInput, Deployments, pendingError } from "./deploy/deployment
 import { isMachineTrouble, isUnusable, mayBeDamaged } from "./deploy/snapshot-trouble.ts";
 import { FunctionsError } from "./errors.ts";
 
+const ENTRY_POINTS = {
+  default: "index",
+  extensions: [".js", ".mjs", ".cjs", ".ts", ".mts"],
+  packageFile: "package.json",
+};
+
 /** What happens that an operator should know. */
 export interface HostEvents {
   /** A line that a function wrote while it was deployed. */
@@ -83,7 +89,8 @@ export class FunctionHost {
     const onChange = (name: string) => {
       for (const listener of this.#listeners) listener(name);
     };
-    this.#deployments = new Deployments({ store, catalog, bases, machine, jail, onLog, signal, onChange });
+    const parts = { store, catalog, bases, machine, jail };
+    this.#deployments = new Deployments({ ...parts, entryPoints: ENTRY_POINTS, onLog, signal, onChange });
     this.store = store;
     this.catalog = catalog;
     this.bases = bases;

@@ -1,5 +1,6 @@
-export { type AppLimits, DEFAULT_APP_LIMITS } from "./archive/app-folder.ts";
-export { type AppImage, type AppSource, createAppImage } from "./archive/app-image.ts";
+export { type AppLimits, DEFAULT_APP_LIMITS } from "./archive/app-errors.ts";
+export { type AppImage, type AppImageOptions, type AppSource, createAppImage } from "./archive/app-image.ts";
+export type { EntryPoints } from "./archive/find-entry.ts";
 export { Catalog } from "./catalog/catalog.ts";
 export {
   type DeployFailure,

@@ -1,20 +1,11 @@
-import { createWriteStream } from "node:fs";
-import { copyFile, lstat, mkdir, readdir, readlink, symlink } from "node:fs/promises";
-import { dirname, join, posix, resolve, sep } from "node:path";
+import { constants, createWriteStream } from "node:fs";
+import { chmod, copyFile, lstat, mkdir, readdir, readlink, symlink } from "node:fs/promises";
+import { join, posix } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { FunctionsError } from "../errors.ts";
-
-/** How much an app may hold. */
-export interface AppLimits {
-  /** Sum of all files' lengths in bytes. */
-  readonly maxBytes: number;
-  /** Number of files, folders and links. */
-  readonly maxEntries: number;
-}
-
-/** 256 MiB in 100,000 files. */
-export const DEFAULT_APP_LIMITS: AppLimits = { maxBytes: 256 * 1024 * 1024, maxEntries: 100_000 };
+import { type AppLimits, invalidApp, tooLarge, tooMany } from "./app-errors.ts";
+import { AppTree } from "./app-tree.ts";
+import { checkedName } from "./entry-name.ts";
 
 /**
  * Fills a folder with the entries of an archive that is not trusted: nothing is written outside the folder, links point
@@ -23,7 +14,8 @@ export const DEFAULT_APP_LIMITS: AppLimits = { maxBytes: 256 * 1024 * 1024, maxE
 export class AppFolder {
   readonly #root: string;
   readonly #limits: AppLimits;
-  readonly #links: { path: string; target: string }[] = [];
+  readonly #links: { name: string; target: string }[] = [];
+  readonly #folders = new Set<string>(["."]);
   #bytes = 0;
   #entries = 0;
 
@@ -34,14 +26,15 @@ export class AppFolder {
   }
 
   /** Adds a folder. */
-  async addFolder(name: string): Promise<void> {
-    await mkdir(this.#admit(name), { recursive: true, mode: 0o755 }).catch(conflict(name));
+  addFolder(name: string): Promise<void> {
+    return this.#makeFolder(this.#admit(name));
   }
 
   /** Adds a file with the bytes of a stream. */
   async addFile(name: string, contents: Readable, executable: boolean): Promise<void> {
-    const path = this.#admit(name);
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 }).catch(conflict(name));
+    const checked = this.#admit(name);
+    const path = join(this.#root, checked);
+    await this.#makeFolder(posix.dirname(checked));
     const count = this.#counter();
     await pipeline(
       contents,
@@ -51,34 +44,38 @@ export class AppFolder {
           yield chunk;
         }
       },
-      createWriteStream(path, { flags: "wx", mode: executable ? 0o755 : 0o644 }),
+      createWriteStream(path, { flags: "wx" }),
     ).catch(conflict(name));
+    await chmod(path, executable ? 0o755 : 0o644);
   }
 
   /** Adds a file that an archive calls a hard link to a former one. */
   async addHardLink(name: string, target: string): Promise<void> {
-    const path = this.#admit(name);
+    const checked = this.#admit(name);
     const source = join(this.#root, checkedName(target));
     const found = await lstat(source).catch(() => undefined);
-    if (!found?.isFile()) throw invalid(`Hard link ${name} points to ${target}, which is no file before it.`);
+    if (!found?.isFile())
+      throw invalidApp(`Hard link ${name} points to ${target}, which is no file before it.`);
     this.#counter()(found.size);
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 }).catch(conflict(name));
-    await copyFile(source, path).catch(conflict(name));
+    await this.#makeFolder(posix.dirname(checked));
+    await copyFile(source, join(this.#root, checked), constants.COPYFILE_EXCL).catch(conflict(name));
+    await chmod(join(this.#root, checked), found.mode & 0o777);
   }
 
   /** Notes a symbolic link; {@link finish} makes it, so that nothing is ever written through one. */
   addLink(name: string, target: string): void {
-    const path = this.#admit(name);
-    checkLink(name, target);
-    this.#links.push({ path, target });
+    const checked = this.#admit(name);
+    if (target === "" || target.includes("\0")) throw leadsOut(name, target);
+    this.#links.push({ name: checked, target });
   }
 
-  /** Makes the links. */
+  /** Makes the links, once all folders that they are in are there. */
   async finish(): Promise<void> {
-    for (const { path, target } of this.#links) {
-      await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-      await symlink(target, path).catch(conflict(path.slice(this.#root.length + 1)));
+    for (const { name } of this.#links) await this.#makeFolder(posix.dirname(name));
+    for (const { name, target } of this.#links) {
+      await symlink(target, join(this.#root, name)).catch(conflict(name));
     }
+    await chmod(this.#root, 0o755);
     await checkFolder(this.#root, this.#limits);
   }
 
@@ -86,7 +83,16 @@ export class AppFolder {
     const checked = checkedName(name);
     this.#entries += 1;
     if (this.#entries > this.#limits.maxEntries) throw tooMany(this.#limits);
-    return join(this.#root, checked);
+    return checked;
+  }
+
+  /** Makes a folder and those above it, each readable for all whatever this process's umask says. */
+  async #makeFolder(name: string): Promise<void> {
+    if (this.#folders.has(name)) return;
+    await this.#makeFolder(posix.dirname(name));
+    await mkdir(join(this.#root, name)).catch(conflict(name));
+    await chmod(join(this.#root, name), 0o755);
+    this.#folders.add(name);
   }
 
   #counter(): (bytes: number) => void {
@@ -98,11 +104,13 @@ export class AppFolder {
 }
 
 /**
- * Checks a folder that is to become an app image: regular files, folders, and links that stay inside.
+ * Checks a folder that is to become an app image: regular files, folders, and links that stay inside, also where one leads
+ * through another.
  *
  * @throws {FunctionsError} FIRN_APP_INVALID or FIRN_APP_TOO_LARGE.
  */
 export async function checkFolder(root: string, limits: AppLimits): Promise<void> {
+  const tree = new AppTree(root);
   let bytes = 0;
   let entries = 0;
   const pending = [""];
@@ -112,65 +120,28 @@ export async function checkFolder(root: string, limits: AppLimits): Promise<void
       entries += 1;
       if (entries > limits.maxEntries) throw tooMany(limits);
       if (entry.isDirectory()) pending.push(name);
-      else if (entry.isSymbolicLink()) checkLink(name, await readlink(join(root, name)));
-      else if (entry.isFile()) bytes += (await lstat(join(root, name))).size;
-      else throw invalid(`${name} is neither a file, a folder nor a link: an app holds nothing else.`);
+      else if (entry.isSymbolicLink()) {
+        const { kind } = await tree.resolve(name);
+        if (kind === "outside" || kind === "circle")
+          throw leadsOut(name, await readlink(join(root, name)), kind);
+      } else if (entry.isFile()) bytes += (await lstat(join(root, name))).size;
+      else throw invalidApp(`${name} is neither a file, a folder nor a link: an app holds nothing else.`);
       if (bytes > limits.maxBytes) throw tooLarge(limits);
     }
   }
 }
 
-function checkedName(name: string): string {
-  const normal = posix.normalize(name).replace(/\/+$/, "");
-  const outside = normal === ".." || normal.startsWith("../") || normal.startsWith("/");
-  if (
-    name === "" ||
-    outside ||
-    name.includes("\0") ||
-    name.includes("\\") ||
-    Buffer.byteLength(name) > 4000
-  ) {
-    throw invalid(
-      `The archive holds a file named ${JSON.stringify(name.slice(0, 200))}: names are relative and stay inside.`,
-    );
-  }
-  return normal === "" ? "." : normal;
-}
-
-function checkLink(name: string, target: string): void {
-  const root = resolve("/app");
-  const resolved = resolve(root, posix.dirname(name), target);
-  const inside = resolved === root || resolved.startsWith(root + sep);
-  if (!inside || posix.isAbsolute(target) || target === "" || target.includes("\0")) {
-    throw invalid(
-      `Link ${name} points to ${JSON.stringify(target.slice(0, 200))}, outside the app. Replace it by a file.`,
-    );
-  }
+function leadsOut(name: string, target: string, kind: "outside" | "circle" = "outside"): Error {
+  const where = kind === "outside" ? "outside the app" : "in a circle";
+  const shown = JSON.stringify(target.slice(0, 200));
+  return invalidApp(`Link ${name} points to ${shown}, which leads ${where}. Replace it by a file.`);
 }
 
 function conflict(name: string): (error: NodeJS.ErrnoException) => never {
   return (error) => {
     if (error.code === "EEXIST" || error.code === "ENOTDIR" || error.code === "EISDIR") {
-      throw invalid(`The archive holds ${name} twice, as different things.`);
+      throw invalidApp(`The archive holds ${name} twice, as different things.`);
     }
     throw error;
   };
-}
-
-function invalid(message: string): FunctionsError {
-  return new FunctionsError("FIRN_APP_INVALID", message);
-}
-
-function tooLarge(limits: AppLimits): FunctionsError {
-  return new FunctionsError(
-    "FIRN_APP_TOO_LARGE",
-    `The app's files have more than ${limits.maxBytes} bytes together. Leave out what the function does not need.`,
-  );
-}
-
-function tooMany(limits: AppLimits): FunctionsError {
-  return new FunctionsError(
-    "FIRN_APP_TOO_LARGE",
-    `The app has more than ${limits.maxEntries} files and folders.`,
-  );
 }

@@ -7,7 +7,8 @@ import { gzipSync } from "node:zlib";
 import { Store } from "@firn/snapshots";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type ArchiveEntry, tarOf, zipOf } from "../../test/archives.ts";
-import { createAppImage } from "./app-image.ts";
+import { entryPoints } from "../../test/entry-points.ts";
+import { type AppImageOptions, createAppImage } from "./app-image.ts";
 
 let root: string;
 let store: Store;
@@ -20,10 +21,10 @@ afterEach(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-async function image(bytes: Uint8Array, options: Parameters<typeof createAppImage>[2] = {}) {
+async function image(bytes: Uint8Array, options: Partial<AppImageOptions> = {}) {
   const archive = join(root, "archive");
   await writeFile(archive, bytes);
-  return createAppImage(store, { archive }, options);
+  return createAppImage(store, { archive }, { entryPoints, ...options });
 }
 
 /** Lists an image with the tool that checks erofs. */
@@ -44,14 +45,14 @@ describe("createAppImage()", () => {
     await mkdir(join(folder, "bin"), { recursive: true });
     await mkdir(join(folder, "lib"));
     for (const { name, contents, link, executable } of app) {
-      if (link !== undefined) await symlink(link, join(folder, name));
-      else await writeFile(join(folder, name), contents ?? "", { mode: executable ? 0o755 : 0o644 });
+      if (link !== undefined) await symlink(link, join(folder, String(name)));
+      else await writeFile(join(folder, String(name)), contents ?? "", { mode: executable ? 0o755 : 0o644 });
     }
     const images = [
       await image(zipOf(app)),
       await image(tarOf(app)),
       await image(gzipSync(tarOf([...app].reverse()))),
-      await createAppImage(store, { directory: folder }),
+      await createAppImage(store, { directory: folder }, { entryPoints }),
     ];
     expect(new Set(images.map(({ blob }) => blob.digest)).size).toBe(1);
     expect(images[0]).toMatchObject({
@@ -141,7 +142,73 @@ describe("createAppImage()", () => {
   });
 
   it("refuses a folder that is not there", async () => {
-    const wanted = createAppImage(store, { directory: join(root, "nowhere") });
+    const wanted = createAppImage(store, { directory: join(root, "nowhere") }, { entryPoints });
     await expect(wanted).rejects.toMatchObject({ code: "FIRN_APP_INVALID" });
+  });
+
+  it.each([
+    ["names a folder", { main: "./dist" }, "dist/index.js"],
+    ["names a folder with a slash", { main: "dist/" }, "dist/index.js"],
+    ["names a file without its extension", { main: "./dist/index" }, "dist/index.js"],
+    ["is the folder itself", { main: "." }, "index.mjs"],
+    ["is empty", { main: "" }, "index.mjs"],
+    ["is no text", { main: 7 }, "index.mjs"],
+  ])("finds the entry when main %s", async (_, packageJson, entry) => {
+    const files = [
+      { name: "package.json", contents: JSON.stringify(packageJson) },
+      { name: "dist/index.js", contents: "" },
+      { name: "index.mjs", contents: "" },
+    ];
+    expect((await image(zipOf(files))).entry).toBe(entry);
+  });
+
+  it("takes the names of modules from the runtime", async () => {
+    const files = [
+      { name: "lambda_function.py", contents: "" },
+      { name: "package.json", contents: '{"main":"index.js"}' },
+    ];
+    const python = { default: "lambda_function", extensions: [".py"], packageFile: null };
+    expect((await image(zipOf(files), { entryPoints: python })).entry).toBe("lambda_function.py");
+  });
+
+  it("ignores a byte order mark in package.json", async () => {
+    const contents = '\ufeff{"main":"main.js","firn":{"samples":[{"event":1}]}}';
+    const files = [
+      { name: "package.json", contents },
+      { name: "main.js", contents: "" },
+    ];
+    expect(await image(zipOf(files))).toMatchObject({ entry: "main.js", samples: [{ event: 1 }] });
+  });
+
+  it("says what is wrong with package.json", async () => {
+    const files = (contents: string) => [
+      { name: "package.json", contents },
+      { name: "index.js", contents: "" },
+    ];
+    const refused = expect.objectContaining({
+      code: "FIRN_APP_INVALID",
+      message: expect.stringContaining("package.json"),
+    });
+    await expect(image(zipOf(files("{main:")))).rejects.toEqual(refused);
+    await expect(image(zipOf(files(" ".repeat(2 * 1024 * 1024))))).rejects.toEqual(refused);
+  });
+
+  it("names the one folder that is around everything", async () => {
+    const files = [{ name: "my-function-main/" }, { name: "my-function-main/index.js", contents: "" }];
+    for (const bytes of [zipOf(files), tarOf(files)]) {
+      await expect(image(bytes)).rejects.toMatchObject({
+        code: "FIRN_APP_INVALID",
+        message: expect.stringMatching(/my-function-main.*index\.js/),
+      });
+    }
+    expect((await image(zipOf(files), { entry: "my-function-main/index" })).entry).toBe(
+      "my-function-main/index.js",
+    );
+  });
+
+  it("makes the same image whatever the umask is", async () => {
+    const before = process.umask(0o077);
+    const strict = await image(zipOf(app)).finally(() => process.umask(before));
+    expect(strict.blob.digest).toBe((await image(zipOf(app))).blob.digest);
   });
 });

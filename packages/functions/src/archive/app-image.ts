@@ -1,11 +1,13 @@
 import { execFile } from "node:child_process";
-import { mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, open, rm, stat } from "node:fs/promises";
 import { promisify } from "node:util";
 import { type Descriptor, MEDIA_TYPE, type Store } from "@firn/snapshots";
-import { readSamples, type Sample } from "../deploy/sample.ts";
 import { FunctionsError } from "../errors.ts";
-import { AppFolder, type AppLimits, checkFolder, DEFAULT_APP_LIMITS } from "./app-folder.ts";
+import { type AppLimits, DEFAULT_APP_LIMITS, invalidApp } from "./app-errors.ts";
+import { AppFolder, checkFolder } from "./app-folder.ts";
+import { AppTree } from "./app-tree.ts";
+import { type EntryPoints, findEntry } from "./find-entry.ts";
+import { readSamples, type Sample } from "./sample.ts";
 import { unpackTar } from "./unpack-tar.ts";
 import { unpackZip } from "./unpack-zip.ts";
 
@@ -18,7 +20,7 @@ export type AppSource =
 /** The same for all images, so that the same files always give the same bytes. */
 const FILESYSTEM_UUID = "6669726e-0000-4000-8000-000000000001";
 const MKFS_TIMEOUT_MS = 120_000;
-const ENTRY_EXTENSIONS = [".js", ".mjs", ".cjs", ".ts", ".mts"];
+const MAX_PACKAGE_BYTES = 1024 * 1024;
 
 /** An app image in the store. */
 export interface AppImage {
@@ -29,16 +31,24 @@ export interface AppImage {
   readonly samples: readonly Sample[];
 }
 
+/** How an app is made into an image. */
+export interface AppImageOptions {
+  /** Module to load, its extension may be left out; by default what the package file's `main` says, else the runtime's default. */
+  readonly entry?: string | undefined;
+  readonly entryPoints: EntryPoints;
+  readonly limits?: AppLimits;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Makes a read-only erofs image of an app and adds it to the store. The same files give the same image.
  *
- * @param options.entry Module to import, its extension may be left out; by default package.json's `main`, else `index`.
  * @throws {FunctionsError} FIRN_APP_INVALID, FIRN_APP_TOO_LARGE, FIRN_TOOL_MISSING (mkfs.erofs), FIRN_ABORTED.
  */
 export async function createAppImage(
   store: Store,
   source: AppSource,
-  options: { entry?: string | undefined; limits?: AppLimits; signal?: AbortSignal | undefined } = {},
+  options: AppImageOptions,
 ): Promise<AppImage> {
   const limits = options.limits ?? DEFAULT_APP_LIMITS;
   const unpacked = store.temporaryPath("app");
@@ -54,8 +64,10 @@ export async function createAppImage(
       await mkdir(root, { mode: 0o755 });
       await unpack(source.archive, new AppFolder(root, limits));
     }
-    const packageJson = await readPackageJson(root);
-    const entry = await findEntry(root, options.entry ?? packageMain(packageJson));
+    const tree = new AppTree(root);
+    const { entryPoints } = options;
+    const packageJson = await readPackage(tree, entryPoints.packageFile);
+    const entry = await findEntry(tree, options.entry ?? packageMain(packageJson), entryPoints);
     const samples = readSamples(packageJson);
     await makeImage(root, image, options.signal);
     const blob = await store.blobs.adopt(image, MEDIA_TYPE.app, { signal: options.signal });
@@ -82,32 +94,13 @@ async function firstBytes(path: string): Promise<string> {
   }
 }
 
-async function findEntry(root: string, wanted: string | undefined): Promise<string> {
-  const base = wanted ?? "index";
-  if (base.startsWith("/") || base.split("/").includes("..")) {
-    throw new FunctionsError(
-      "FIRN_APP_INVALID",
-      `Entry "${base}" must be a path inside the app, such as index.js.`,
-    );
-  }
-  for (const candidate of [base, ...ENTRY_EXTENSIONS.map((extension) => base + extension)]) {
-    const found = await stat(join(root, candidate)).catch(() => undefined);
-    if (found?.isFile()) return candidate.replace(/^(\.\/)+/, "");
-  }
-  const names = (await readdir(root)).slice(0, 10).join(", ") || "nothing";
-  throw new FunctionsError(
-    "FIRN_APP_INVALID",
-    `Entry "${base}" is not in the app, which holds ${names} at its root. Name the module to import as entry.`,
-  );
-}
-
-async function readPackageJson(root: string): Promise<unknown> {
-  const text = await readFile(join(root, "package.json"), "utf8").catch(() => undefined);
+async function readPackage(tree: AppTree, file: string | null): Promise<unknown> {
+  const text = file === null ? undefined : await tree.readText(file, MAX_PACKAGE_BYTES);
   if (text === undefined) return undefined;
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new FunctionsError("FIRN_APP_INVALID", "The app's package.json is no JSON.", { cause });
+    throw invalidApp(`The app's ${file} is no JSON: ${(cause as Error).message}.`, { cause });
   }
 }
 

@@ -3,6 +3,7 @@ import { finished, Readable } from "node:stream";
 import { Parser, type ReadEntry } from "tar";
 import { FunctionsError } from "../errors.ts";
 import type { AppFolder } from "./app-folder.ts";
+import { isLeftover } from "./entry-name.ts";
 
 /**
  * Unpacks a tar archive, plain or compressed with gzip, into a folder.
@@ -40,6 +41,7 @@ export async function unpackTar(path: string, folder: AppFolder): Promise<void> 
 }
 
 async function unpackEntry(entry: ReadEntry, folder: AppFolder): Promise<void> {
+  if (isLeftover(entry.path)) return void entry.resume();
   switch (entry.type) {
     case "File":
     case "OldFile":

@@ -1,6 +1,6 @@
 import type { LoadFunction } from "@firn/protocol";
 import type { Descriptor, Digest } from "@firn/snapshots";
-import type { Sample } from "../deploy/sample.ts";
+import type { Sample } from "../archive/sample.ts";
 import { FunctionsError } from "../errors.ts";
 
 /** Guest memory sizes in MiB: a base is made for each that is wanted. */

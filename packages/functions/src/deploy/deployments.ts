@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { digestOfFile, errorCode, FunctionFailedError } from "@firn/snapshots";
 import { type AppSource, createAppImage } from "../archive/app-image.ts";
+import type { EntryPoints } from "../archive/find-entry.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import {
   type DeployFailure,
@@ -24,6 +25,7 @@ export interface DeployInput extends Omit<FunctionSettings, "runtime" | "wantedE
 /** What deployments work with. */
 export interface DeploymentParts extends SnapshotParts {
   readonly catalog: Catalog;
+  readonly entryPoints: EntryPoints;
   /** Called after a version has begun to serve, or a function has been removed. */
   readonly onChange: (name: string) => void;
 }
@@ -143,6 +145,7 @@ export class Deployments {
     const code = "archive" in source ? await digestOfFile(source.archive, { signal }) : undefined;
     const { blob, entry, samples } = await createAppImage(store, source, {
       entry: wantedEntry ?? undefined,
+      entryPoints: this.#parts.entryPoints,
       signal,
     });
     const { digest, size } = blob;

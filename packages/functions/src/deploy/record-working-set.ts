@@ -10,7 +10,7 @@ import {
   type Store,
   startInstance,
 } from "@firn/snapshots";
-import { type Sample, sampleRequest } from "./sample.ts";
+import { type Sample, sampleRequest } from "../archive/sample.ts";
 
 /** How to record a working set. */
 export interface RecordOptions {
