@@ -1,5 +1,7 @@
 import { join } from "node:path";
+import { wrongArrows } from "./arrows/arrows.ts";
 import { run } from "./command.ts";
+import { SetupError } from "./errors.ts";
 import { repository } from "./machine.ts";
 import { main } from "./main.ts";
 import { step } from "./progress.ts";
@@ -17,6 +19,7 @@ await main(async () => {
   const checks: [string, () => Promise<unknown>][] = [
     ["lint", () => tool("biome", ["check", "--error-on-warnings", "."])],
     ["Rust format", () => cargo(["fmt", "--all", "--check"])],
+    ["arrows between modules", checkArrows],
     ["clippy", () => cargo([...clippy, ...warnings])],
     ["clippy for ARM", () => cargo([...clippy, "--target", armTarget, ...warnings])],
     ["types of setup and the rig", () => tool("tsc", ["--noEmit", "-p", "setup"])],
@@ -32,6 +35,11 @@ await main(async () => {
   if (failed > 0) console.error(`\n✗ ${failed} of ${checks.length} checks failed.`);
   return failed === 0 ? 0 : 1;
 });
+
+async function checkArrows(): Promise<void> {
+  const wrong = wrongArrows();
+  if (wrong.length > 0) throw new SetupError("CHECK_FAILED", wrong.join("\n"));
+}
 
 async function tool(name: string, args: readonly string[]): Promise<void> {
   await run(join(bin, name), args, { cwd: repository, env: scriptEnvironment() });
