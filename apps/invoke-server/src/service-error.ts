@@ -73,6 +73,7 @@ const PACKAGE_CODES: Readonly<Record<string, Answer>> = {
   FIRN_VMM_CRASHED: [502, "ServiceException"],
   FIRN_VMM_STOPPED: [502, "ServiceException"],
   FIRN_GUEST: [502, "ServiceException"],
+  FIRN_INSTANCE_ENDED: [502, "ServiceException"],
   FIRN_AGENT_DISCONNECTED: [502, "ServiceException"],
   FIRN_AGENT_PROTOCOL: [502, "ServiceException"],
   FIRN_TIMEOUT: [504, "ServiceException"],

@@ -28,7 +28,8 @@ import {
   memoryClassBytes,
 } from "./catalog/function-record.ts";
 import { type DeployInput, Deployments, pendingError } from "./deploy/deployments.ts";
-import { isMachineTrouble, isUnusable, mayBeDamaged } from "./deploy/snapshot-trouble.ts";
+import { Rebuilds } from "./deploy/rebuilds.ts";
+import { isUnusable, mayBeDamaged } from "./deploy/snapshot-trouble.ts";
 import { FunctionsError } from "./errors.ts";
 
 const ENTRY_POINTS = {
@@ -41,8 +42,11 @@ const ENTRY_POINTS = {
 export interface HostEvents {
   /** A line that a function wrote while it was deployed. */
   readonly onDeployLog?: (name: string, line: GuestLogLine) => void;
-  /** A snapshot could not be used: it is made again, or the function is booted regularly. */
-  readonly onSnapshotTrouble?: (name: string, error: unknown, remedy: "rebuild" | "regular") => void;
+  /**
+   * A snapshot could not be used, and is made again in the background; or it could not be made again, which is tried later. The
+   * function is booted regularly meanwhile.
+   */
+  readonly onSnapshotTrouble?: (name: string, error: unknown, remedy: "rebuild" | "later") => void;
   /** The store holds something that cannot be read: nothing is deleted while it does. */
   readonly onStoreDoubts?: (doubts: readonly Doubt[]) => void;
   /** A process could not be prepared for cold starts, which are slower until one can. */
@@ -62,7 +66,7 @@ export interface StartFunctionOptions {
 export interface StartedFunction extends StartedInstance {
   /** The record it was started from. */
   readonly record: FunctionRecord;
-  /** Code of the error for which the snapshot was made again, or the function was booted regularly. */
+  /** Code of the error for which the function was booted regularly. */
   readonly recoveredFrom?: string;
 }
 
@@ -73,6 +77,7 @@ export class FunctionHost {
   readonly bases: BaseProvider;
   readonly #pool: BasePool;
   readonly #deployments: Deployments;
+  readonly #rebuilds: Rebuilds;
   readonly #machine: MachineOptions;
   readonly #jail: JailChoice;
   readonly #events: HostEvents;
@@ -91,6 +96,9 @@ export class FunctionHost {
     };
     const parts = { store, catalog, bases, machine, jail };
     this.#deployments = new Deployments({ ...parts, entryPoints: ENTRY_POINTS, onLog, signal, onChange });
+    this.#rebuilds = new Rebuilds((record) => this.#deployments.rebuild(record), {
+      onFailure: ({ name }, error) => events.onSnapshotTrouble?.(name, error, "later"),
+    });
     this.store = store;
     this.catalog = catalog;
     this.bases = bases;
@@ -161,7 +169,9 @@ export class FunctionHost {
 
   /** Removes a function and its snapshot. @throws {FunctionsError} FIRN_FUNCTION_NOT_FOUND, FIRN_FUNCTION_PENDING. */
   async remove(name: string): Promise<void> {
-    await this.#deployments.remove(this.get(name));
+    const record = this.get(name);
+    await this.#deployments.remove(record);
+    this.#rebuilds.forget(record.id);
   }
 
   /** Goes on with the deploys that the end of a former process cut off; see {@link Deployments.recover}. */
@@ -175,8 +185,8 @@ export class FunctionHost {
   }
 
   /**
-   * Starts an instance of a function. With mode "diff", a snapshot that cannot be used is made again from the deployed app,
-   * once; if that does not help, the function is booted regularly.
+   * Starts an instance of a function. With mode "diff" and a snapshot that cannot be used, the function is booted regularly,
+   * while the snapshot is made again in the background.
    *
    * @throws {FunctionsError} FIRN_FUNCTION_NOT_FOUND, FIRN_FUNCTION_PENDING, FIRN_FUNCTION_FAILED, and what
    *   {@link startInstance} throws.
@@ -189,7 +199,10 @@ export class FunctionHost {
       // A deploy has taken the snapshot away in between.
       if (!isSameVersion(record, this.get(name))) return this.start(name, mode, options);
       if (mode !== "diff" || !(await this.#snapshotIsBad(record, error))) throw error;
-      return this.#recoverStart(record, error, options);
+      this.#events.onSnapshotTrouble?.(name, error, "rebuild");
+      this.#rebuilds.request(record);
+      const recoveredFrom = errorCode(error) ?? "FIRN_SNAPSHOT_CORRUPT";
+      return { ...(await this.#start(record, "regular", options)), recoveredFrom };
     }
   }
 
@@ -213,31 +226,13 @@ export class FunctionHost {
 
   /** Stops what is being made, ends the processes that wait for cold starts, and closes the catalog. Instances are their owner's to close. */
   async close(): Promise<void> {
+    this.#rebuilds.close();
     this.#stopped.abort(new FunctionsError("FIRN_ABORTED", "The program ends."));
     await this.#deployments.settle();
     await this.bases.settle();
     await this.#pool.microvms.close();
     this.store.close();
     this.catalog.close();
-  }
-
-  async #recoverStart(
-    record: FunctionRecord,
-    error: unknown,
-    options: StartFunctionOptions,
-  ): Promise<StartedFunction> {
-    const { onSnapshotTrouble } = this.#events;
-    const recoveredFrom = errorCode(error) ?? "FIRN_SNAPSHOT_CORRUPT";
-    onSnapshotTrouble?.(record.name, error, "rebuild");
-    try {
-      const rebuilt = await this.#deployments.rebuild(record);
-      return { ...(await this.#start(rebuilt, "diff", options)), recoveredFrom };
-    } catch (again) {
-      const final = again instanceof FunctionFailedError || isMachineTrouble(again);
-      if (final || this.#stopped.signal.aborted) throw again;
-      onSnapshotTrouble?.(record.name, again, "regular");
-      return { ...(await this.#start(record, "regular", options)), recoveredFrom };
-    }
   }
 
   async #start(
@@ -259,6 +254,7 @@ export class FunctionHost {
       deadlines,
       phases: [locate],
     });
+    if (mode === "diff") this.#rebuilds.forget(record.id);
     return { ...started, record };
   }
 

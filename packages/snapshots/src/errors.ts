@@ -16,6 +16,8 @@ export type SnapshotErrorCode =
   | "FIRN_FILE_MISSING"
   /** The guest's agent closed its stream, or the microVM ended. */
   | "FIRN_AGENT_DISCONNECTED"
+  /** The instance had ended, or was busy, and was not given the request. */
+  | "FIRN_INSTANCE_ENDED"
   /** The guest's agent said something that it may not say now. */
   | "FIRN_AGENT_PROTOCOL"
   /** A deadline passed. */

@@ -47,18 +47,24 @@ describe("a function whose snapshot is damaged", () => {
       "state",
       (path: string) => `printf X | dd of=${path} bs=1 seek=64 conv=notrunc`,
     ],
-  ] as const)("answers, with a snapshot made anew: %s", async (_, layer, command) => {
-    await deployHello("damaged");
-    await damage("damaged", layer, command);
-    const answer = await invoke("damaged", {}, { "x-firn-start": "cold" });
-    expect({ status: answer.status, json: answer.json }).toEqual({
-      status: 200,
-      json: { greeting: "Hello, world!" },
-    });
-    expect(answer.headers.get("x-firn-recovered-from")).toMatch(/^FIRN_SNAPSHOT_(CORRUPT|MISSING)$/);
-    const next = await invoke("damaged", {}, { "x-firn-start": "cold" });
-    expect([next.status, next.start, next.headers.get("x-firn-recovered-from")]).toEqual([200, "cold", null]);
-  });
+  ] as const)(
+    "answers from a regular boot that stays warm, until the snapshot is made anew: %s",
+    async (_, layer, command) => {
+      await deployHello("damaged");
+      await damage("damaged", layer, command);
+      const answer = await invoke("damaged", {}, { "x-firn-start": "cold" });
+      expect({ status: answer.status, json: answer.json }).toEqual({
+        status: 200,
+        json: { greeting: "Hello, world!" },
+      });
+      expect(answer.headers.get("x-firn-recovered-from")).toMatch(/^FIRN_SNAPSHOT_(CORRUPT|MISSING)$/);
+      expect(answer.start).toBe("regular");
+      const warm = await invoke("damaged");
+      expect([warm.status, warm.start]).toEqual([200, "warm"]);
+      const cold = async () => (await invoke("damaged", {}, { "x-firn-start": "cold" })).start;
+      await expect.poll(cold, { timeout: 240_000, interval: 2000 }).toBe("cold");
+    },
+  );
 });
 
 describe("a server that is killed", () => {

@@ -20,17 +20,3 @@ export function isUnusable(error: unknown): boolean {
 export function mayBeDamaged(error: unknown): boolean {
   return isUnusable(error) || SUSPICIOUS.has(errorCode(error) ?? "");
 }
-
-/** No start of any kind can succeed on this machine as it is. */
-const MACHINE = new Set([
-  "FIRN_KVM_UNAVAILABLE",
-  "FIRN_JAIL_UNAVAILABLE",
-  "FIRN_PLATFORM_UNSUPPORTED",
-  "FIRN_VMM_BINARY_MISSING",
-  "FIRN_FILE_MISSING",
-]);
-
-/** Whether an error says that this machine cannot run microVMs at all. */
-export function isMachineTrouble(error: unknown): boolean {
-  return MACHINE.has(errorCode(error) ?? "");
-}

@@ -1,4 +1,11 @@
-import type { GuestLogLine, InvokeRequest, InvokeResponse, Phase, StartMode } from "@firn/snapshots";
+import {
+  errorCode,
+  type GuestLogLine,
+  type InvokeRequest,
+  type InvokeResponse,
+  type Phase,
+  type StartMode,
+} from "@firn/snapshots";
 import { type FunctionRecord, isSameVersion } from "../catalog/function-record.ts";
 import { errorFields } from "../error-fields.ts";
 import { FunctionsError } from "../errors.ts";
@@ -63,17 +70,9 @@ export class Invoker {
     const began = performance.now();
     const about = { function: name, requestId: request.requestId };
     try {
-      const idle = start === "auto" || start === "warm" ? this.#pool.takeIdle(record) : undefined;
-      if (idle === undefined && start === "warm") {
-        throw new FunctionsError(
-          "FIRN_NO_IDLE_INSTANCE",
-          `No instance of function ${name} waits for a request. Invoke it without X-Firn-Start: warm first.`,
-        );
-      }
       const invocation =
-        idle === undefined
-          ? await this.#invokeNew(record, request, MODES[start as keyof typeof MODES], options, began)
-          : await this.#invokeWaiting(idle.pooled, idle.slot, request, options, began);
+        (await this.#invokeIdle(record, request, options, began)) ??
+        (await this.#invokeNew(record, request, MODES[start as keyof typeof MODES], options, began));
       const { response, phases } = invocation;
       const milliseconds = Object.fromEntries(phases.map((phase) => [phase.name, round(phase.milliseconds)]));
       this.#log.info(
@@ -85,6 +84,32 @@ export class Invoker {
       this.#log.warn({ ...about, ...errorFields(error), start }, "invocation failed");
       throw error;
     }
+  }
+
+  /** Gives a request to a waiting instance, if one is wanted and there is one. */
+  async #invokeIdle(
+    record: FunctionRecord,
+    request: InvokeRequest,
+    options: InvokeOptions,
+    began: number,
+  ): Promise<Invocation | undefined> {
+    const { start } = options;
+    if (start !== "auto" && start !== "warm") return undefined;
+    for (;;) {
+      const idle = this.#pool.takeIdle(record);
+      if (idle === undefined) break;
+      try {
+        return await this.#invokeWaiting(idle.pooled, idle.slot, request, options, began);
+      } catch (error) {
+        // It ended before it was given the request, which another one can have.
+        if (errorCode(error) !== "FIRN_INSTANCE_ENDED") throw error;
+      }
+    }
+    if (start === "auto") return undefined;
+    throw new FunctionsError(
+      "FIRN_NO_IDLE_INSTANCE",
+      `No instance of function ${record.name} waits for a request. Invoke it without X-Firn-Start: warm first.`,
+    );
   }
 
   async #invokeWaiting(
@@ -131,8 +156,9 @@ export class Invoker {
       const start = START_NAMES[started.instance.mode];
       return await this.#finish(pooled, response, start, started.recoveredFrom, phases, options, began);
     } finally {
-      // One that was started in another way than the usual is only for measuring.
-      const keep = pooled !== undefined && pooled.instance.mode === "diff" && this.#isCurrent(pooled.record);
+      // One that was asked to be started in another way than the usual is only for measuring.
+      const usual = options.start === "auto" || options.start === "cold";
+      const keep = pooled !== undefined && usual && this.#isCurrent(pooled.record);
       if (keep) this.#pool.leave(slot, pooled);
       else this.#pool.discard(slot, pooled?.instance);
     }

@@ -103,7 +103,7 @@ export class Instance implements AsyncDisposable {
     signal: AbortSignal | undefined,
     send: () => void,
   ): Promise<InvokeResponse> {
-    if (!this.idle) throw new SnapshotError("FIRN_AGENT_DISCONNECTED", "The instance is busy or has ended.");
+    if (!this.idle) throw new SnapshotError("FIRN_INSTANCE_ENDED", "The instance is busy or has ended.");
     this.#busy = true;
     const { graceMs } = this.#deadlines;
     const started = performance.now();
