@@ -7,4 +7,5 @@ export type { JailStatus } from "./jail-status.ts";
 export { type KvmStatus, probeKvm } from "./kvm-probe.ts";
 export { Readiness } from "./readiness.ts";
 export { type RunningServer, startServer } from "./server.ts";
+export { type InvokeService, openInvokeService } from "./service.ts";
 export { answerOf, type ErrorAnswer, ServiceError } from "./service-error.ts";

@@ -5,8 +5,8 @@ import { pino } from "pino";
 import { readConfig } from "../src/config.ts";
 import { startServer } from "../src/server.ts";
 
-/** Starts the real server on a free port with an empty store, and gives what it logs. */
-export async function serveForTest(environment: NodeJS.ProcessEnv = {}) {
+/** A configuration with an empty store of its own, what is logged with it, and the folder to remove afterwards. */
+export async function configForTest(environment: NodeJS.ProcessEnv = {}) {
   const root = await mkdtemp(join(tmpdir(), "firn-server-"));
   await writeFile(join(root, "kernel"), "kernel");
   await writeFile(join(root, "rootfs"), "root disk");
@@ -19,6 +19,12 @@ export async function serveForTest(environment: NodeJS.ProcessEnv = {}) {
     FIRN_ROOTFS: join(root, "rootfs"),
     ...environment,
   });
+  return { root, config, log, lines };
+}
+
+/** Starts the real server on a free port with an empty store, and gives what it logs. */
+export async function serveForTest(environment: NodeJS.ProcessEnv = {}) {
+  const { root, config, log, lines } = await configForTest(environment);
   const server = await startServer(config, log);
   return {
     root,
