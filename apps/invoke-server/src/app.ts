@@ -3,7 +3,7 @@ import type { Dependencies } from "./dependencies.ts";
 import { functionRoutes } from "./function-routes.ts";
 import { functionUrlRoutes } from "./function-url/routes.ts";
 import { healthRoutes } from "./health-routes.ts";
-import { lambdaRoutes } from "./lambda-routes.ts";
+import { lambdaRoutes } from "./lambda/routes.ts";
 import { answerError, answerOf, ServiceError } from "./service-error.ts";
 
 /**

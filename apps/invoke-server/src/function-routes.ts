@@ -90,7 +90,10 @@ function readEnvironment(header: string | undefined): Record<string, string> {
 
 /** Environment variables, 4 KiB together. */
 export const environmentSchema = z
-  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "is no name of an environment variable"), z.string())
+  .record(
+    z.string().regex(/^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]*$/, "is no name of an environment variable"),
+    z.string(),
+  )
   .refine((variables) => Buffer.byteLength(JSON.stringify(variables)) <= MAX_ENVIRONMENT_BYTES, {
     error: `environment is larger than ${MAX_ENVIRONMENT_BYTES} bytes`,
   });

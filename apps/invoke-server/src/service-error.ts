@@ -33,6 +33,7 @@ type Answer = readonly [status: ContentfulStatusCode, type: string];
 /** Codes that this server throws itself. */
 const SERVER_CODES = {
   FIRN_INVALID_REQUEST: [400, "InvalidRequestContentException"],
+  FIRN_NOT_SUPPORTED: [400, "InvalidParameterValueException"],
   FIRN_INVALID_NAME: [400, "InvalidParameterValueException"],
   FIRN_HOST_NOT_ALLOWED: [403, "AccessDeniedException"],
   FIRN_ORIGIN_NOT_ALLOWED: [403, "AccessDeniedException"],
@@ -40,6 +41,7 @@ const SERVER_CODES = {
   FIRN_FUNCTION_EXISTS: [409, "ResourceConflictException"],
   FIRN_METHOD_NOT_SUPPORTED: [501, "InvalidRequestContentException"],
   FIRN_UPGRADE_NOT_SUPPORTED: [501, "InvalidRequestContentException"],
+  FIRN_REVISION_MISMATCH: [412, "PreconditionFailedException"],
   FIRN_PAYLOAD_TOO_LARGE: [413, "RequestTooLargeException"],
   FIRN_MEDIA_TYPE: [415, "UnsupportedMediaTypeException"],
   FIRN_FUNCTION_RESPONSE: [502, "FunctionError"],

@@ -157,6 +157,22 @@ export class FunctionHost {
     return deploy;
   }
 
+  /** What would be deployed, of which nothing is kept; see {@link Deployments.check}. */
+  async check(input: DeployInput): Promise<FunctionRecord> {
+    const contents = await this.#deployments.check(input);
+    const { name } = input;
+    const existing = this.catalog.newest(name);
+    const asNew = {
+      id: 0,
+      version: 0,
+      state: "Pending",
+      update: "InProgress",
+      failure: null,
+      snapshot: null,
+    } as const;
+    return { ...asNew, updated: new Date().toISOString(), ...existing, ...contents, name };
+  }
+
   /** Has processes wait for a function that was deployed. */
   async #keepReady({ snapshot }: FunctionRecord): Promise<void> {
     if (snapshot === null) return;

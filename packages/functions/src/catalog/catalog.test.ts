@@ -30,6 +30,7 @@ const contents: VersionContents = {
   memoryMib: 256,
   timeoutMs: 3000,
   readyTimeoutMs: 10_000,
+  annotations: { note: "mine" },
 };
 const failure = { code: "FIRN_FUNCTION_IMPORT", message: "boom", stack: "at index.js" };
 

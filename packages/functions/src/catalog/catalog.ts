@@ -210,10 +210,14 @@ export class Catalog implements FileDigests {
 const UPDATES = { pending: "InProgress", done: "Successful", failed: "Failed" } as const;
 
 function decode(row: Row): FunctionRecord {
+  // Versions of databases of old have no annotations.
+  const contents = JSON.parse(String(row.contents)) as Omit<VersionContents, "annotations"> &
+    Partial<VersionContents>;
   const update = UPDATES[row.state as keyof typeof UPDATES];
   const waiting = update === "InProgress" ? "Pending" : "Failed";
   return {
-    ...(JSON.parse(String(row.contents)) as VersionContents),
+    ...contents,
+    annotations: contents.annotations ?? {},
     id: Number(row.id),
     name: String(row.name),
     version: Number(row.number),

@@ -29,6 +29,8 @@ export interface FunctionSettings {
   readonly timeoutMs: number;
   /** Milliseconds the function may take until it is ready. */
   readonly readyTimeoutMs: number;
+  /** What a front end wants to find again with the version; it means nothing here. */
+  readonly annotations: Readonly<Record<string, string>>;
 }
 
 /** All that a version's snapshot can be made from, again and again. It never changes. */

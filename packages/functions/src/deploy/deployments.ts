@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { digestOfFile, errorCode, FunctionFailedError } from "@firn/snapshots";
+import type { AppLimits } from "../archive/app-errors.ts";
 import { type AppSource, createAppImage } from "../archive/app-image.ts";
 import type { EntryPoints } from "../archive/find-entry.ts";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -15,11 +16,14 @@ import { FunctionsError } from "../errors.ts";
 import { makeSnapshot, type SnapshotParts } from "./make-snapshot.ts";
 
 /** What a deploy needs. */
-export interface DeployInput extends Omit<FunctionSettings, "runtime" | "wantedEntry"> {
+export interface DeployInput extends Omit<FunctionSettings, "runtime" | "wantedEntry" | "annotations"> {
   readonly name: string;
   readonly source: AppSource;
   /** Module to import, its extension may be left out; by default what the app's package.json says, else what the runtime says. */
   readonly entry?: string | null | undefined;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** What may come out of the archive. */
+  readonly limits?: AppLimits;
 }
 
 /** What deployments work with. */
@@ -65,6 +69,19 @@ export class Deployments {
     // Before the app is in the store it is this call that fails, afterwards the promise that it returns.
     active.catch(accepted.reject);
     return { record: await accepted.promise, active };
+  }
+
+  /**
+   * Does what a deploy does until it is accepted, and keeps nothing of it.
+   *
+   * @returns What would be accepted.
+   * @throws As {@link deploy}.
+   */
+  async check(input: DeployInput): Promise<VersionContents> {
+    memoryClassBytes(input.memoryMib);
+    const contents = await this.#parts.store.adding(() => this.#contents(input));
+    this.#collectGarbage();
+    return contents;
   }
 
   /** Goes on with the deploys that the end of a former process cut off. One that fails says so in its record. */
@@ -131,34 +148,46 @@ export class Deployments {
     const contents = await this.#contents(input);
     const existing = catalog.find(name);
     const unchanged = existing !== undefined && (await this.#isAsWanted(existing, contents));
-    if (unchanged && isDeepStrictEqual(existing.code, contents.code)) return { record: existing, done: true };
+    const { code, annotations } = contents;
+    const isSame = unchanged && isDeepStrictEqual([existing.code, existing.annotations], [code, annotations]);
+    if (isSame) return { record: existing, done: true };
     const record = catalog.accept(name, contents);
     if (!unchanged || existing.snapshot === null) return { record, done: false };
-    // The same files in another archive: the snapshot serves this version as well.
+    // The same files in another archive, or other annotations: the snapshot serves this version as well.
     catalog.activate(record, existing.snapshot);
     onChange(name);
     return { record: catalog.find(name) as FunctionRecord, done: true };
   }
 
-  async #contents({ name, source, entry: wantedEntry = null, ...settings }: DeployInput) {
+  async #contents({
+    name,
+    source,
+    entry: wantedEntry = null,
+    annotations = {},
+    limits,
+    ...settings
+  }: DeployInput): Promise<VersionContents> {
     const { store, signal } = this.#parts;
     const code = "archive" in source ? await digestOfFile(source.archive, { signal }) : undefined;
     const { blob, entry, samples } = await createAppImage(store, source, {
       entry: wantedEntry ?? undefined,
       entryPoints: this.#parts.entryPoints,
+      ...(limits === undefined ? {} : { limits }),
       signal,
     });
     const { digest, size } = blob;
     const runtime = "node24";
     const app = blob;
-    return { ...settings, runtime, wantedEntry, entry, samples, app, code: code ?? { digest, size } };
+    const made = { runtime, wantedEntry, entry, samples, app, code: code ?? { digest, size } };
+    return { ...settings, annotations, ...made };
   }
 
   /** Whether a function serves the same files with the same settings, and its snapshot can be used. */
   async #isAsWanted(existing: FunctionRecord, wanted: VersionContents): Promise<boolean> {
     if (existing.update !== "Successful" || existing.snapshot === null) return false;
     for (const key of Object.keys(wanted) as (keyof VersionContents)[]) {
-      if (key !== "code" && !isDeepStrictEqual(existing[key], wanted[key])) return false;
+      if (key !== "code" && key !== "annotations" && !isDeepStrictEqual(existing[key], wanted[key]))
+        return false;
     }
     const { store, bases } = this.#parts;
     return store

@@ -32,6 +32,8 @@ export interface InvokeOptions {
   readonly start: WantedStart;
   readonly wantStatistics: boolean;
   readonly signal?: AbortSignal;
+  /** Told the lines that are written while the invocation runs; they are logged as well. */
+  readonly onLog?: (line: GuestLogLine) => void;
 }
 
 /** Where it is told how invocations go and what functions write; a pino logger is one. */
@@ -49,6 +51,8 @@ export class Invoker {
   readonly #pool: InstancePool;
   readonly #log: InvocationLog;
   readonly #guestConsole: boolean;
+  /** By request id: who wants to hear what is written meanwhile. */
+  readonly #listeners = new Map<string, (line: GuestLogLine) => void>();
 
   constructor(parts: { host: FunctionHost; pool: InstancePool; log: InvocationLog; guestConsole: boolean }) {
     this.#host = parts.host;
@@ -69,6 +73,7 @@ export class Invoker {
     const record = this.#host.get(name);
     const began = performance.now();
     const about = { function: name, requestId: request.requestId };
+    if (options.onLog !== undefined) this.#listeners.set(request.requestId, options.onLog);
     try {
       const invocation =
         (await this.#invokeIdle(record, request, options, began)) ??
@@ -83,6 +88,8 @@ export class Invoker {
     } catch (error) {
       this.#log.warn({ ...about, ...errorFields(error), start }, "invocation failed");
       throw error;
+    } finally {
+      this.#listeners.delete(request.requestId);
     }
   }
 
@@ -192,8 +199,10 @@ export class Invoker {
     return isSameVersion(record, this.#host.catalog.find(record.name));
   }
 
-  #logLine(name: string, requestId: string, { stream, text }: GuestLogLine): void {
+  #logLine(name: string, requestId: string, line: GuestLogLine): void {
+    const { stream, text } = line;
     this.#log.info({ function: name, requestId, stream }, text);
+    this.#listeners.get(requestId)?.(line);
   }
 }
 

@@ -8,6 +8,8 @@ export interface InvokeRequest {
   readonly timeoutMs: number;
   /** The JSON event of a handler, or the body of a request for a fetch handler. */
   readonly payload: Uint8Array;
+  /** What the caller says of itself, JSON: the client context of AWS Lambda. */
+  readonly clientContext?: string;
   /** Present for a fetch handler. */
   readonly http?: { readonly method: string; readonly url: string; readonly headers: readonly Header[] };
 }

@@ -1,5 +1,5 @@
 import { errorCode, FunctionFailedError } from "@firn/snapshots";
-import { MAX_PAYLOAD_BYTES } from "./request-body.ts";
+import { MAX_PAYLOAD_BYTES } from "../request-body.ts";
 
 /** What an invocation answers when the function failed: still HTTP 200, as in the Lambda API. */
 export interface FunctionFailure {

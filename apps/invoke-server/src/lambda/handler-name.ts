@@ -1,0 +1,13 @@
+import { DEPLOY_DEFAULTS } from "../limits.ts";
+
+/** Splits Lambda's `folder/file.export.inner` at the first dot behind its last slash, as AWS does. */
+export function splitHandler(name: string): { entry: string; handler: string } {
+  const dot = name.indexOf(".", name.lastIndexOf("/") + 2);
+  if (dot <= 0) return { entry: name, handler: DEPLOY_DEFAULTS.handler };
+  return { entry: name.slice(0, dot), handler: name.slice(dot + 1) };
+}
+
+/** The handler's name in the words of the Lambda API. */
+export function joinHandler(wantedEntry: string | null, entry: string, handler: string): string {
+  return `${wantedEntry ?? entry.replace(/\.[^./]+$/, "")}.${handler}`;
+}
