@@ -4,7 +4,7 @@ import { Bridge } from "./bridge.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { errorResult } from "./errors/error-result.ts";
 import { unhandledRejection } from "./errors/invocation-errors.ts";
-import { logError } from "./errors/log.ts";
+import { logError, logText } from "./errors/log.ts";
 import { messageOf } from "./errors/thrown.ts";
 import { FunctionError } from "./function-error.ts";
 import { waitAtGate } from "./gate.ts";
@@ -14,6 +14,7 @@ import { Invocations, type Owner } from "./invocations.ts";
 import { nameLogStream } from "./lambda/environment.ts";
 import { EventLoop } from "./lambda/event-loop.ts";
 import { loadHandler } from "./load.ts";
+import { speakOfSnapshots } from "./startup-snapshot.ts";
 import { Uniqueness } from "./uniqueness/uniqueness.ts";
 import { warmUpRuntime } from "./warm-up.ts";
 
@@ -29,6 +30,7 @@ export class FunctionRuntime {
   readonly #root: string;
   readonly #addon: Addon;
   readonly #uniqueness: Uniqueness;
+  readonly #endBuilding: () => void;
   readonly #eventLoop: EventLoop;
   readonly #invocations: Invocations;
   /** What is being answered. */
@@ -44,6 +46,7 @@ export class FunctionRuntime {
     this.#root = root;
     this.#addon = addon;
     this.#uniqueness = Uniqueness.install(addon, workerPreload);
+    this.#endBuilding = speakOfSnapshots(this.hooks);
     this.#bridge = new Bridge(
       bridge,
       (command) => this.#handle(command),
@@ -100,6 +103,7 @@ export class FunctionRuntime {
   }
 
   async #becomeReady(load: LoadFunction): Promise<void> {
+    this.#uniqueness.watch();
     const handler = await loadHandler(load, this.#root);
     await this.hooks.becomeReady();
     this.#loaded = { load, handler };
@@ -115,6 +119,10 @@ export class FunctionRuntime {
     } catch (error) {
       await this.#reportFailure(error, "FIRN_FUNCTION_HOOK");
       return;
+    }
+    if (this.#loaded !== undefined) {
+      for (const { message } of this.#uniqueness.warnings(this.hooks.refillsPools))
+        logText(`Warning: ${message}`);
     }
     await this.#bridge.send({ type: "quiesced" });
     this.#passGate();
@@ -132,8 +140,10 @@ export class FunctionRuntime {
   #passGate(): void {
     try {
       this.#uniqueness.holdBreath();
-      this.#uniqueness.afterRestore(waitAtGate(this.#gate));
-      if (this.#loaded !== undefined) nameLogStream();
+      this.#uniqueness.afterRestore(waitAtGate(this.#gate), this.hooks.refillsPools);
+      if (this.#loaded === undefined) return;
+      this.#endBuilding();
+      nameLogStream();
     } catch (error) {
       // Without a seed of its own this process must not serve.
       logError("The process cannot go on", error);

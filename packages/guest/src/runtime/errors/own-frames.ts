@@ -18,3 +18,8 @@ export function withoutOwnFrames(stack: string): string {
 export function isOwnFrame(line: string): boolean {
   return /^\s*at /.test(line) && line.includes(`${OWN_FOLDER}/`);
 }
+
+/** Whether a file is one of the runtime's. */
+export function isOwnFile(path: string): boolean {
+  return path.startsWith(`${OWN_FOLDER}/`);
+}

@@ -27,7 +27,11 @@ export interface HandlerContext {
 
 /** What an invocation's surroundings say. */
 export interface ContextParts {
-  readonly invoke: Invoke & { readonly clientContext?: string };
+  readonly invoke: Invoke & {
+    readonly clientContext?: string;
+    readonly functionVersion?: string;
+    readonly functionArn?: string;
+  };
   readonly load: LoadFunction;
   /** When it times out, by `performance.now()`. */
   readonly deadline: number;
@@ -36,15 +40,16 @@ export interface ContextParts {
   readonly done: HandlerCallback;
 }
 
-/** @throws {InvocationError} if the client context is not what AWS's SDKs send. */
+/** @throws {TypeError} if the client context is no JSON. */
 export function createContext({ invoke, load, deadline, signal, done }: ContextParts): HandlerContext {
   const { AWS_LAMBDA_LOG_GROUP_NAME: group, AWS_LAMBDA_LOG_STREAM_NAME: stream } = process.env;
   return {
     callbackWaitsForEmptyEventLoop: true,
     awsRequestId: invoke.requestId,
     functionName: load.functionName,
-    functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION ?? "$LATEST",
-    invokedFunctionArn: `arn:aws:lambda:${REGION}:000000000000:function:${load.functionName}`,
+    functionVersion: invoke.functionVersion || process.env.AWS_LAMBDA_FUNCTION_VERSION || "$LATEST",
+    invokedFunctionArn:
+      invoke.functionArn || `arn:aws:lambda:${REGION}:000000000000:function:${load.functionName}`,
     memoryLimitInMB: String(load.memoryMib),
     logGroupName: group ?? `/aws/lambda/${load.functionName}`,
     logStreamName: stream ?? "",
@@ -58,11 +63,11 @@ export function createContext({ invoke, load, deadline, signal, done }: ContextP
   };
 }
 
-function readClientContext(encoded: string | undefined): unknown {
-  if (encoded === undefined || encoded === "") return undefined;
+function readClientContext(text: string | undefined): unknown {
+  if (text === undefined || text === "") return undefined;
   try {
-    return JSON.parse(Buffer.from(encoded, "base64").toString("utf8"));
+    return JSON.parse(text);
   } catch (cause) {
-    throw new TypeError("X-Amz-Client-Context is no JSON in base64.", { cause });
+    throw new TypeError("The client context is no JSON.", { cause });
   }
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { Draws } from "./draws.ts";
 
 /** Size of a seed in bytes. */
 export const SEED_BYTES = 16;
@@ -6,11 +7,15 @@ export const SEED_BYTES = 16;
 /**
  * Replaces Math.random: V8's own keeps 64 drawn values and a state that cannot be set.
  *
+ * @param draws Is told of each draw, while it watches.
  * @returns Sets a new state; takes {@link SEED_BYTES} bytes.
  */
-export function replaceMathRandom(): (seed: Uint8Array) => void {
+export function replaceMathRandom(draws?: Draws): (seed: Uint8Array) => void {
   const generator = new Xoshiro128(randomBytes(SEED_BYTES));
-  const random = (): number => generator.nextDouble();
+  const random = (): number => {
+    if (draws?.watching) draws.note("Math.random");
+    return generator.nextDouble();
+  };
   Object.defineProperty(random, "name", { value: "random" });
   Object.defineProperty(Math, "random", {
     value: random,

@@ -1,25 +1,31 @@
 import type { Addon } from "../addon.ts";
+import { type Warning, warningOf } from "./draw-warning.ts";
+import { Draws, refill } from "./draws.ts";
 import { settleHttpDate, watchHttpDate } from "./http-date.ts";
 import { replaceMathRandom } from "./math-random.ts";
 import { bypassRandomCaches } from "./random-caches.ts";
+import { keepTimeOrigin } from "./time-origin.ts";
 import { Workers } from "./workers.ts";
 
 /**
  * Keeps clones of one snapshot from drawing the same random numbers, and from living in the past. What is covered: everything that
  * draws from OpenSSL (node:crypto, Web Crypto, TLS), Math.random, randomUUID and randomInt with their caches, in worker threads too;
- * the Date header of HTTP responses. What clones share nevertheless: address layout, V8's hash seed, Math.random of contexts made by
+ * the Date header of HTTP responses, and performance.timeOrigin. What clones share nevertheless: address layout, V8's hash seed, Math.random of contexts made by
  * node:vm, what a worker thread draws from OpenSSL in the instants until the main thread has reseeded, and whatever the function itself drew before the snapshot.
  */
 export class Uniqueness {
   readonly #addon: Addon;
   readonly #reseedMathRandom: (seed: Uint8Array) => void;
   readonly #workers: Workers;
+  readonly #draws = new Draws();
 
   private constructor(addon: Addon, workerPreload: string) {
     this.#addon = addon;
     this.#workers = new Workers(workerPreload);
-    this.#reseedMathRandom = replaceMathRandom();
+    this.#reseedMathRandom = replaceMathRandom(this.#draws);
     bypassRandomCaches();
+    this.#draws.install();
+    keepTimeOrigin();
     watchHttpDate();
   }
 
@@ -30,6 +36,21 @@ export class Uniqueness {
    */
   static install(addon: Addon, workerPreload: string): Uniqueness {
     return new Uniqueness(addon, workerPreload);
+  }
+
+  /** A function is about to be imported: what it draws from here on, until the snapshot, is noted. */
+  watch(): void {
+    this.#draws.start();
+  }
+
+  /**
+   * What clones of a snapshot would share that is taken now.
+   *
+   * @param refillsPools As {@link afterRestore} will be told.
+   */
+  warnings(refillsPools: boolean): Warning[] {
+    const warning = warningOf(this.#draws.list(), refillsPools);
+    return warning === undefined ? [] : [warning];
   }
 
   /** Waits until nothing is cached that a clone would take for the present. Takes at most a second. */
@@ -46,13 +67,16 @@ export class Uniqueness {
    * Makes this process differ from every other that continues from the same snapshot.
    *
    * @param entropy 64 bytes of this resume alone.
+   * @param refillsPools Whether large buffers that the function had filled with random bytes get other ones.
    * @throws {Error} if OpenSSL refuses: then nothing may run any further.
    */
-  afterRestore(entropy: Uint8Array): void {
+  afterRestore(entropy: Uint8Array, refillsPools: boolean): void {
     if (!this.#addon.reseed(entropy.subarray(0, 48))) {
       throw new Error("OpenSSL did not accept a new seed: its generators are unusable.");
     }
     this.#reseedMathRandom(entropy.subarray(48, 64));
+    if (refillsPools) refill(this.#draws.pools());
+    this.#draws.stop();
     this.#workers.afterRestore();
   }
 }

@@ -8,6 +8,7 @@ import workerThreads, {
 } from "node:worker_threads";
 import { replaceMathRandom, SEED_BYTES } from "./math-random.ts";
 import { bypassRandomCaches } from "./random-caches.ts";
+import { keepTimeOrigin } from "./time-origin.ts";
 
 /** Under which worker threads find the {@link Era}. */
 const ENVIRONMENT_KEY = "firn.era";
@@ -60,6 +61,7 @@ export class Workers {
 export function makeWorkerUnique(): void {
   const era = getEnvironmentData(ENVIRONMENT_KEY) as unknown as Era | undefined;
   bypassRandomCaches();
+  keepTimeOrigin();
   const reseed = replaceMathRandom();
   if (era === undefined) return;
   const random = Math.random;
