@@ -17,6 +17,8 @@ export interface RemoteFunction {
 export interface DeploySettings {
   readonly entry?: string | undefined;
   readonly handler?: string | undefined;
+  /** Name of the runtime, such as node24. */
+  readonly runtime?: string | undefined;
   readonly memoryMib?: number | undefined;
   readonly timeoutMs?: number | undefined;
   readonly environment: Readonly<Record<string, string>>;

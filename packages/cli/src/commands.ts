@@ -42,6 +42,11 @@ export function firnCommand({ environment, write, note }: Surroundings): Command
         valueHint: "file",
       },
       handler: { type: "string", description: "Name of the export (default)", valueHint: "export" },
+      runtime: {
+        type: "string",
+        description: "Runtime, such as node22 (the server's first)",
+        valueHint: "name",
+      },
       memory: { type: "string", description: "Memory in MiB (256)", valueHint: "MiB" },
       timeout: { type: "string", description: "Seconds that an invocation may take (3)", valueHint: "s" },
       env: { type: "string", description: "Environment variable; may be repeated", valueHint: "NAME=VALUE" },
@@ -52,6 +57,7 @@ export function firnCommand({ environment, write, note }: Surroundings): Command
       const settings = {
         entry: args.entry,
         handler: args.handler,
+        runtime: args.runtime,
         memoryMib: readNumber("memory", args.memory, 1, 1_048_576),
         timeoutMs: seconds === undefined ? undefined : Math.ceil(seconds * 1000),
         environment: readEnvironment(rawArgs, environment),
