@@ -205,6 +205,13 @@ describe("on a machine without KVM", () => {
     expect(chunked).toBe(413);
   });
 
+  it("an event may begin with a byte order mark, and must be UTF-8", async () => {
+    expect((await invoke("hello", "\ufeff{}")).status).toBe(503);
+    expect((await invoke("hello", "\ufeff\ufeff{}")).status).toBe(400);
+    const json = { "content-type": "application/json" };
+    expect((await invoke("hello", Buffer.from('"\xff"', "latin1"), json)).status).toBe(400);
+  });
+
   it("a payload that is no JSON is refused as a Lambda event", async () => {
     const answer = await invoke("hello", "{nonsense");
     expect([answer.status, answer.json.Type]).toEqual([400, "InvalidRequestContentException"]);

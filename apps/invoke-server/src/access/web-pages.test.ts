@@ -47,6 +47,8 @@ const CONTROL: [method: string, path: string, type: string, body: string | Buffe
   ["PUT", "/2015-03-31/functions/planted/code", "application/json", create],
   ["DELETE", "/2015-03-31/functions/planted", "", ""],
   ["POST", invocations, "application/json", "{}"],
+  ["POST", "/2021-11-15/functions/planted/response-streaming-invocations", "application/json", "{}"],
+  ["POST", "/2021-10-31/functions/planted/url", "application/json", "{}"],
   ["GET", "/health", "", ""],
 ];
 

@@ -18,8 +18,7 @@ export function lambdaRoutes(dependencies: Dependencies) {
     return context.json({ Functions: newest.map(functionConfiguration), NextMarker: null });
   };
   return new Hono()
-    .use("/2015-03-31/*", guard)
-    .use("/2021-11-15/*", guard)
+    .use("/:date{20\\d\\d-\\d\\d-\\d\\d}/*", guard)
     .get("/2015-03-31/functions", list)
     .get("/2015-03-31/functions/", list)
     .post("/2015-03-31/functions", (context) => createFunction(dependencies, context))
@@ -43,12 +42,12 @@ export function lambdaRoutes(dependencies: Dependencies) {
     .post("/2015-03-31/functions/:name/invocations", (context) =>
       invokeEvent(dependencies, nameOf(context), context),
     )
-    .post("/2021-11-15/functions/:name/response-streaming-invocations", () => {
-      throw new ServiceError(
-        "FIRN_NOT_SUPPORTED",
-        "Response streaming (InvokeWithResponseStream) is not supported yet: use Invoke, which answers as a whole.",
-      );
-    });
+    .post("/2021-11-15/functions/:name/response-streaming-invocations", () =>
+      notSupported("Response streaming (InvokeWithResponseStream)", "use Invoke, which answers as a whole"),
+    )
+    .all("/:date{20\\d\\d-\\d\\d-\\d\\d}/*", ({ req }) =>
+      notSupported(`${req.method} ${req.path} of the Lambda API`, "the README of the server lists what is"),
+    );
 
   function requested(context: Context): FunctionRecord {
     return host.newest(nameOf(context));
@@ -57,4 +56,8 @@ export function lambdaRoutes(dependencies: Dependencies) {
   function nameOf(context: Context): string {
     return parseFunctionName(context.req.param("name") ?? "", context.req.query("Qualifier"));
   }
+}
+
+function notSupported(what: string, instead: string): never {
+  throw new ServiceError("FIRN_NOT_SUPPORTED", `${what} is not supported yet: ${instead}.`);
 }

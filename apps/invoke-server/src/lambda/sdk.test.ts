@@ -9,6 +9,7 @@ import {
   InvokeWithResponseStreamCommand,
   LambdaClient,
   ListFunctionsCommand,
+  PublishVersionCommand,
   UpdateFunctionCodeCommand,
 } from "@aws-sdk/client-lambda";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -213,6 +214,11 @@ describe("Invoke", () => {
     const stream = client.send(new InvokeWithResponseStreamCommand({ FunctionName: "whole" }));
     await expect(stream).rejects.toThrow("Response streaming");
     await expect(invoke({ Qualifier: "7" })).rejects.toThrow("$LATEST");
+    const published = client.send(new PublishVersionCommand({ FunctionName: "whole" }));
+    await expect(published).rejects.toMatchObject({
+      message: expect.stringContaining("versions"),
+      name: "InvalidParameterValueException",
+    });
   });
 
   it.each([
