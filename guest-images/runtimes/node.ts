@@ -71,6 +71,11 @@ export function nodeRuntime(release: {
       handlerExample: "index.handler",
       lambdaRuntimes: release.lambdaRuntimes,
       loadEnvironment,
+      entryPoints: {
+        default: "index",
+        extensions: [".js", ".mjs", ".cjs", ".ts", ".mts"],
+        packageFile: "package.json",
+      },
     },
     packages: ["libc6", "libgcc-s1", "libstdc++6", "libatomic1"],
     // Documentation, and what converts between character sets, which Node.js brings itself.

@@ -10,6 +10,10 @@ export type FunctionsErrorCode =
   | "FIRN_STORE_IN_USE"
   /** The catalog is no database, or one of a version that this package does not know. */
   | "FIRN_STORE_FORMAT"
+  /** No runtime of that name. */
+  | "FIRN_RUNTIME_UNKNOWN"
+  /** A runtime's manifest cannot be read. */
+  | "FIRN_RUNTIME_INVALID"
   /** No function of that name. */
   | "FIRN_FUNCTION_NOT_FOUND"
   /** The function is being deployed. */

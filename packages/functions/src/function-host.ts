@@ -5,7 +5,6 @@ import {
   BaseProvider,
   type Doubt,
   errorCode,
-  FunctionFailedError,
   type GuestLogLine,
   hostFingerprint,
   type InvokeRequest,

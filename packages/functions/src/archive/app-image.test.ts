@@ -177,7 +177,10 @@ describe("createAppImage()", () => {
       { name: "package.json", contents },
       { name: "main.js", contents: "" },
     ];
-    expect(await image(zipOf(files))).toMatchObject({ entry: "main.js", samples: [{ event: 1 }] });
+    expect(await image(zipOf(files))).toMatchObject({
+      entry: "main.js",
+      settings: { samples: [{ event: 1 }] },
+    });
   });
 
   it("says what is wrong with package.json", async () => {

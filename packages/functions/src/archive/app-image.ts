@@ -5,9 +5,9 @@ import { type Descriptor, MEDIA_TYPE, type Store } from "@firn/snapshots";
 import { FunctionsError } from "../errors.ts";
 import { type AppLimits, DEFAULT_APP_LIMITS, invalidApp } from "./app-errors.ts";
 import { AppFolder, checkFolder } from "./app-folder.ts";
+import { type AppSettings, readAppSettings } from "./app-settings.ts";
 import { AppTree } from "./app-tree.ts";
 import { type EntryPoints, findEntry } from "./find-entry.ts";
-import { readSamples, type Sample } from "./sample.ts";
 import { unpackTar } from "./unpack-tar.ts";
 import { unpackZip } from "./unpack-zip.ts";
 
@@ -27,15 +27,16 @@ export interface AppImage {
   readonly blob: Descriptor;
   /** Path of the module to import, relative to the image's root. */
   readonly entry: string;
-  /** What package.json gives as samples of the function's requests. */
-  readonly samples: readonly Sample[];
+  /** What the app's package file says for Firn. */
+  readonly settings: AppSettings;
 }
 
 /** How an app is made into an image. */
 export interface AppImageOptions {
   /** Module to load, its extension may be left out; by default what the package file's `main` says, else the runtime's default. */
   readonly entry?: string | undefined;
-  readonly entryPoints: EntryPoints;
+  /** How the runtime's modules are named; `null` if it finds its own, and `entry` goes to it as it is. */
+  readonly entryPoints: EntryPoints | null;
   readonly limits?: AppLimits;
   readonly signal?: AbortSignal | undefined;
 }
@@ -66,12 +67,13 @@ export async function createAppImage(
     }
     const tree = new AppTree(root);
     const { entryPoints } = options;
-    const packageJson = await readPackage(tree, entryPoints.packageFile);
-    const entry = await findEntry(tree, options.entry ?? packageMain(packageJson), entryPoints);
-    const samples = readSamples(packageJson);
+    const packageJson = await readPackage(tree, entryPoints?.packageFile ?? null);
+    const wanted = options.entry ?? packageMain(packageJson);
+    const entry = entryPoints === null ? (wanted ?? "") : await findEntry(tree, wanted, entryPoints);
+    const settings = readAppSettings(packageJson);
     await makeImage(root, image, options.signal);
     const blob = await store.blobs.adopt(image, MEDIA_TYPE.app, { signal: options.signal });
-    return { blob, entry, samples };
+    return { blob, entry, settings };
   } finally {
     await rm(unpacked, { recursive: true, force: true });
     await rm(image, { force: true });

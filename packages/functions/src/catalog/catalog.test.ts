@@ -25,6 +25,7 @@ const contents: VersionContents = {
   wantedEntry: null,
   entry: "index.js",
   samples: [{ event: { name: "Ada" } }],
+  snapshotEnvironment: false,
   handler: "default",
   environment: { GREETING: "grüezi" },
   memoryMib: 256,

@@ -210,14 +210,18 @@ export class Catalog implements FileDigests {
 const UPDATES = { pending: "InProgress", done: "Successful", failed: "Failed" } as const;
 
 function decode(row: Row): FunctionRecord {
-  // Versions of databases of old have no annotations.
-  const contents = JSON.parse(String(row.contents)) as Omit<VersionContents, "annotations"> &
+  // Versions of databases of old have neither annotations nor this setting.
+  const contents = JSON.parse(String(row.contents)) as Omit<
+    VersionContents,
+    "annotations" | "snapshotEnvironment"
+  > &
     Partial<VersionContents>;
   const update = UPDATES[row.state as keyof typeof UPDATES];
   const waiting = update === "InProgress" ? "Pending" : "Failed";
   return {
     ...contents,
     annotations: contents.annotations ?? {},
+    snapshotEnvironment: contents.snapshotEnvironment ?? false,
     id: Number(row.id),
     name: String(row.name),
     version: Number(row.number),

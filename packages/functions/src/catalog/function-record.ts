@@ -1,6 +1,6 @@
 import type { LoadFunction } from "@firn/protocol";
 import type { Descriptor, Digest } from "@firn/snapshots";
-import type { Sample } from "../archive/sample.ts";
+import type { AppSettings } from "../archive/app-settings.ts";
 import { FunctionsError } from "../errors.ts";
 
 /** Guest memory sizes in MiB: a base is made for each that is wanted. */
@@ -34,15 +34,13 @@ export interface FunctionSettings {
 }
 
 /** All that a version's snapshot can be made from, again and again. It never changes. */
-export interface VersionContents extends FunctionSettings {
+export interface VersionContents extends FunctionSettings, AppSettings {
   /** The archive as it was uploaded: digest and length in bytes. Of a folder, those of its image. */
   readonly code: { readonly digest: Digest; readonly size: number };
   /** The app image. */
   readonly app: Descriptor;
   /** The module that is imported: a path in the app image. */
   readonly entry: string;
-  /** Requests that stand for those the function gets, from its package.json. */
-  readonly samples: readonly Sample[];
 }
 
 /** A function with one of its versions. */

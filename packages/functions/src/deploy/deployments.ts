@@ -169,17 +169,20 @@ export class Deployments {
   }: DeployInput): Promise<VersionContents> {
     const { store, signal } = this.#parts;
     const code = "archive" in source ? await digestOfFile(source.archive, { signal }) : undefined;
-    const { blob, entry, samples } = await createAppImage(store, source, {
+    const {
+      blob: app,
+      entry,
+      settings: appSettings,
+    } = await createAppImage(store, source, {
       entry: wantedEntry ?? undefined,
       entryPoints: this.#parts.entryPoints,
       ...(limits === undefined ? {} : { limits }),
       signal,
     });
-    const { digest, size } = blob;
+    const { digest, size } = app;
     const runtime = "node24";
-    const app = blob;
-    const made = { runtime, wantedEntry, entry, samples, app, code: code ?? { digest, size } };
-    return { ...settings, annotations, ...made };
+    const made = { runtime, wantedEntry, entry, app, code: code ?? { digest, size } };
+    return { ...settings, ...appSettings, annotations, ...made };
   }
 
   /** Whether a function serves the same files with the same settings, and its snapshot can be used. */
