@@ -4,6 +4,9 @@
 // generators follow at their next draw: they compare their parent's reseed count.
 //
 // releaseFreeMemory() gives memory that malloc keeps for later back to the kernel.
+//
+// closeOnExec(number): boolean keeps a descriptor from processes that this one starts.
+#include <fcntl.h>
 #include <malloc.h>
 #include <node_api.h>
 #include <stdbool.h>
@@ -53,6 +56,20 @@ static napi_value release_free_memory(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+static napi_value close_on_exec(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument;
+  int32_t descriptor = -1;
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count < 1 ||
+      napi_get_value_int32(env, argument, &descriptor) != napi_ok) {
+    napi_throw_type_error(env, "FIRN_DESCRIPTOR", "closeOnExec() takes a descriptor.");
+    return NULL;
+  }
+  napi_value result;
+  if (napi_get_boolean(env, fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0, &result) != napi_ok) return NULL;
+  return result;
+}
+
 static bool export_function(napi_env env, napi_value exports, const char *name, napi_callback callback) {
   napi_value function;
   return napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, NULL, &function) == napi_ok &&
@@ -61,6 +78,7 @@ static bool export_function(napi_env env, napi_value exports, const char *name, 
 
 NAPI_MODULE_INIT() {
   bool exported = export_function(env, exports, "reseed", reseed) &&
-                  export_function(env, exports, "releaseFreeMemory", release_free_memory);
+                  export_function(env, exports, "releaseFreeMemory", release_free_memory) &&
+                  export_function(env, exports, "closeOnExec", close_on_exec);
   return exported ? exports : NULL;
 }

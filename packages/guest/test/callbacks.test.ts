@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { errorOf, RuntimeProcess, textOf } from "./runtime-process.ts";
 
 const cases = `
@@ -31,9 +31,17 @@ const cases = `
   export const handler = (event, context, callback) => handlers[event.call](event, context, callback);
   export const cases = handlers;`;
 
+// One process for all of them, which loads one after the other.
+let shared: RuntimeProcess;
+beforeAll(async () => {
+  shared = await RuntimeProcess.load(cases);
+});
+afterAll(() => shared[Symbol.asyncDispose]());
+
 async function call(name: string): Promise<unknown> {
-  await using runtime = await RuntimeProcess.load(cases, { handler: `cases.${name}` });
-  const result = await runtime.invoke({});
+  shared.loadFunction({ handler: `cases.${name}` });
+  await shared.next("functionReady");
+  const result = await shared.invoke({});
   return result.functionError === "" ? JSON.parse(textOf(result)) : errorOf(result);
 }
 

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RuntimeProcess } from "./runtime-process.ts";
 
 const FILES = {
@@ -15,16 +15,12 @@ const FILES = {
     exports.default = async () => "compiled";`,
 };
 
-async function load(entry: string, handler: string): Promise<unknown> {
-  await using runtime = await RuntimeProcess.start(FILES);
-  runtime.loadFunction({ entry, handler });
-  try {
-    await runtime.next("functionReady");
-  } catch (error) {
-    return String(error);
-  }
-  return await runtime.call();
-}
+// One process for all of them, which loads one after the other.
+let runtime: RuntimeProcess;
+beforeAll(async () => {
+  runtime = await RuntimeProcess.start(FILES);
+});
+afterAll(() => runtime[Symbol.asyncDispose]());
 
 describe("a handler is found", () => {
   it.each([
@@ -36,7 +32,9 @@ describe("a handler is found", () => {
     ["common.cjs", "", "handler"],
     ["compiled.cjs", "", "compiled"],
   ])("in %s by the name %j", async (entry, handler, expected) => {
-    expect(await load(entry, handler)).toBe(expected);
+    runtime.loadFunction({ entry, handler });
+    await runtime.next("functionReady");
+    expect(await runtime.call()).toBe(expected);
   });
 });
 
@@ -50,6 +48,7 @@ describe("a handler that is not there", () => {
     ["common.cjs", "constructor", "It exports: api, default, handler."],
     ["common.cjs", "hasOwnProperty", "no function"],
   ])("in %s is an error that says what is: %j", async (entry, handler, expected) => {
-    expect(await load(entry, handler)).toContain(expected);
+    runtime.loadFunction({ entry, handler });
+    expect((await runtime.next("functionFailed")).message).toContain(expected);
   });
 });

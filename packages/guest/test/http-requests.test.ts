@@ -127,6 +127,24 @@ describe("a fetch handler", () => {
   });
 });
 
+it("a Response whose body never ends is a timeout, and the log says why", async () => {
+  await using runtime = await RuntimeProcess.load(
+    "export default { fetch: () => new Response(new ReadableStream({ start(c) { c.enqueue(Buffer.from('{}')) } })) }",
+  );
+  runtime.send({
+    type: "invoke",
+    id: 5,
+    requestId: "endless",
+    timeoutMs: 200,
+    kind: "http",
+    payload: Buffer.of(),
+    method: "GET",
+    url: "/",
+  });
+  expect(errorOf(await runtime.next("invokeResult")).errorType).toBe("Sandbox.Timedout");
+  expect(runtime.output).toContain("Request endless timed out while the body of its Response was being read");
+});
+
 describe("a default export that is a function", () => {
   it("and answers with a Response gets a Request", async () => {
     await using runtime = await RuntimeProcess.load(`

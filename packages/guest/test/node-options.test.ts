@@ -1,5 +1,5 @@
 import tls from "node:tls";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { splitOptions } from "../src/runtime/node-options/parse.ts";
 import { RuntimeProcess } from "./runtime-process.ts";
 
@@ -27,9 +27,16 @@ async function load(environment: Record<string, string>): Promise<RuntimeProcess
   return runtime;
 }
 
+// One process is refused one after the other.
+let refusing: RuntimeProcess;
+beforeAll(async () => {
+  refusing = await RuntimeProcess.start(FILES);
+});
+afterAll(() => refusing[Symbol.asyncDispose]());
+
 async function refusal(environment: Record<string, string>): Promise<string> {
-  await using runtime = await load(environment);
-  const { code, message } = await runtime.next("functionFailed");
+  refusing.loadFunction({ entry: "index.mjs", environment });
+  const { code, message } = await refusing.next("functionFailed");
   expect(code).toBe("FIRN_FUNCTION_IMPORT");
   return message;
 }

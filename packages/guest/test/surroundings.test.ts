@@ -69,6 +69,16 @@ describe("the surroundings of a function", () => {
     expect(await runtime.call()).toEqual({ argv: [], environment: [], gc: "undefined", globals: [] });
   });
 
+  it("let child processes have none of the runtime's descriptors", async () => {
+    await using runtime = await RuntimeProcess.load(`
+      import { execFileSync } from "node:child_process";
+      const linksOf = (pid) => execFileSync("sh", ["-c", "readlink /proc/" + pid + "/fd/3 /proc/" + pid + "/fd/4 || true"], { encoding: "utf8" });
+      export const handler = () => [linksOf(process.pid), linksOf("self")];`);
+    const [own, inChild] = (await runtime.call()) as string[];
+    expect(own?.split("\n").filter((link) => link.startsWith("socket:"))).toHaveLength(2);
+    expect(inChild).not.toContain("socket:");
+  });
+
   it("let a clone log to a stream of its own", async () => {
     await using runtime = await RuntimeProcess.load(
       "export const handler = (event, context) => [process.env.AWS_LAMBDA_LOG_STREAM_NAME, context.logStreamName]",

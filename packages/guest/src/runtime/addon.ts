@@ -9,6 +9,8 @@ export interface Addon {
   reseed(entropy: Uint8Array): boolean;
   /** Gives memory that malloc keeps for later back to the kernel. */
   releaseFreeMemory(): void;
+  /** Keeps a descriptor from processes that this one starts. Returns whether there is such a descriptor. */
+  closeOnExec(descriptor: number): boolean;
 }
 
 /**

@@ -34,20 +34,23 @@ async function callByShape(
   context: HandlerContext,
   call: EventCall,
 ): Promise<Answer> {
-  if (handler.shape === "fetch") return callFetch(handler.fetch, invoke, context);
+  if (handler.shape === "fetch") return callFetch(handler.fetch, invoke, context, call);
   const asFetch = (request: Request) => handler.handle(request, context, call.done);
-  if (FOUND_TO_FETCH.has(handler)) return callFetch(asFetch, invoke, context);
+  if (FOUND_TO_FETCH.has(handler)) return callFetch(asFetch, invoke, context, call);
 
   const event = invoke.kind === "http" ? toFunctionUrlEvent(invoke) : parseEvent(invoke.payload);
   const result = await call.start(handler.handle, handler.parameters, event, context);
   if (isResponse(result)) {
-    if (!handler.isBareDefault || handler.parameters === 0) return fromResponse(result);
+    if (!handler.isBareDefault || handler.parameters === 0) {
+      call.readsBody = true;
+      return fromResponse(result);
+    }
     FOUND_TO_FETCH.add(handler);
     logText(
       "The default export, a function, answered an event with a Response: it is called once more, and from now on, with a Request. " +
         "Export an object, export default { fetch(request) { … } }, to say so from the beginning.",
     );
-    return callFetch(asFetch, invoke, context);
+    return callFetch(asFetch, invoke, context, call);
   }
   if (invoke.kind === "http") return fromFunctionUrlResult(result);
   return { status: 200, headers: JSON_HEADERS, payload: Buffer.from(toJson(result)) };
@@ -57,6 +60,7 @@ async function callFetch(
   fetch: (request: Request) => unknown,
   invoke: Invoke,
   context: HandlerContext,
+  call: EventCall,
 ): Promise<Answer> {
   const refused = refuseRequest(invoke);
   if (refused !== undefined) return refused;
@@ -64,6 +68,7 @@ async function callFetch(
   if (!isResponse(response)) {
     throw new TypeError("The fetch handler returned no Response. Return new Response(…) from it.");
   }
+  call.readsBody = true;
   return fromResponse(response);
 }
 

@@ -45,6 +45,8 @@ export class FunctionRuntime {
     this.#gate = gate;
     this.#root = root;
     this.#addon = addon;
+    // They are the runtime's alone; a child process that had them could outlive it, or read what is meant for it.
+    for (const descriptor of [bridge, gate]) addon.closeOnExec(descriptor);
     this.#uniqueness = Uniqueness.install(addon, workerPreload);
     this.#endBuilding = speakOfSnapshots(this.hooks);
     this.#bridge = new Bridge(
