@@ -18,6 +18,9 @@ const makeArguments = [
   "KBUILD_BUILD_HOST=firn",
 ];
 
+/** A third of the source, which no kernel of ours has a use for. */
+const unneeded = ["drivers/gpu/drm/amd/include", "tools/perf", "tools/testing"];
+
 /** Builds Firn's guest kernel. The artefact holds `Image` and `config`. */
 export function buildFirnKernel(): Promise<Artefact> {
   return buildKernel("kernel", join(import.meta.dirname, "firn.config"));
@@ -46,7 +49,8 @@ async function compile(directory: string, configFile: string, wanted: string): P
   const source = join(directory, "source");
   const output = join(directory, "output");
   await mkdir(source);
-  await run("tar", ["-xf", `/usr/src/${sourcePackage}.tar.xz`, "--strip-components=1", "-C", source]);
+  const unpack = ["-xf", `/usr/src/${sourcePackage}.tar.xz`, "--strip-components=1", "-C", source];
+  await run("tar", [...unpack, ...unneeded.map((path) => `--exclude=${sourcePackage}/${path}`)]);
   const make = [`O=${output}`, ...makeArguments];
   await run("make", [...make, `KCONFIG_ALLCONFIG=${configFile}`, "allnoconfig"], { cwd: source });
   const ignored = ignoredOptions(wanted, await readFile(join(output, ".config"), "utf8"));

@@ -17,12 +17,12 @@ export async function localCopies(host: ArmHost, files: readonly string[]): Prom
   const targets = await Promise.all(
     files.map(async (file) => `${folder}/${await version(file)}-${basename(file)}`),
   );
-  // What an earlier version left behind goes; a copy that was cut off has another name.
+  // The rig's shell has a cp of its own, which makes no sparse files. What an earlier version left behind goes; a copy that was cut off has another name.
   const script = [
     "set -e",
     `mkdir -p ${folder}`,
     `for old in ${folder}/*; do case " $KEEP " in *" $old "*) ;; *) rm -rf "$old" ;; esac; done`,
-    'while [ $# -gt 0 ]; do [ -e "$2" ] || { rm -rf "$2.part" && cp -r --sparse=always "$1" "$2.part" && chmod -R a+rX "$2.part" && mv "$2.part" "$2"; }; shift 2; done',
+    'while [ $# -gt 0 ]; do [ -e "$2" ] || { rm -rf "$2.part" && /usr/bin/cp -r --sparse=always "$1" "$2.part" && chmod -R a+rX "$2.part" && mv "$2.part" "$2"; }; shift 2; done',
     "sync",
   ].join("\n");
   const pairs = files.flatMap((file, index) => [file, targets[index] ?? ""]);

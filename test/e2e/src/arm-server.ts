@@ -41,7 +41,7 @@ export async function installServer(host: ArmHost): Promise<void> {
     mkdir -p ${FOLDER}/bin
     cp ${files.join(" ")} ${FOLDER}/bin
     cp ${kernel} ${KERNEL}
-    cp -r --sparse=always ${runtimes} ${RUNTIMES}
+    /usr/bin/cp -r --sparse=always ${runtimes} ${RUNTIMES}
     chmod -R a+rX ${FOLDER}`;
   const { status, stderr } = await host.exec("sh", ["-c", script]);
   if (status !== 0) throw new Error(`The server cannot be copied to the ARM host: ${stderr}`);
