@@ -34,7 +34,7 @@ export function functionRoutes(dependencies: Dependencies) {
     .put("/functions/:name", async (context) => {
       const name = parseFunctionName(context.req.param("name"));
       requireMediaType(context, ARCHIVE_TYPES);
-      const settings = parseOrThrow(querySchema, context.req.query());
+      const settings = parseOrThrow(querySchema, readQuery(context.req.url));
       const environment = readEnvironment(context.req.header("x-firn-environment"));
       const isNew = host.catalog.find(name) === undefined;
       const archive = host.store.temporaryPath("upload");
@@ -68,6 +68,14 @@ export function parseOrThrow<T>(schema: z.ZodType<T>, value: unknown): T {
   throw new ServiceError("FIRN_INVALID_REQUEST", `${where === "" ? "Request" : where}: ${issue?.message}.`);
 }
 
+/** The query's parameters, each once. @throws {ServiceError} FIRN_INVALID_REQUEST. */
+function readQuery(url: string): Record<string, string> {
+  const entries = [...new URL(url).searchParams];
+  const twice = entries.find(([name], index) => entries.findIndex(([other]) => other === name) !== index);
+  if (twice === undefined) return Object.fromEntries(entries);
+  throw new ServiceError("FIRN_INVALID_REQUEST", `${twice[0]} is given twice.`);
+}
+
 /** The function's environment is in a header, not in the URL: URLs are logged on the way. */
 function readEnvironment(header: string | undefined): Record<string, string> {
   if (header === undefined) return {};
@@ -90,9 +98,15 @@ function readEnvironment(header: string | undefined): Record<string, string> {
 
 /** Environment variables, 4 KiB together. */
 export const environmentSchema = z
-  .record(
-    z.string().regex(/^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]*$/, "is no name of an environment variable"),
-    z.string(),
+  // A record of zod leaves this name out without a word.
+  .custom<Record<string, string>>((variables) => !Object.hasOwn(Object(variables), "__proto__"), {
+    error: "__proto__ is no name of an environment variable",
+  })
+  .pipe(
+    z.record(
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "is no name of an environment variable"),
+      z.string(),
+    ),
   )
   .refine((variables) => Buffer.byteLength(JSON.stringify(variables)) <= MAX_ENVIRONMENT_BYTES, {
     error: `environment is larger than ${MAX_ENVIRONMENT_BYTES} bytes`,

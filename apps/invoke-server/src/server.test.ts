@@ -116,6 +116,28 @@ describe("bad requests get an error in the shape of the Lambda API", () => {
       "InvalidRequestContentException",
       "FIRN_INVALID_REQUEST",
     ],
+    ...["__proto__", "constructor.", "=", ""].map(
+      (name): [string, () => ReturnType<typeof call>, number, string, string] => [
+        `a variable of the name ${name}`,
+        () =>
+          deploy("a", hello, {
+            ...zip,
+            "x-firn-environment": Buffer.from(`{${JSON.stringify(name)}:"x"}`).toString("base64"),
+          }),
+        400,
+        "InvalidRequestContentException",
+        "FIRN_INVALID_REQUEST",
+      ],
+    ),
+    ...["?__proto__=1", "?toString=1", "?memoryMib=128&memoryMib=256"].map(
+      (query): [string, () => ReturnType<typeof call>, number, string, string] => [
+        `the query ${query}`,
+        () => deploy("a", hello, zip, query),
+        400,
+        "InvalidRequestContentException",
+        "FIRN_INVALID_REQUEST",
+      ],
+    ),
     [
       "a creation without code",
       () => call("/2015-03-31/functions", { method: "POST", body: '{"FunctionName":"a"}' }),
