@@ -106,6 +106,20 @@ describe("createAppImage()", () => {
     await expect(outside).rejects.toMatchObject({ code: "FIRN_APP_INVALID" });
   });
 
+  it("refuses a name in a tar that is no UTF-8", async () => {
+    await mkdir(join(root, "latin1"));
+    const bytes = execFileSync("sh", [
+      "-c",
+      'cd "$1" && echo > index.js && echo > "$(printf "d\\351j\\340")" && tar -cf - .',
+      "sh",
+      join(root, "latin1"),
+    ]);
+    await expect(image(bytes)).rejects.toMatchObject({
+      code: "FIRN_APP_INVALID",
+      message: expect.stringContaining("UTF-8"),
+    });
+  });
+
   it("refuses a device", async () => {
     const entries = [
       { name: "index.js", contents: "" },

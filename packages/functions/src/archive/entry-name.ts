@@ -23,6 +23,11 @@ export function checkedName(name: string): string {
   if (name === "" || outside || /[\0\\]/.test(name)) {
     throw invalidApp(`The archive holds a file named ${shown}: names are relative and stay inside.`);
   }
+  if (name.includes("\ufffd")) {
+    throw invalidApp(
+      `The archive holds a file named ${shown}, which is no UTF-8. Rename it, or pack it anew.`,
+    );
+  }
   const long = normal.split("/").some((step) => Buffer.byteLength(step) > MAX_NAME_BYTES);
   if (long || Buffer.byteLength(normal) > MAX_PATH_BYTES) {
     throw invalidApp(

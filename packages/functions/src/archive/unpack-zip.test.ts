@@ -94,6 +94,7 @@ describe("unpackZip()", () => {
     ["a name with a zero", { name: "a\0b" }],
     ["a pipe", { name: "pipe", mode: 0o010_644 }],
     ["a device", { name: "null", mode: 0o020_666 }],
+    ["a name that says it is UTF-8 and is not", { name: "a\ufffd" }],
     ["a name that is too long", { name: "x".repeat(256) }],
     ["a path that is too long", { name: `${"x".repeat(200)}/`.repeat(20) }],
     ["a link with a long target", { name: "link", link: "x".repeat(5000) }],
