@@ -43,7 +43,7 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Creates a file that must not exist, mode 0600.
+    /// Creates a file that must not exist, for this user alone, whatever the umask: it may be the memory of a guest.
     ///
     /// # Errors
     /// FIRN_IO, naming what the file is for.
@@ -52,6 +52,7 @@ impl Outputs {
             .read(true)
             .write(true)
             .create_new(true)
+            .mode(0o600)
             .open(path)
             .map_err(Failure::io(format_args!("create the {role} {path}")))?;
         self.paths.push(Path::new(path).to_path_buf());
@@ -75,6 +76,8 @@ impl Drop for Outputs {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     use super::*;
@@ -101,6 +104,16 @@ mod tests {
         assert!(error.starts_with("FIRN_IO: create the memory layer "), "{error}");
         drop(second);
         assert!(path.exists(), "a file that was there before is not removed");
+    }
+
+    #[test]
+    fn outputs_are_private_whatever_the_umask() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("layer");
+        let before = rustix::process::umask(Mode::empty());
+        let created = Outputs::default().create("memory layer", path.to_str().unwrap()).unwrap();
+        rustix::process::umask(before);
+        assert_eq!(File::from(created).metadata().unwrap().permissions().mode() & 0o7777, 0o600);
     }
 
     #[test]
