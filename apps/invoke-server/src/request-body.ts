@@ -10,12 +10,18 @@ export const MAX_PAYLOAD_BYTES = 6 * 1024 * 1024;
 /** Largest archive of a deploy: 128 MiB. */
 export const MAX_ARCHIVE_BYTES = 128 * 1024 * 1024;
 
+/** As much of a Request as is needed to read it. */
+export interface ReadableRequest {
+  readonly headers: Headers;
+  readonly body: AsyncIterable<Uint8Array> | null;
+}
+
 /**
  * Reads a request's body, but not more than is allowed.
  *
  * @throws {ServiceError} FIRN_PAYLOAD_TOO_LARGE.
  */
-export async function readBody(request: Request, limit: number): Promise<Uint8Array> {
+export async function readBody(request: ReadableRequest, limit: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for await (const part of limited(request, limit)) parts.push(part);
   return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
@@ -35,7 +41,7 @@ export async function saveBody(request: Request, path: string, limit: number): P
   }
 }
 
-async function* limited(request: Request, limit: number): AsyncGenerator<Uint8Array> {
+async function* limited(request: ReadableRequest, limit: number): AsyncGenerator<Uint8Array> {
   const announced = Number(request.headers.get("content-length") ?? 0);
   if (announced > limit) throw tooLarge(limit);
   let received = 0;

@@ -38,7 +38,7 @@ describe("an event of a function URL", () => {
           method: "POST",
           path: "/a%20b/c",
           protocol: "HTTP/1.1",
-          sourceIp: "192.0.2.7",
+          sourceIp: "10.0.0.1",
           userAgent: "tests",
         },
         requestId: "request",

@@ -1,8 +1,9 @@
+import type { IncomingMessage } from "node:http";
 import type { InvokeRequest } from "@firn/snapshots";
 import type { HttpBindings } from "@hono/node-server";
 import type { Context } from "hono";
 import { routePath } from "hono/route";
-import { MAX_PAYLOAD_BYTES, readBody } from "../request-body.ts";
+import { MAX_PAYLOAD_BYTES, type ReadableRequest, readBody } from "../request-body.ts";
 import { ServiceError } from "../service-error.ts";
 import { endToEndHeaders, type Header } from "./connection-headers.ts";
 
@@ -16,11 +17,11 @@ export type ForwardedRequest = Required<Pick<InvokeRequest, "payload" | "http">>
  * @throws {ServiceError} FIRN_METHOD_NOT_SUPPORTED, FIRN_UPGRADE_NOT_SUPPORTED, FIRN_INVALID_REQUEST, FIRN_PAYLOAD_TOO_LARGE.
  */
 export async function forwardedRequest(context: Context, prefix: string): Promise<ForwardedRequest> {
-  const { method, raw, url } = context.req;
+  const { method, url } = context.req;
   requireSupported(context);
   return {
     http: { method, url: innerUrl(url, depthOf(context, prefix)), headers: forwardedHeaders(context) },
-    payload: await readBody(raw, MAX_PAYLOAD_BYTES),
+    payload: await readBody(bodyOf(context), MAX_PAYLOAD_BYTES),
   };
 }
 
@@ -35,19 +36,34 @@ function requireSupported(context: Context): void {
       "WebSockets are not supported: a function answers one request at a time. Use requests, or a WebSocket server beside Firn.",
     );
   }
+}
+
+/** A Request of the Fetch standard has no body with GET and HEAD; HTTP and function URL events may. */
+function bodyOf(context: Context): ReadableRequest {
+  const { method, raw } = context.req;
   const length = context.req.header("content-length") ?? "0";
   const hasBody = length !== "0" || context.req.header("transfer-encoding") !== undefined;
-  if (hasBody && (method === "GET" || method === "HEAD")) {
-    throw new ServiceError(
-      "FIRN_INVALID_REQUEST",
-      `A ${method} request has no body here: a fetch handler could not read it. Use POST, or the query.`,
-    );
+  if (!hasBody || (method !== "GET" && method !== "HEAD")) return raw;
+  const incoming = incomingOf(context);
+  if (incoming !== undefined) {
+    // Who sends too much must still be able to read the answer.
+    const body = (incoming as IncomingMessage).iterator({ destroyOnReturn: false });
+    return { headers: raw.headers, body };
   }
+  throw new ServiceError(
+    "FIRN_INVALID_REQUEST",
+    `The body of a ${method} request cannot be read here. Use POST, or the query.`,
+  );
+}
+
+/** The request as Node.js has it, if it is Node.js that serves. */
+function incomingOf(context: Context) {
+  return (context.env as Partial<HttpBindings> | undefined)?.incoming;
 }
 
 function forwardedHeaders(context: Context): Header[] {
   const headers = endToEndHeaders(context.req.raw.headers);
-  const peer = (context.env as Partial<HttpBindings> | undefined)?.incoming?.socket.remoteAddress;
+  const peer = incomingOf(context)?.socket.remoteAddress;
   if (peer === undefined) return headers;
   const before = headers.find(({ name }) => name === "x-forwarded-for")?.value;
   const others = headers.filter(({ name }) => name !== "x-forwarded-for");

@@ -61,9 +61,9 @@ function joined(pairs: Iterable<[string, string]>): Map<string, string> {
   return map;
 }
 
-/** The caller's address: what the server or a proxy before it says, this machine's own otherwise. */
+/** The address that the server saw, which it puts last: what stands before it is what the caller says. This machine's own otherwise. */
 function sourceOf(invoke: Invoke & { readonly sourceIp?: string }, headers: Map<string, string>): string {
-  return invoke.sourceIp || headers.get("x-forwarded-for")?.split(",")[0]?.trim() || "127.0.0.1";
+  return invoke.sourceIp || headers.get("x-forwarded-for")?.split(",").at(-1)?.trim() || "127.0.0.1";
 }
 
 /** A time as in the Common Log Format, for example "12/Mar/2020:19:03:58 +0000". */
