@@ -65,6 +65,8 @@ export async function startServer(
     FIRN_VMM_ADDON: addon,
     FIRN_STORE: host.kind === "rig" ? "/var/lib/firn/store" : join(cacheDirectory(), "store"),
     FIRN_PORT: String(port),
+    // `npm run up -- --once` reads what a start cost from the answers of function URLs too.
+    FIRN_DEBUG_HEADERS: "1",
     ...(host.kind === "rig" ? { FIRN_DEADLINE_FACTOR: "5" } : {}),
     // The rig's only way in is the forwarded port, which ends on the loopback of this machine.
     FIRN_HOST: host.kind === "rig" ? "0.0.0.0" : "127.0.0.1",

@@ -48,14 +48,15 @@ export function invoke(
 export function deploy(
   name: string,
   archive: Uint8Array,
-  query: Record<string, string | number> = {},
+  query: Readonly<Record<string, string | number>> = {},
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<Answer> {
   const settings = { timeoutMs: 60_000, readyTimeoutMs: 300_000, ...query };
   const parameters = new URLSearchParams();
   for (const [key, value] of Object.entries(settings)) parameters.set(key, String(value));
   return call(`/functions/${name}?${parameters}`, {
     method: "PUT",
-    headers: { "content-type": "application/octet-stream" },
+    headers: { "content-type": "application/octet-stream", ...headers },
     body: archive as Uint8Array<ArrayBuffer>,
   });
 }

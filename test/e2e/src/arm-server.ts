@@ -1,3 +1,4 @@
+import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ArmHost, ArmProcess } from "@firn/rig";
@@ -13,6 +14,8 @@ export interface ServerSettings {
   /** Folder of its snapshots. */
   readonly store: string;
   readonly variables?: Readonly<Record<string, string>>;
+  /** A file of this machine that gets all that it logs. */
+  readonly log?: string;
   /** User id to run as; root's if not said. */
   readonly userId?: number;
 }
@@ -59,6 +62,7 @@ export async function superviseServer(host: ArmHost, settings: ServerSettings): 
       for (const stream of [child.stdout, child.stderr]) {
         stream.on("data", (chunk: Buffer) => {
           log.push(chunk.toString("utf8"));
+          if (settings.log !== undefined) appendFileSync(settings.log, chunk);
           if (process.env.FIRN_E2E_LOG === "1") process.stderr.write(chunk);
           log.splice(0, log.length - 50);
         });
@@ -146,6 +150,7 @@ function variables(host: ArmHost, settings: ServerSettings): Record<string, stri
     FIRN_PORT: String(settings.port),
     FIRN_HOST: host.kind === "rig" ? "0.0.0.0" : "127.0.0.1",
     FIRN_DEADLINE_FACTOR: "10",
+    FIRN_DEBUG_HEADERS: "1",
     ...settings.variables,
   };
 }

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { openArmHost } from "@firn/rig";
@@ -15,7 +16,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
   });
   const host = await openArmHost({ name: RIG_NAME });
   await installServer(host);
-  const server = await superviseServer(host, { port: PORT, store: `${FOLDER}/store` });
+  const log = join(repository, ".cache", "e2e-server.log");
+  await rm(log, { force: true });
+  const server = await superviseServer(host, { port: PORT, store: `${FOLDER}/store`, log });
   const teardown = async () => {
     await server.stop();
     await host.exec("rm", ["-rf", FOLDER]);
@@ -29,11 +32,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
     throw error;
   }
   project.provide("url", server.url);
+  project.provide("log", log);
   return teardown;
 }
 
 declare module "vitest" {
   interface ProvidedContext {
     url: string;
+    /** The file to which it logs. */
+    log: string;
   }
 }

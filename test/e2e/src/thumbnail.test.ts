@@ -31,7 +31,7 @@ describe("thumbnail", () => {
     expect(answer.body.readUInt16BE(0)).toBe(0xffd8);
   });
 
-  // The bar for time, ten times as fast, is judged by `npm run up -- --once`: a test counts.
+  // How many times faster that is, `npm run up -- --once` prints: a test counts.
   it("starts cold with a hundredth of the exits of a regular boot and a fifth of its private memory", async () => {
     const regular = await statistics("regular");
     const cold = await statistics("cold");

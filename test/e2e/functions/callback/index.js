@@ -1,0 +1,3 @@
+exports.handler = (_event, _context, callback) => {
+  setTimeout(() => callback(null, "by callback"), 100);
+};
