@@ -1,10 +1,10 @@
 import { execFile } from "node:child_process";
-import { rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { openArmHost } from "@firn/rig";
 import type { TestProject } from "vitest/node";
-import { installServer, superviseServer, untilHealth } from "./arm-server.ts";
+import { installServer, type SupervisedServer, superviseServer, untilHealth } from "./arm-server.ts";
 import { FOLDER, PORT, RIG_NAME, repository } from "./environment.ts";
 
 const BASE_TIMEOUT_MS = 15 * 60_000;
@@ -15,24 +15,26 @@ export default async function setup(project: TestProject): Promise<() => Promise
     cwd: join(repository, "apps", "invoke-server"),
   });
   const host = await openArmHost({ name: RIG_NAME });
-  await installServer(host);
-  const log = join(repository, ".cache", "e2e-server.log");
-  await rm(log, { force: true });
-  const server = await superviseServer(host, { port: PORT, store: `${FOLDER}/store`, log });
+  let server: SupervisedServer | undefined;
   const teardown = async () => {
-    await server.stop();
+    await server?.stop();
     await host.exec("rm", ["-rf", FOLDER]);
     await host.close();
   };
   try {
+    await installServer(host);
+    const log = join(repository, ".cache", "e2e-server.log");
+    await mkdir(join(repository, ".cache"), { recursive: true });
+    await rm(log, { force: true });
+    server = await superviseServer(host, { port: PORT, store: `${FOLDER}/store`, log });
     await untilHealth(server.url, ({ status }) => status !== "starting", BASE_TIMEOUT_MS);
     await untilHealth(server.url, ({ status }) => status === "ready", 5_000);
+    project.provide("url", server.url);
+    project.provide("log", log);
   } catch (error) {
     await teardown();
     throw error;
   }
-  project.provide("url", server.url);
-  project.provide("log", log);
   return teardown;
 }
 
