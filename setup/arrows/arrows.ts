@@ -25,7 +25,6 @@ const known: readonly string[] = [
   "crates/vmm, devices::virtio::net: link tap",
   "crates/vmm-napi: inbox packet pending",
   "packages/vmm: src/binding.ts src/jail.ts",
-  "packages/guest: src/runtime/handler.ts src/runtime/lambda/context.ts",
 ];
 
 /** Every circle of modules in a crate or a package: `crates/vmm, memory: copy load`. */

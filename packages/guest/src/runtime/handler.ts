@@ -1,12 +1,9 @@
 import { FunctionError } from "./function-error.ts";
-import type { HandlerContext } from "./lambda/context.ts";
+import type { HandlerCallback, HandlerContext } from "./lambda/context.ts";
 import { refuseStreamingHandler } from "./lambda/streaming.ts";
 
 /** A handler of events, with the callback of older AWS Lambda functions. */
 export type EventHandler = (event: unknown, context: HandlerContext, callback: HandlerCallback) => unknown;
-
-/** Ends an invocation: with an error, or with a result. */
-export type HandlerCallback = (error?: unknown, result?: unknown) => void;
 
 /** What a function exports, whatever its shape. */
 export type Handler =

@@ -1,6 +1,8 @@
 import type { Invoke, LoadFunction } from "@firn/protocol";
-import type { HandlerCallback } from "../handler.ts";
 import { REGION } from "./environment.ts";
+
+/** Ends an invocation: with an error, or with a result. */
+export type HandlerCallback = (error?: unknown, result?: unknown) => void;
 
 /** The context of AWS Lambda that a handler of events gets. Lengths of time are in milliseconds. */
 export interface HandlerContext {
