@@ -1,7 +1,7 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ArmHost, ArmProcess } from "@firn/rig";
+import { type ArmHost, type ArmProcess, copyLines } from "@firn/rig";
 import { FOLDER, guestImages, repository } from "./environment.ts";
 
 const RESTART_PAUSE_MS = 500;
@@ -44,7 +44,7 @@ export async function installServer(host: ArmHost): Promise<void> {
     mkdir -p ${FOLDER}/bin
     cp ${files.join(" ")} ${FOLDER}/bin
     cp ${kernel} ${KERNEL}
-    /usr/bin/cp -r --sparse=always ${runtimes} ${RUNTIMES}
+    ${(await copyLines(runtimes, RUNTIMES)).join("\n")}
     chmod -R a+rX ${FOLDER}`;
   const { status, stderr } = await host.exec("sh", ["-c", script]);
   if (status !== 0) throw new Error(`The server cannot be copied to the ARM host: ${stderr}`);

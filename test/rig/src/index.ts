@@ -4,6 +4,7 @@ import { nativeHost } from "./native.ts";
 import { rigHost } from "./remote.ts";
 import { startRig } from "./up.ts";
 
+export { copyLines } from "./copy.ts";
 export type { ArmHost, ArmHostOptions, ArmProcess, ExecOptions, ExecResult } from "./host.ts";
 export { buildRigImage, type RigImage } from "./image.ts";
 export type { Forward } from "./ports.ts";
