@@ -3,7 +3,6 @@ import { mkdir, readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { defaultRuntime } from "../../guest-images/images.ts";
 import type { ArmHost } from "../../test/rig/src/index.ts";
 import { cacheDirectory } from "../cache.ts";
 import { tail } from "../command.ts";
@@ -60,7 +59,6 @@ export async function startServer(
   const env = {
     FIRN_KERNEL: kernel,
     FIRN_RUNTIMES: runtimes,
-    FIRN_ROOTFS: `${runtimes}/${defaultRuntime}/rootfs.erofs`,
     FIRN_VMM_BINARY: binary,
     FIRN_VMM_ADDON: addon,
     FIRN_STORE: host.kind === "rig" ? "/var/lib/firn/store" : join(cacheDirectory(), "store"),

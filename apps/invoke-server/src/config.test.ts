@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { readConfig, usage } from "./config.ts";
 import { jailOptions } from "./jail-status.ts";
 
-const paths = { FIRN_KERNEL: "/k", FIRN_ROOTFS: "/r" };
+const paths = { FIRN_KERNEL: "/k", FIRN_RUNTIMES: "/r" };
 
 describe("usage()", () => {
   it("describes every setting", () => {
@@ -41,7 +41,7 @@ describe("readConfig()", () => {
   });
 
   it.each([
-    ["a missing kernel", [], { FIRN_ROOTFS: "/r" }, "FIRN_KERNEL"],
+    ["a missing kernel", [], { FIRN_RUNTIMES: "/r" }, "FIRN_KERNEL"],
     ["a port out of range", ["--port=99999"], paths, "--port"],
     ["a memory size that is no class", [], { ...paths, FIRN_PREPARE_MEMORY_MIB: "300" }, "128, 256"],
     ["a pool of less than nothing", [], { ...paths, FIRN_POOL_SIZE: "-1" }, "FIRN_POOL_SIZE"],

@@ -50,7 +50,12 @@ const schema = z.object({
     ),
   store: z.string().min(1).describe("Folder of the snapshots and the catalog"),
   kernel: z.string().min(1).describe("Uncompressed arm64 kernel Image"),
-  rootfs: z.string().min(1).describe("Read-only root file system with agent and runtime"),
+  runtimes: z.string().min(1).describe("Folder of the runtimes, each in a folder of its own"),
+  defaultRuntime: z
+    .string()
+    .min(1)
+    .default("node24")
+    .describe("The runtime whose base is made when the server starts"),
   vcpus: z.coerce.number().int().min(1).max(8).default(1).describe("Processors of each microVM"),
   maxInstances: z.coerce
     .number()

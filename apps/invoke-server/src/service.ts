@@ -1,5 +1,5 @@
 import { errorFields, FunctionHost, InstancePool, Invoker } from "@firn/functions";
-import { DEFAULT_DEADLINES, describeDoubt, scaleDeadlines } from "@firn/snapshots";
+import { DEFAULT_DEADLINES, describeDoubt, readRuntimes, scaleDeadlines } from "@firn/snapshots";
 import { type Logger, pino } from "pino";
 import { Access } from "./access/access.ts";
 import { createInvokeApp, type InvokeApp } from "./app.ts";
@@ -38,7 +38,7 @@ export async function openInvokeService(
 ): Promise<InvokeService> {
   const machine = {
     kernelPath: config.kernel,
-    rootDiskPath: config.rootfs,
+    runtimes: await readRuntimes(config.runtimes),
     vcpus: config.vcpus,
     deadlines: scaleDeadlines(DEFAULT_DEADLINES, config.deadlineFactor),
     pool: {
@@ -101,7 +101,7 @@ async function prepare(host: FunctionHost, readiness: Readiness, config: Config,
   }
   if (config.prepareMemoryMib > 0) {
     const began = performance.now();
-    await readiness.follow(host.bases.keep(config.prepareMemoryMib * 1024 * 1024));
+    await readiness.follow(host.bases.keep(config.defaultRuntime, config.prepareMemoryMib * 1024 * 1024));
     const milliseconds = Math.round(performance.now() - began);
     if (readiness.base.state === "failed") log.error(readiness.base, "the base snapshot cannot be made");
     else log.info({ memoryMib: config.prepareMemoryMib, milliseconds }, "the base snapshot is there");

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
+import { writeRuntime } from "../../../packages/snapshots/test/snapshots.ts";
 import { readConfig } from "../src/config.ts";
 import { startServer } from "../src/server.ts";
 
@@ -9,14 +10,14 @@ import { startServer } from "../src/server.ts";
 export async function configForTest(environment: NodeJS.ProcessEnv = {}) {
   const root = await mkdtemp(join(tmpdir(), "firn-server-"));
   await writeFile(join(root, "kernel"), "kernel");
-  await writeFile(join(root, "rootfs"), "root disk");
+  await writeRuntime(join(root, "runtimes", "node24"), "node24");
   const lines: Record<string, unknown>[] = [];
   const log = pino({ level: "debug" }, { write: (line: string) => lines.push(JSON.parse(line)) });
   const config = readConfig([], {
     FIRN_PORT: "0",
     FIRN_STORE: join(root, "store"),
     FIRN_KERNEL: join(root, "kernel"),
-    FIRN_ROOTFS: join(root, "rootfs"),
+    FIRN_RUNTIMES: join(root, "runtimes"),
     ...environment,
   });
   return { root, config, log, lines };

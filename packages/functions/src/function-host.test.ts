@@ -1,22 +1,23 @@
 import { chmod, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DEFAULT_DEADLINES, digestOf } from "@firn/snapshots";
+import { DEFAULT_DEADLINES, digestOf, type Runtime } from "@firn/snapshots";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { digestOfText, exampleConfig, publishExample } from "../../snapshots/test/snapshots.ts";
+import { currentConfig, digestOfText, publishExample, writeRuntime } from "../../snapshots/test/snapshots.ts";
 import { zipOf } from "../test/archives.ts";
 import { isSameVersion } from "./catalog/function-record.ts";
 import { FunctionHost } from "./function-host.ts";
 
 let root: string;
 let host: FunctionHost;
+let runtime: Runtime;
 let troubles: [remedy: string, code: unknown][];
 
 /** A machine on which no microVM starts: its kernel is no kernel, and most machines that run this have no ARM KVM either. */
 async function open(): Promise<FunctionHost> {
   const machine = {
     kernelPath: join(root, "kernel"),
-    rootDiskPath: join(root, "rootfs"),
+    runtimes: [runtime],
     vcpus: 1,
     deadlines: DEFAULT_DEADLINES,
     jail: { level: "minimal" },
@@ -29,7 +30,7 @@ async function open(): Promise<FunctionHost> {
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), "firn-host-"));
   await writeFile(join(root, "kernel"), "kernel");
-  await writeFile(join(root, "rootfs"), "root disk");
+  runtime = await writeRuntime(join(root, "node24"), "node24");
   troubles = [];
   host = await open();
 });
@@ -58,8 +59,9 @@ async function deployed() {
   const { record, active } = await deploy("first");
   await expect(active).rejects.toMatchObject({ code: expect.stringMatching(/^FIRN_/) });
   return host.store.adding(async () => {
-    const base = await publishExample(host.store, "base memory", exampleConfig());
-    const config = exampleConfig({ kind: "diff", parent: base.digest, appImage: record.app.digest });
+    const base = await publishExample(host.store, "base memory", await currentConfig(runtime));
+    const change = { kind: "diff", parent: base.digest, appImage: record.app.digest } as const;
+    const config = await currentConfig(runtime, change);
     const diff = await publishExample(host.store, "diff memory", config, record.app);
     const workingSet = host.store.temporaryPath("working-set");
     await writeFile(workingSet, "ranges");
@@ -204,7 +206,7 @@ describe("FunctionHost.start()", () => {
 
   it("tries to make a snapshot of another kernel again", async () => {
     await deployed();
-    await writeFile(join(root, "rootfs"), "another root disk");
+    await writeFile(runtime.rootDiskPath, "another root disk");
     await expect(host.start("hello", "diff")).rejects.toThrow();
     expect(troubles[0]).toEqual(["rebuild", "FIRN_SNAPSHOT_INCOMPATIBLE"]);
   });
@@ -225,7 +227,7 @@ describe("the pool of a FunctionHost", () => {
   it("has processes for a base that is found, and none once it is discarded", async () => {
     const { base } = await deployed();
     expect(host.poolStatistics()).toMatchObject({ wanted: 0, bases: [] });
-    await host.bases.base(256 * MIB);
+    await host.bases.base("node24", 256 * MIB);
     await expect.poll(() => host.poolStatistics().wanted).toBe(2);
     expect(host.poolStatistics().bases).toMatchObject([{ layers: [base.memory.digest] }]);
     // No process runs here: the pool says why, and that it tries again.
@@ -237,10 +239,10 @@ describe("the pool of a FunctionHost", () => {
 
   it("has none for a base whose kernel has changed", async () => {
     await deployed();
-    await host.bases.base(256 * MIB);
+    await host.bases.base("node24", 256 * MIB);
     await expect.poll(() => host.poolStatistics().wanted).toBe(2);
     await writeFile(join(root, "kernel"), "another kernel");
-    await expect(host.bases.base(256 * MIB)).rejects.toThrow();
+    await expect(host.bases.base("node24", 256 * MIB)).rejects.toThrow();
     expect(host.poolStatistics()).toMatchObject({ wanted: 0, bases: [] });
   });
 
@@ -271,7 +273,7 @@ describe("FunctionHost", () => {
 
   it("frees what a removed function needed, its base too if no other function does", async () => {
     const { base } = await deployed();
-    await host.bases.base(base.config.memoryBytes);
+    await host.bases.base("node24", base.config.memoryBytes);
     await host.remove("hello");
     expect(() => host.get("hello")).toThrow(expect.objectContaining({ code: "FIRN_FUNCTION_NOT_FOUND" }));
     await expect.poll(() => host.store.blobs.list()).toEqual([]);
@@ -305,8 +307,8 @@ describe("FunctionHost", () => {
   });
 });
 
-it("the example config fits the files of this test", () => {
-  expect(exampleConfig()).toMatchObject({
+it("the example config fits the files of this test", async () => {
+  expect(await currentConfig(runtime)).toMatchObject({
     kernel: digestOfText("kernel"),
     rootDisk: digestOfText("root disk"),
   });

@@ -86,8 +86,7 @@ export class FunctionHost {
   private constructor(store: Store, catalog: Catalog, machine: MachineOptions, events: HostEvents) {
     const { signal } = this.#stopped;
     const jail = new JailChoice(machine.jail);
-    const common = { rootDiskPath: machine.rootDiskPath, jail };
-    const pool = new BasePool(store, machine.pool ?? {}, common, events.onPoolFailure ?? (() => {}));
+    const pool = new BasePool(store, machine.pool ?? {}, jail, events.onPoolFailure ?? (() => {}));
     const bases = new BaseProvider({ store, digests: catalog, machine, jail, pool, signal });
     const onLog = events.onDeployLog ?? (() => {});
     const onChange = (name: string) => {
@@ -173,12 +172,12 @@ export class FunctionHost {
   }
 
   /** Has processes wait for a function that was deployed. */
-  async #keepReady({ snapshot }: FunctionRecord): Promise<void> {
+  async #keepReady({ snapshot, runtime }: FunctionRecord): Promise<void> {
     if (snapshot === null) return;
     // One that cannot be found is made anew by its first start, which also says why there is no jail.
     await this.store
       .locate(snapshot)
-      .then((located) => this.#pool.for(located))
+      .then((located) => this.#pool.for(located, this.bases.runtime(runtime).rootDiskPath))
       .catch(() => {});
   }
 
@@ -225,7 +224,7 @@ export class FunctionHost {
   async storeBytes(record: FunctionRecord, mode: StartMode): Promise<number> {
     if (mode === "regular") return 0;
     if (mode === "diff") return record.snapshot === null ? 0 : this.store.chainBytes(record.snapshot);
-    const base = await this.bases.base(memoryClassBytes(record.memoryMib));
+    const base = await this.bases.base(record.runtime, memoryClassBytes(record.memoryMib));
     return this.store.chainBytes(base.digest);
   }
 
@@ -255,15 +254,17 @@ export class FunctionHost {
     mode: StartMode,
     options: StartFunctionOptions,
   ): Promise<StartedFunction> {
-    const { rootDiskPath, deadlines } = this.#machine;
+    const { deadlines } = this.#machine;
+    const { rootDiskPath } = this.bases.runtime(record.runtime);
     const began = performance.now();
     const plan = await this.#plan(record, mode);
     const locate = { name: "locate", milliseconds: performance.now() - began };
     const jail = await this.#jail.options();
-    const pool = plan.mode === "diff" ? { pool: await this.#pool.for(plan.snapshot) } : {};
+    const pool = plan.mode === "diff" ? { pool: await this.#pool.for(plan.snapshot, rootDiskPath) } : {};
     const started = await startInstance(plan, {
       ...options,
       ...pool,
+      store: this.store,
       rootDiskPath,
       jail,
       deadlines,
@@ -294,7 +295,9 @@ export class FunctionHost {
       }
       const [snapshot] = await Promise.all([
         this.store.locate(record.snapshot),
-        this.store.read(record.snapshot).then((manifest) => this.bases.requireCurrent(manifest)),
+        this.store
+          .read(record.snapshot)
+          .then((manifest) => this.bases.requireCurrent(manifest, record.runtime)),
       ]);
       return { mode, snapshot };
     }
@@ -303,11 +306,10 @@ export class FunctionHost {
     const app = { path: this.store.blobs.pathOf(record.app.digest), digest: record.app.digest };
     const memoryBytes = memoryClassBytes(record.memoryMib);
     if (mode === "base") {
-      const base = await this.bases.base(memoryBytes);
+      const base = await this.bases.base(record.runtime, memoryBytes);
       return { mode, snapshot: await this.store.locate(base.digest), app, load };
     }
-    const { kernel } = await this.bases.files();
-    return { mode, kernelPath: kernel.path, vcpus: this.#machine.vcpus, memoryBytes, app, load };
+    return { mode, ...(await this.bases.bootInputs(record.runtime)), memoryBytes, app, load };
   }
 
   async #snapshotIsBad(record: FunctionRecord, error: unknown): Promise<boolean> {

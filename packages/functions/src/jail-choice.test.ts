@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DEFAULT_DEADLINES } from "@firn/snapshots";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { writeRuntime } from "../../snapshots/test/snapshots.ts";
 import { zipOf } from "../test/archives.ts";
 import { FunctionHost } from "./function-host.ts";
 
@@ -29,12 +30,17 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), "firn-jail-"));
-  const paths = { kernelPath: join(root, "kernel"), rootDiskPath: join(root, "rootfs") };
-  await writeFile(paths.kernelPath, "kernel");
-  await writeFile(paths.rootDiskPath, "root disk");
+  const kernelPath = join(root, "kernel");
+  await writeFile(kernelPath, "kernel");
+  const runtimes = [await writeRuntime(join(root, "node24"), "node24")];
   await writeFile(join(root, "app.zip"), zipOf([{ name: "index.js", contents: "" }]));
   await rm(`${program}.wanted`, { force: true });
-  host = await FunctionHost.open(join(root, "store"), { ...paths, vcpus: 1, deadlines: DEFAULT_DEADLINES });
+  host = await FunctionHost.open(join(root, "store"), {
+    kernelPath,
+    runtimes,
+    vcpus: 1,
+    deadlines: DEFAULT_DEADLINES,
+  });
 });
 afterEach(async () => {
   await host.close();

@@ -12,8 +12,14 @@ export type SnapshotErrorCode =
   | "FIRN_STORE_IN_USE"
   /** A parameter is outside its range. */
   | "FIRN_INVALID_PARAMETER"
-  /** A file that the configuration names is missing: kernel or root disk. */
+  /** A file that the configuration names is missing: kernel, root disk, scratch disk. */
   | "FIRN_FILE_MISSING"
+  /** A runtime's manifest is malformed, or of another version. */
+  | "FIRN_RUNTIME_INVALID"
+  /** No runtime of that name. */
+  | "FIRN_RUNTIME_UNKNOWN"
+  /** The instance cannot be snapshotted as it is. */
+  | "FIRN_SNAPSHOT_REFUSED"
   /** The guest's agent closed its stream, or the microVM ended. */
   | "FIRN_AGENT_DISCONNECTED"
   /** The instance had ended, or was busy, and was not given the request. */

@@ -1,4 +1,9 @@
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { PROTOCOL_VERSION } from "@firn/protocol";
+import { deviceSet } from "../src/bases/device-set.ts";
+import { hostFingerprint } from "../src/bases/host-fingerprint.ts";
+import { type Runtime, readRuntime } from "../src/bases/runtime.ts";
 import { type Digest, digestOf } from "../src/store/digest.ts";
 import type { SnapshotConfig } from "../src/store/manifest.ts";
 import type { Store } from "../src/store/store.ts";
@@ -42,4 +47,27 @@ export async function publishExample(
   await writeFile(statePath, `state of ${memory}`);
   const report = { dataBytes: 4096, microseconds: 12 };
   return store.publish({ config, memoryPath, statePath, app, report }, options);
+}
+
+/** A runtime in a folder, from which nothing can be booted. */
+export async function writeRuntime(folder: string, name: string): Promise<Runtime> {
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, "rootfs.erofs"), "root disk");
+  await writeFile(join(folder, "scratch.ext4"), "scratch disk");
+  const manifest = { manifestVersion: 1, name, version: "24.9.0", agentAbi: PROTOCOL_VERSION };
+  await writeFile(join(folder, "runtime.json"), JSON.stringify(manifest));
+  return readRuntime(folder);
+}
+
+/** The config of a snapshot that can be started on this machine, of a runtime of {@link writeRuntime}. */
+export async function currentConfig(
+  runtime: Runtime,
+  change: Partial<SnapshotConfig> = {},
+): Promise<SnapshotConfig> {
+  return exampleConfig({
+    agent: { abi: PROTOCOL_VERSION, version: "0.1.0" },
+    host: await hostFingerprint(),
+    devices: await deviceSet(runtime.scratchPath),
+    ...change,
+  });
 }

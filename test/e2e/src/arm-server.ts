@@ -143,7 +143,6 @@ function variables(host: ArmHost, settings: ServerSettings): Record<string, stri
   return {
     FIRN_KERNEL: KERNEL,
     FIRN_RUNTIMES: RUNTIMES,
-    FIRN_ROOTFS: `${RUNTIMES}/node24/rootfs.erofs`,
     FIRN_VMM_BINARY: `${FOLDER}/bin/firn-vmm`,
     FIRN_VMM_ADDON: `${FOLDER}/bin/firn-vmm.linux-arm64-gnu.node`,
     FIRN_STORE: settings.store,

@@ -100,7 +100,9 @@ export class Deployments {
     const done = store
       .adding(async () => {
         // If there can be none, the record is told so below.
-        const base = await bases.base(memoryClassBytes(record.memoryMib)).catch(() => undefined);
+        const base = await bases
+          .base(record.runtime, memoryClassBytes(record.memoryMib))
+          .catch(() => undefined);
         if (base !== undefined && (await store.isDamaged(base.digest))) await bases.discard(base);
         await store.blobs.verify(record.app);
         return this.#activate(record);
@@ -195,7 +197,10 @@ export class Deployments {
     const { store, bases } = this.#parts;
     return store
       .locate(existing.snapshot)
-      .then(({ manifest, workingSetPath }) => workingSetPath !== undefined && bases.isCurrent(manifest))
+      .then(
+        ({ manifest, workingSetPath }) =>
+          workingSetPath !== undefined && bases.isCurrent(manifest, existing.runtime),
+      )
       .catch(() => false);
   }
 

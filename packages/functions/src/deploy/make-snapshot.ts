@@ -32,24 +32,24 @@ export interface SnapshotParts {
 export async function makeSnapshot(parts: SnapshotParts, record: FunctionRecord): Promise<SnapshotManifest> {
   const { store, bases } = parts;
   const memoryBytes = memoryClassBytes(record.memoryMib);
-  const base = await bases.base(memoryBytes);
+  const base = await bases.base(record.runtime, memoryBytes);
   try {
     return await makeOn(parts, base, record);
   } catch (error) {
     const incompatible = errorCode(error) === "FIRN_SNAPSHOT_INCOMPATIBLE";
     if (!incompatible && !(mayBeDamaged(error) && (await store.isDamaged(base.digest)))) throw error;
     await bases.discard(base);
-    return makeOn(parts, await bases.base(memoryBytes), record);
+    return makeOn(parts, await bases.base(record.runtime, memoryBytes), record);
   }
 }
 
 async function makeOn(
-  { store, machine, jail, onLog, signal }: SnapshotParts,
+  { store, bases, machine, jail, onLog, signal }: SnapshotParts,
   base: SnapshotManifest,
   record: FunctionRecord,
 ): Promise<SnapshotManifest> {
   const common = {
-    rootDiskPath: machine.rootDiskPath,
+    rootDiskPath: bases.runtime(record.runtime).rootDiskPath,
     jail: await jail.options(),
     deadlines: machine.deadlines,
     onLog: (line: GuestLogLine) => onLog(record.name, line),

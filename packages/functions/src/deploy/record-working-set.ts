@@ -46,7 +46,7 @@ export async function recordWorkingSet(
       const path = store.temporaryPath("working-set");
       const previousPath = files.at(-1);
       files.push(path);
-      await recordClone(snapshot, request, { path, previousPath }, options);
+      await recordClone(store, snapshot, request, { path, previousPath }, options);
     }
     await store.addWorkingSet(manifest, files.at(-1) as string, { signal: options.signal });
     return manifest;
@@ -56,6 +56,7 @@ export async function recordWorkingSet(
 }
 
 async function recordClone(
+  store: Store,
   snapshot: LocatedSnapshot,
   request: InvokeRequest | undefined,
   files: { path: string; previousPath: string | undefined },
@@ -64,6 +65,7 @@ async function recordClone(
   const { instance, firstResponse } = await startInstance(
     { mode: "diff", snapshot },
     {
+      store,
       rootDiskPath,
       jail,
       recordReads: true,

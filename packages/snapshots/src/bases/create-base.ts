@@ -4,10 +4,12 @@ import { DEFAULT_DEADLINES, type Deadlines } from "../deadlines.ts";
 import { SnapshotError } from "../errors.ts";
 import { AgentConnection, type GuestLogLine } from "../instances/agent-connection.ts";
 import { ConsoleTail, explainFailure } from "../instances/microvm-failure.ts";
+import { ScratchDisk } from "../instances/scratch-disk.ts";
 import { takeSnapshot } from "../instances/take-snapshot.ts";
-import type { Digest } from "../store/digest.ts";
 import { CONFIG_VERSION, type SnapshotConfig, type SnapshotManifest } from "../store/manifest.ts";
 import type { Store } from "../store/store.ts";
+import { DEVICE_OPTIONS } from "./device-set.ts";
+import type { DigestedFile } from "./file-digests.ts";
 import { hostFingerprint } from "./host-fingerprint.ts";
 
 /**
@@ -16,16 +18,14 @@ import { hostFingerprint } from "./host-fingerprint.ts";
  */
 const SNAPSHOT_PARAMETERS = ["init_on_free=1"];
 
-/** A file with its digest, so that a snapshot can say what it was made from. */
-export interface DigestedFile {
-  readonly path: string;
-  readonly digest: Digest;
-}
-
 /** What a base is made from. */
 export interface BaseOptions {
   readonly kernel: DigestedFile;
   readonly rootDisk: DigestedFile;
+  /** An empty formatted image, packed, as `ScratchTemplates` makes it. */
+  readonly scratchPath: string;
+  /** What {@link deviceSet} tells. */
+  readonly devices: readonly string[];
   /** Guest memory in bytes, a multiple of 2 MiB. */
   readonly memoryBytes: number;
   readonly vcpus: number;
@@ -44,9 +44,12 @@ export interface BaseOptions {
 export async function createBase(store: Store, options: BaseOptions): Promise<SnapshotManifest> {
   const { kernel, rootDisk, memoryBytes, vcpus, jail, signal } = options;
   const deadlines = options.deadlines ?? DEFAULT_DEADLINES;
+  await using scratch = await ScratchDisk.make(store, options.scratchPath, { keepOpen: true });
   const vm = await bootMicrovm({
+    ...DEVICE_OPTIONS,
     kernelPath: kernel.path,
     rootDiskPath: rootDisk.path,
+    scratchDiskPath: scratch.path,
     memoryBytes,
     vcpus,
     jail,
@@ -54,6 +57,7 @@ export async function createBase(store: Store, options: BaseOptions): Promise<Sn
     kernelParameters: SNAPSHOT_PARAMETERS,
     ...(signal === undefined ? {} : { signal }),
   });
+  await scratch.handedOver();
   const console = new ConsoleTail(vm.console);
   const agent = new AgentConnection(vm.stream, options.onLog === undefined ? {} : { onLog: options.onLog });
   try {
@@ -66,7 +70,7 @@ export async function createBase(store: Store, options: BaseOptions): Promise<Sn
     }
     const { runtime } = await agent.expect("runtimeReady", { timeoutMs: deadlines.bootMs, signal });
     const deadline = { timeoutMs: deadlines.snapshotMs, signal };
-    const files = await takeSnapshot(vm, agent, store, { event: "base-ready", deadline });
+    const files = await takeSnapshot(vm, agent, store, { event: "base-ready", scratch, deadline });
     const config: SnapshotConfig = {
       configVersion: CONFIG_VERSION,
       kind: "base",
@@ -74,7 +78,7 @@ export async function createBase(store: Store, options: BaseOptions): Promise<Sn
       memoryBytes,
       vcpus,
       runtime,
-      devices: [],
+      devices: [...options.devices],
       agent: { abi: hello.protocolVersion, version: hello.agentVersion },
       kernel: kernel.digest,
       rootDisk: rootDisk.digest,

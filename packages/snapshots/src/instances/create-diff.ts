@@ -1,5 +1,6 @@
 import { createResumeRecord, type LoadFunction } from "@firn/protocol";
 import { type JailOptions, restoreMicrovm } from "@firn/vmm";
+import { requireCompatible } from "../bases/compatible.ts";
 import { hostFingerprint } from "../bases/host-fingerprint.ts";
 import { DEFAULT_DEADLINES, type Deadlines } from "../deadlines.ts";
 import type { Digest } from "../store/digest.ts";
@@ -7,6 +8,7 @@ import type { Descriptor, SnapshotManifest } from "../store/manifest.ts";
 import type { Store } from "../store/store.ts";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
 import { ConsoleTail, explainFailure } from "./microvm-failure.ts";
+import { scratchOf } from "./scratch-disk.ts";
 import { takeSnapshot } from "./take-snapshot.ts";
 
 /** What a diff is made from. */
@@ -18,6 +20,8 @@ export interface DiffOptions {
   /** The root disk that the base was made with. */
   readonly rootDiskPath: string;
   readonly load: LoadFunction;
+  /** A name that keeps the snapshot. */
+  readonly tag?: string | undefined;
   readonly jail?: JailOptions | undefined;
   readonly deadlines?: Deadlines;
   readonly onLog?: (line: GuestLogLine) => void;
@@ -35,6 +39,8 @@ export async function createDiff(store: Store, options: DiffOptions): Promise<Sn
   const { app, load, jail, signal } = options;
   const deadlines = options.deadlines ?? DEFAULT_DEADLINES;
   const base = await store.locate(options.base);
+  await requireCompatible(base.manifest);
+  await using scratch = await scratchOf(store, base, { keepOpen: true });
   const vm = await restoreMicrovm({
     layers: [...base.layers],
     statePath: base.statePath,
@@ -44,11 +50,13 @@ export async function createDiff(store: Store, options: DiffOptions): Promise<Sn
       { type: "resume", ...createResumeRecord() },
       { type: "loadFunction", ...load },
     ),
+    ...(scratch === undefined ? {} : { scratchDiskPath: scratch.path }),
     leaf: false,
     console: true,
     jail,
     ...(signal === undefined ? {} : { signal }),
   });
+  await scratch?.handedOver();
   const console = new ConsoleTail(vm.console);
   const agent = new AgentConnection(vm.stream, options.onLog === undefined ? {} : { onLog: options.onLog });
   try {
@@ -60,6 +68,7 @@ export async function createDiff(store: Store, options: DiffOptions): Promise<Sn
     const files = await takeSnapshot(vm, agent, store, {
       event: "warm",
       appImageDigest: app.digest,
+      scratch,
       deadline,
     });
     const config = {
@@ -69,7 +78,10 @@ export async function createDiff(store: Store, options: DiffOptions): Promise<Sn
       appImage: app.digest,
       host: await hostFingerprint(),
     } as const;
-    return await store.publish({ config, app, ...files, report: { ...files.report } }, { signal });
+    return await store.publish(
+      { config, app, ...files, report: { ...files.report } },
+      { tag: options.tag, signal },
+    );
   } catch (error) {
     throw await explainFailure(error, vm, console);
   } finally {

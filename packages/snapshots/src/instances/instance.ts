@@ -3,9 +3,19 @@ import type { Microvm, Statistics, WorkingSetOptions, WorkingSetReport } from "@
 import { withDeadline } from "../deadline.ts";
 import type { Deadlines } from "../deadlines.ts";
 import { errorCode, SnapshotError } from "../errors.ts";
+import type { SnapshotManifest } from "../store/manifest.ts";
+import type { LocatedSnapshot } from "../store/snapshot-reader.ts";
 import type { AgentConnection } from "./agent-connection.ts";
 import type { InvokeRequest, InvokeResponse, Phase, StartMode } from "./invocation.ts";
 import { type ConsoleTail, explainFailure } from "./microvm-failure.ts";
+import {
+  type InstanceOrigin,
+  notSnapshottable,
+  pauseMicrovm,
+  resumeMicrovm,
+  type SnapshotInstanceOptions,
+  snapshotInstance,
+} from "./snapshot-instance.ts";
 
 /** The number of the first invocation of an instance. */
 export const FIRST_INVOCATION = 1;
@@ -30,6 +40,9 @@ export class Instance implements AsyncDisposable {
   readonly #agent: AgentConnection;
   readonly #deadlines: Deadlines;
   readonly #console: ConsoleTail;
+  readonly #origin: InstanceOrigin | undefined;
+  readonly #startClone: StartClone | undefined;
+  #paused = false;
   #lastId = FIRST_INVOCATION;
   #busy = false;
   #usable = true;
@@ -41,11 +54,16 @@ export class Instance implements AsyncDisposable {
     phases: readonly Phase[];
     deadlines: Deadlines;
     console: ConsoleTail;
+    /** Absent for an instance that cannot be snapshotted. */
+    origin?: InstanceOrigin | undefined;
+    startClone?: StartClone | undefined;
   }) {
     this.#vm = parts.vm;
     this.#agent = parts.agent;
     this.#deadlines = parts.deadlines;
     this.#console = parts.console;
+    this.#origin = parts.origin;
+    this.#startClone = parts.startClone;
     this.mode = parts.mode;
     this.phases = parts.phases;
     this.pid = parts.vm.pid;
@@ -60,7 +78,7 @@ export class Instance implements AsyncDisposable {
 
   /** Whether it can take a request now. */
   get idle(): boolean {
-    return this.#usable && !this.#busy;
+    return this.#usable && !this.#busy && !this.#paused;
   }
 
   /** Whether it can serve once it is idle. */
@@ -103,7 +121,7 @@ export class Instance implements AsyncDisposable {
     signal: AbortSignal | undefined,
     send: () => void,
   ): Promise<InvokeResponse> {
-    if (!this.idle) throw new SnapshotError("FIRN_INSTANCE_ENDED", "The instance is busy or has ended.");
+    if (!this.idle) throw busyOrEnded();
     this.#busy = true;
     const { graceMs } = this.#deadlines;
     const started = performance.now();
@@ -162,6 +180,82 @@ export class Instance implements AsyncDisposable {
     });
   }
 
+  /**
+   * Publishes a snapshot of this instance, which goes on: a `diff` on top of what it was started from, or a `full` one if it was booted.
+   * No invocation may be under way. Hooks of the function run before and after.
+   *
+   * @throws {SnapshotError} FIRN_SNAPSHOT_REFUSED if it was not started as `snapshottable`, FIRN_TIMEOUT, FIRN_ABORTED and others, after
+   *   which the instance has ended.
+   * @throws {FunctionFailedError} if a hook fails.
+   */
+  snapshot(options: SnapshotInstanceOptions = {}): Promise<SnapshotManifest> {
+    const origin = this.#origin;
+    if (origin === undefined) return Promise.reject(notSnapshottable());
+    const { snapshotMs, resumeMs } = this.#deadlines;
+    const deadlines = {
+      snapshot: { timeoutMs: snapshotMs, signal: options.signal },
+      resume: { timeoutMs: resumeMs },
+    };
+    return this.#alone(() => snapshotInstance(this.#vm, this.#agent, origin, deadlines, options));
+  }
+
+  /**
+   * Starts clones of this instance as it is now, each with random numbers and a scratch disk of its own. The instance goes on. The
+   * snapshot that the clones come from is not kept.
+   *
+   * @throws {SnapshotError} As {@link snapshot}. If a clone cannot be started, there is none.
+   */
+  async fork(count: number, options: { signal?: AbortSignal } = {}): Promise<Instance[]> {
+    const startClone = this.#startClone;
+    const origin = this.#origin;
+    if (origin === undefined || startClone === undefined) throw notSnapshottable();
+    return origin.store.adding(async () => {
+      const { digest } = await this.snapshot(options);
+      const snapshot = await origin.store.locate(digest);
+      const started = await Promise.allSettled(Array.from({ length: count }, () => startClone(snapshot)));
+      const clones = started.flatMap((one) => (one.status === "fulfilled" ? one.value : []));
+      const failed = started.find((one) => one.status === "rejected");
+      if (failed === undefined) return clones;
+      await Promise.allSettled(clones.map((clone) => clone.close()));
+      throw failed.reason;
+    });
+  }
+
+  /**
+   * Stops the instance: it takes no CPU, and its time stands still. No invocation may be under way. Hooks of the function run before.
+   *
+   * @throws {SnapshotError} FIRN_TIMEOUT and others, after which the instance has ended.
+   */
+  async pause(): Promise<void> {
+    const deadline = { timeoutMs: this.#deadlines.snapshotMs };
+    await this.#alone(() => pauseMicrovm(this.#vm, this.#agent, deadline));
+    this.#paused = true;
+  }
+
+  /** Lets the instance go on after {@link pause}, with the right time and new random numbers. */
+  async resume(): Promise<void> {
+    if (!this.#paused) return;
+    this.#paused = false;
+    const deadline = { timeoutMs: this.#deadlines.resumeMs };
+    await this.#alone(() => resumeMicrovm(this.#vm, this.#agent, deadline));
+  }
+
+  /** Runs a step while nothing else may; if it fails, the instance is of no more use. */
+  async #alone<T>(step: () => Promise<T>): Promise<T> {
+    if (!this.idle) throw busyOrEnded();
+    this.#busy = true;
+    try {
+      return await step();
+    } catch (error) {
+      this.#usable = false;
+      const reason = await explainFailure(error, this.#vm, this.#console);
+      this.close().catch(() => {});
+      throw reason;
+    } finally {
+      this.#busy = false;
+    }
+  }
+
   /** Counters of the VMM process. */
   statistics(): Promise<Statistics> {
     return this.#vm.statistics();
@@ -182,10 +276,18 @@ export class Instance implements AsyncDisposable {
   async close(): Promise<void> {
     this.#usable = false;
     this.#agent.close();
+    await this.#origin?.scratch?.[Symbol.asyncDispose]();
     await this.#vm.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** Starts one more instance of a snapshot, as the first one was started. */
+type StartClone = (snapshot: LocatedSnapshot) => Promise<Instance>;
+
+function busyOrEnded(): SnapshotError {
+  return new SnapshotError("FIRN_INSTANCE_ENDED", "The instance is busy, is paused, or has ended.");
 }

@@ -1,12 +1,17 @@
 import { createResumeRecord, type LoadFunction } from "@firn/protocol";
 import { bootMicrovm, type JailOptions, type Microvm, type MicrovmPool, restoreMicrovm } from "@firn/vmm";
+import { requireCompatible } from "../bases/compatible.ts";
+import { DEVICE_OPTIONS } from "../bases/device-set.ts";
 import { DEFAULT_DEADLINES, type Deadlines } from "../deadlines.ts";
 import type { Digest } from "../store/digest.ts";
 import type { LocatedSnapshot } from "../store/snapshot-reader.ts";
+import type { Store } from "../store/store.ts";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
 import { FIRST_INVOCATION, Instance, invokeMessage } from "./instance.ts";
 import type { InvokeRequest, InvokeResponse, Phase } from "./invocation.ts";
 import { ConsoleTail, explainFailure } from "./microvm-failure.ts";
+import { ScratchDisk, scratchOf } from "./scratch-disk.ts";
+import type { InstanceOrigin } from "./snapshot-instance.ts";
 
 /** What to start, and from what. */
 export type StartPlan =
@@ -14,8 +19,12 @@ export type StartPlan =
   | {
       readonly mode: "regular";
       readonly kernelPath: string;
+      /** An empty formatted image, packed, as `ScratchTemplates` makes it. */
+      readonly scratchPath: string;
       readonly memoryBytes: number;
       readonly vcpus: number;
+      /** What `deviceSet` tells. */
+      readonly devices: readonly string[];
       readonly app: { path: string; digest: Digest };
       readonly load: LoadFunction;
     }
@@ -32,6 +41,10 @@ export type StartPlan =
 /** How to start. */
 export interface StartOptions {
   readonly rootDiskPath: string;
+  /** For the image of the scratch disk, which has no name any more when this resolves. */
+  readonly store: Store;
+  /** Whether the instance is to be snapshotted and forked. No by default: one that only serves is started with less work. */
+  readonly snapshottable?: boolean | undefined;
   /** Sent as early as the mode allows: with a diff it lies in the guest's queue before its first instruction. */
   readonly firstRequest?: InvokeRequest;
   readonly jail?: JailOptions | undefined;
@@ -73,16 +86,28 @@ export async function startInstance(plan: StartPlan, options: StartOptions): Pro
     since = now;
   };
   const served = Promise.withResolvers<void>();
-  const vm = await startMicrovm(plan, options, served.promise);
+  if (plan.mode !== "regular") await requireCompatible(plan.snapshot.manifest);
+  const { store, snapshottable = false } = options;
+  const scratch = await makeScratch(plan, store, snapshottable);
+  const vm = await startMicrovm(plan, options, scratch, served.promise).catch(async (error: unknown) => {
+    await scratch?.[Symbol.asyncDispose]();
+    throw error;
+  });
+  await scratch?.handedOver();
   const console = new ConsoleTail(vm.console);
   const agent = new AgentConnection(vm.stream, options.onLog === undefined ? {} : { onLog: options.onLog });
   // Asked for before anything is read: the answer may come in one piece with the guest's first words.
   const firstResult = agent.result(FIRST_INVOCATION);
+  let from: InstanceOrigin["from"] | undefined = plan.mode === "regular" ? undefined : plan.snapshot.manifest;
   try {
     finish(vm.pooled ? "pooled" : plan.mode === "regular" ? "create" : "restore");
     if (plan.mode === "regular") {
-      await agent.expect("hello", { timeoutMs: deadlines.bootMs, signal });
-      await agent.expect("runtimeReady", { timeoutMs: deadlines.bootMs, signal });
+      const hello = await agent.expect("hello", { timeoutMs: deadlines.bootMs, signal });
+      const { runtime } = await agent.expect("runtimeReady", { timeoutMs: deadlines.bootMs, signal });
+      const { kernelPath, memoryBytes, vcpus, devices } = plan;
+      const { rootDiskPath } = options;
+      const booted = { abi: hello.protocolVersion, version: hello.agentVersion };
+      from = { kernelPath, rootDiskPath, memoryBytes, vcpus, devices, runtime, agent: booted };
       finish("boot");
       agent.send({ type: "loadFunction", ...plan.load });
     } else {
@@ -96,7 +121,13 @@ export async function startInstance(plan: StartPlan, options: StartOptions): Pro
       });
       finish("load");
     }
-    const instance = new Instance({ vm, agent, mode: plan.mode, phases, deadlines, console });
+    const app = plan.mode === "diff" ? plan.snapshot.appDisk : plan.app;
+    const origin = snapshottable && from !== undefined ? { store, scratch, app, from } : undefined;
+    const { phases: _phases, firstRequest: _first, pool: _pool, ...again } = options;
+    const startClone = async (snapshot: LocatedSnapshot) =>
+      (await startInstance({ mode: "diff", snapshot }, again)).instance;
+    const common = { vm, agent, mode: plan.mode, phases, deadlines, console };
+    const instance = new Instance({ ...common, origin, startClone });
     if (firstRequest === undefined) {
       served.resolve();
       return { instance };
@@ -112,14 +143,32 @@ export async function startInstance(plan: StartPlan, options: StartOptions): Pro
     served.resolve();
     const reason = await explainFailure(error, vm, console);
     agent.close();
+    await scratch?.[Symbol.asyncDispose]();
     await vm.close().catch(() => {});
     throw reason;
   }
 }
 
+/** The scratch disk: as the snapshot's microVM left it, or empty. */
+function makeScratch(
+  plan: StartPlan,
+  store: Store,
+  snapshottable: boolean,
+): Promise<ScratchDisk | undefined> {
+  const keepOpen = { keepOpen: snapshottable };
+  if (plan.mode === "regular") return ScratchDisk.make(store, plan.scratchPath, keepOpen);
+  return scratchOf(store, plan.snapshot, keepOpen);
+}
+
 /** @param served Settles when the first answer is there, or none is to come. */
-function startMicrovm(plan: StartPlan, options: StartOptions, served: Promise<void>): Promise<Microvm> {
+function startMicrovm(
+  plan: StartPlan,
+  options: StartOptions,
+  scratch: ScratchDisk | undefined,
+  served: Promise<void>,
+): Promise<Microvm> {
   const common = {
+    ...(scratch === undefined ? {} : { scratchDiskPath: scratch.path }),
     rootDiskPath: options.rootDiskPath,
     console: options.console ?? false,
     jail: options.jail,
@@ -127,11 +176,18 @@ function startMicrovm(plan: StartPlan, options: StartOptions, served: Promise<vo
   };
   if (plan.mode === "regular") {
     const { kernelPath, memoryBytes, vcpus, app } = plan;
-    return bootMicrovm({ ...common, kernelPath, memoryBytes, vcpus, appDiskPath: app.path });
+    return bootMicrovm({
+      ...DEVICE_OPTIONS,
+      ...common,
+      kernelPath,
+      memoryBytes,
+      vcpus,
+      appDiskPath: app.path,
+    });
   }
   const resume = { type: "resume", ...createResumeRecord() } as const;
   const { layers, statePath, appDisk, workingSetPath } = plan.snapshot;
-  const restore = { ...common, layers: [...layers], statePath, leaf: true };
+  const restore = { ...common, layers: [...layers], statePath, leaf: !(options.snapshottable ?? false) };
   if (plan.mode === "base") {
     const initialBytes = AgentConnection.encode(resume, { type: "loadFunction", ...plan.load });
     return restoreMicrovm({ ...restore, appDisk: plan.app, initialBytes });

@@ -1,8 +1,10 @@
+import { rm } from "node:fs/promises";
 import type { Microvm, SnapshotReport } from "@firn/vmm";
 import type { Deadline } from "../deadline.ts";
 import { SnapshotError } from "../errors.ts";
 import type { Store } from "../store/store.ts";
 import type { AgentConnection } from "./agent-connection.ts";
+import type { ScratchDisk } from "./scratch-disk.ts";
 
 /** The doorbell events that stand for a snapshot, as `SnapshotGo` numbers them. */
 const EVENT_NUMBER = { "base-ready": 2, warm: 3 } as const;
@@ -11,6 +13,8 @@ const EVENT_NUMBER = { "base-ready": 2, warm: 3 } as const;
 export interface SnapshotFiles {
   readonly memoryPath: string;
   readonly statePath: string;
+  /** Absent if the microVM has no scratch disk. */
+  readonly scratchPath?: string;
   readonly report: SnapshotReport;
 }
 
@@ -24,9 +28,14 @@ export async function takeSnapshot(
   vm: Microvm,
   agent: AgentConnection,
   store: Store,
-  options: { event: keyof typeof EVENT_NUMBER; appImageDigest?: string; deadline: Deadline },
+  options: {
+    event: keyof typeof EVENT_NUMBER;
+    appImageDigest?: string | undefined;
+    scratch?: ScratchDisk | undefined;
+    deadline: Deadline;
+  },
 ): Promise<SnapshotFiles> {
-  const { event, deadline } = options;
+  const { event, deadline, scratch } = options;
   agent.send({ type: "prepareSnapshot" });
   await agent.expect("snapshotPrepared", deadline);
   if (!agent.atFrameBoundary) {
@@ -52,5 +61,12 @@ export async function takeSnapshot(
     ...(options.appImageDigest === undefined ? {} : { appImageDigest: options.appImageDigest }),
     ...(signal === undefined ? {} : { signal }),
   });
-  return { memoryPath, statePath, report };
+  if (scratch === undefined) return { memoryPath, statePath, report };
+  try {
+    return { memoryPath, statePath, report, scratchPath: await scratch.pack(store) };
+  } catch (error) {
+    await rm(memoryPath, { force: true });
+    await rm(statePath, { force: true });
+    throw error;
+  }
 }
