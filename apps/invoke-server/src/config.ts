@@ -55,7 +55,7 @@ const schema = z.object({
     .string()
     .min(1)
     .default("node24")
-    .describe("The runtime whose base is made when the server starts"),
+    .describe("The runtime of functions that name none; its base is made when the server starts"),
   vcpus: z.coerce.number().int().min(1).max(8).default(1).describe("Processors of each microVM"),
   maxInstances: z.coerce
     .number()

@@ -13,6 +13,8 @@ import { ServiceError } from "./service-error.ts";
 const querySchema = z.strictObject({
   /** Module to import; by default package.json's `main`, else `index`. */
   entry: z.string().min(1).max(1024).optional(),
+  /** Name of the runtime, such as node22. */
+  runtime: z.string().min(1).max(64).optional(),
   /** Name of the export. */
   handler: z.string().min(1).max(128).default(DEPLOY_DEFAULTS.handler),
   memoryMib: z.coerce.number().int().positive().default(DEPLOY_DEFAULTS.memoryMib),

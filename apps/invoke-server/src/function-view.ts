@@ -7,6 +7,7 @@ export interface FunctionView {
   readonly state: FunctionRecord["state"];
   /** Why the last deploy failed; an active function goes on with the one before. */
   readonly failure: FunctionRecord["failure"];
+  readonly runtime: string;
   readonly entry: string;
   readonly handler: string;
   /** Names only: values may be secret. */
@@ -34,14 +35,15 @@ export interface SnapshotView {
 
 /** What may be told about a function. */
 export function viewFunction(record: FunctionRecord): FunctionView {
-  const { name, state, failure, entry, handler, memoryMib, timeoutMs, readyTimeoutMs, version, updated } =
-    record;
+  const { name, state, failure, runtime, entry, handler } = record;
+  const { memoryMib, timeoutMs, readyTimeoutMs, version, updated } = record;
   const appImage = { digest: record.app.digest, bytes: record.app.size };
   const environment = Object.keys(record.environment);
   return {
     name,
     state,
     failure,
+    runtime,
     entry,
     handler,
     environment,

@@ -62,6 +62,7 @@ const PACKAGE_CODES: Readonly<Record<string, Answer>> = {
   FIRN_FUNCTION_HOOK: [422, "FunctionDeployException"],
   FIRN_FUNCTION_SAMPLE: [422, "FunctionDeployException"],
   FIRN_INVALID_PARAMETER: [400, "InvalidParameterValueException"],
+  FIRN_RUNTIME_UNKNOWN: [400, "InvalidParameterValueException"],
   FIRN_APP_INVALID: [400, "InvalidParameterValueException"],
   FIRN_APP_TOO_LARGE: [413, "RequestTooLargeException"],
   FIRN_KVM_UNAVAILABLE: [503, "ServiceException"],

@@ -1,9 +1,15 @@
 import { errorFields, FunctionHost, InstancePool, Invoker } from "@firn/functions";
-import { DEFAULT_DEADLINES, describeDoubt, readRuntimes, scaleDeadlines } from "@firn/snapshots";
+import {
+  DEFAULT_DEADLINES,
+  describeDoubt,
+  type Runtime,
+  readRuntimes,
+  scaleDeadlines,
+} from "@firn/snapshots";
 import { type Logger, pino } from "pino";
 import { Access } from "./access/access.ts";
 import { createInvokeApp, type InvokeApp } from "./app.ts";
-import type { Config } from "./config.ts";
+import { type Config, ConfigError } from "./config.ts";
 import { findJail, jailOptions } from "./jail-status.ts";
 import { probeKvm } from "./kvm-probe.ts";
 import { Readiness } from "./readiness.ts";
@@ -38,7 +44,7 @@ export async function openInvokeService(
 ): Promise<InvokeService> {
   const machine = {
     kernelPath: config.kernel,
-    runtimes: await readRuntimes(config.runtimes),
+    runtimes: defaultFirst(await readRuntimes(config.runtimes), config.defaultRuntime),
     vcpus: config.vcpus,
     deadlines: scaleDeadlines(DEFAULT_DEADLINES, config.deadlineFactor),
     pool: {
@@ -107,4 +113,12 @@ async function prepare(host: FunctionHost, readiness: Readiness, config: Config,
     else log.info({ memoryMib: config.prepareMemoryMib, milliseconds }, "the base snapshot is there");
   }
   await host.recover();
+}
+
+/** The runtime of deploys that name none stands first. @throws {ConfigError} if it is not there. */
+function defaultFirst(runtimes: readonly Runtime[], name: string): Runtime[] {
+  const found = runtimes.find((runtime) => runtime.name === name);
+  if (found !== undefined) return [found, ...runtimes.filter((runtime) => runtime !== found)];
+  const names = runtimes.map((runtime) => runtime.name).join(", ");
+  throw new ConfigError(`Set FIRN_DEFAULT_RUNTIME or --default-runtime: there is no ${name}, only ${names}.`);
 }

@@ -10,7 +10,11 @@ import { startServer } from "../src/server.ts";
 export async function configForTest(environment: NodeJS.ProcessEnv = {}) {
   const root = await mkdtemp(join(tmpdir(), "firn-server-"));
   await writeFile(join(root, "kernel"), "kernel");
-  await writeRuntime(join(root, "runtimes", "node24"), "node24");
+  for (const version of [22, 24]) {
+    const entryPoints = { default: "index", extensions: [".js", ".mjs"], packageFile: "package.json" };
+    const manifest = { lambdaRuntimes: [`nodejs${version}.x`], entryPoints };
+    await writeRuntime(join(root, "runtimes", `node${version}`), `node${version}`, manifest);
+  }
   const lines: Record<string, unknown>[] = [];
   const log = pino({ level: "debug" }, { write: (line: string) => lines.push(JSON.parse(line)) });
   const config = readConfig([], {

@@ -30,7 +30,9 @@ async function open(): Promise<FunctionHost> {
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), "firn-host-"));
   await writeFile(join(root, "kernel"), "kernel");
-  runtime = await writeRuntime(join(root, "node24"), "node24");
+  runtime = await writeRuntime(join(root, "node24"), "node24", {
+    entryPoints: { default: "index", extensions: [".js", ".mjs"], packageFile: "package.json" },
+  });
   troubles = [];
   host = await open();
 });

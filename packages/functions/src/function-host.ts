@@ -30,12 +30,7 @@ import { type DeployInput, Deployments, pendingError } from "./deploy/deployment
 import { Rebuilds } from "./deploy/rebuilds.ts";
 import { isUnusable, mayBeDamaged } from "./deploy/snapshot-trouble.ts";
 import { FunctionsError } from "./errors.ts";
-
-const ENTRY_POINTS = {
-  default: "index",
-  extensions: [".js", ".mjs", ".cjs", ".ts", ".mts"],
-  packageFile: "package.json",
-};
+import { FunctionRuntimes } from "./runtimes/function-runtime.ts";
 
 /** What happens that an operator should know. */
 export interface HostEvents {
@@ -74,6 +69,8 @@ export class FunctionHost {
   readonly store: Store;
   readonly catalog: Catalog;
   readonly bases: BaseProvider;
+  /** What functions can be deployed for; the first one of the machine is that of a deploy which names none. */
+  readonly runtimes: FunctionRuntimes;
   readonly #pool: BasePool;
   readonly #deployments: Deployments;
   readonly #rebuilds: Rebuilds;
@@ -93,7 +90,8 @@ export class FunctionHost {
       for (const listener of this.#listeners) listener(name);
     };
     const parts = { store, catalog, bases, machine, jail };
-    this.#deployments = new Deployments({ ...parts, entryPoints: ENTRY_POINTS, onLog, signal, onChange });
+    this.runtimes = new FunctionRuntimes(machine.runtimes.map(({ manifest }) => manifest));
+    this.#deployments = new Deployments({ ...parts, runtimes: this.runtimes, onLog, signal, onChange });
     this.#rebuilds = new Rebuilds((record) => this.#deployments.rebuild(record), {
       onFailure: ({ name }, error) => events.onSnapshotTrouble?.(name, error, "later"),
     });

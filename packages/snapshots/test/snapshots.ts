@@ -50,11 +50,11 @@ export async function publishExample(
 }
 
 /** A runtime in a folder, from which nothing can be booted. */
-export async function writeRuntime(folder: string, name: string): Promise<Runtime> {
+export async function writeRuntime(folder: string, name: string, more: object = {}): Promise<Runtime> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "rootfs.erofs"), "root disk");
   await writeFile(join(folder, "scratch.ext4"), "scratch disk");
-  const manifest = { manifestVersion: 1, name, version: "24.9.0", agentAbi: PROTOCOL_VERSION };
+  const manifest = { manifestVersion: 1, name, version: "24.9.0", agentAbi: PROTOCOL_VERSION, ...more };
   await writeFile(join(folder, "runtime.json"), JSON.stringify(manifest));
   return readRuntime(folder);
 }

@@ -1,16 +1,19 @@
 import { createHash } from "node:crypto";
-import type { FunctionRecord } from "@firn/functions";
+import type { FunctionRecord, FunctionRuntimes } from "@firn/functions";
 import { readAnnotations } from "./annotations.ts";
 import { joinHandler } from "./handler-name.ts";
 
 /** The configuration of a function's newest version in the words of the Lambda API. */
-export function functionConfiguration(record: FunctionRecord): Record<string, unknown> {
+export function functionConfiguration(
+  record: FunctionRecord,
+  runtimes: FunctionRuntimes,
+): Record<string, unknown> {
   const { name, entry, wantedEntry, handler, memoryMib, timeoutMs, updated, code, environment } = record;
   const { Runtime, Role, Description = "", SnapStart } = readAnnotations(record.annotations);
   return {
     FunctionName: name,
     FunctionArn: functionArn(name),
-    Runtime: Runtime ?? "nodejs24.x",
+    Runtime: Runtime ?? lambdaRuntime(record.runtime, runtimes),
     Role: Role ?? "",
     Handler: joinHandler(wantedEntry, entry, handler),
     Description,
@@ -30,6 +33,12 @@ export function functionConfiguration(record: FunctionRecord): Record<string, un
     TracingConfig: { Mode: "PassThrough" },
     ...states(record),
   };
+}
+
+/** What AWS calls a runtime; its own name if AWS has none, or if it is not there any more. */
+function lambdaRuntime(name: string, runtimes: FunctionRuntimes): string {
+  const found = runtimes.list().find((runtime) => runtime.name === name);
+  return found?.lambdaRuntimes[0] ?? name;
 }
 
 /** The ARN of a function: account and region are none. */

@@ -31,6 +31,7 @@ export async function createFunction(dependencies: Dependencies, context: Contex
     }
     const { Runtime, Role, Description, Tags, SnapStart } = body;
     const input = {
+      runtime: Runtime,
       ...splitHandler(body.Handler ?? "index.default"),
       name,
       environment: body.Environment.Variables,
@@ -39,7 +40,8 @@ export async function createFunction(dependencies: Dependencies, context: Contex
       readyTimeoutMs: DEPLOY_DEFAULTS.readyTimeoutMs,
       annotations: writeAnnotations({ Runtime, Role, Description, Tags, SnapStart }),
     };
-    return context.json(functionConfiguration(await deploy(dependencies, input, archive, body)), 201);
+    const record = await deploy(dependencies, input, archive, body);
+    return context.json(functionConfiguration(record, host.runtimes), 201);
   });
 }
 
@@ -57,11 +59,21 @@ export async function updateFunctionCode(
         `Function ${newest.name} has another revision than ${body.RevisionId}: somebody has updated it. Read it again.`,
       );
     }
-    const { name, environment, memoryMib, timeoutMs, readyTimeoutMs, handler, wantedEntry } = newest;
+    const { name, environment, memoryMib, timeoutMs, readyTimeoutMs, handler, runtime, wantedEntry } = newest;
     const annotations = writeAnnotations(readAnnotations(newest.annotations));
-    const settings = { name, environment, memoryMib, timeoutMs, readyTimeoutMs, handler, annotations };
+    const settings = {
+      name,
+      environment,
+      memoryMib,
+      timeoutMs,
+      readyTimeoutMs,
+      handler,
+      runtime,
+      annotations,
+    };
     const input = { ...settings, entry: wantedEntry };
-    return context.json(functionConfiguration(await deploy(dependencies, input, archive, body)));
+    const record = await deploy(dependencies, input, archive, body);
+    return context.json(functionConfiguration(record, dependencies.host.runtimes));
   });
 }
 

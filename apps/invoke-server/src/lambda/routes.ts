@@ -15,7 +15,10 @@ export function lambdaRoutes(dependencies: Dependencies) {
   const guard = guardControl(access);
   const list = (context: Context) => {
     const newest = host.catalog.list().map(({ name }) => host.newest(name));
-    return context.json({ Functions: newest.map(functionConfiguration), NextMarker: null });
+    return context.json({
+      Functions: newest.map((one) => functionConfiguration(one, host.runtimes)),
+      NextMarker: null,
+    });
   };
   return new Hono()
     .use("/:date{20\\d\\d-\\d\\d-\\d\\d}/*", guard)
@@ -28,12 +31,12 @@ export function lambdaRoutes(dependencies: Dependencies) {
     .get("/2015-03-31/functions/:name", (context) => {
       const record = requested(context);
       const { Tags } = readAnnotations(record.annotations);
-      const Configuration = functionConfiguration(record);
+      const Configuration = functionConfiguration(record, host.runtimes);
       const Code = { RepositoryType: "Firn", Location: "" };
       return context.json({ Configuration, Code, ...(Tags === undefined ? {} : { Tags }) });
     })
     .get("/2015-03-31/functions/:name/configuration", (context) =>
-      context.json(functionConfiguration(requested(context))),
+      context.json(functionConfiguration(requested(context), host.runtimes)),
     )
     .delete("/2015-03-31/functions/:name", async (context) => {
       await host.remove(requested(context).name);

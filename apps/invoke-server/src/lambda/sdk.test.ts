@@ -130,6 +130,7 @@ describe("CreateFunction", () => {
     ["what is no zip", { Code: { ZipFile: Buffer.from("PKnonsense") } }, "zip"],
     ["an entry that is not there", { Handler: "main.handler" }, "main"],
     ["a timeout of an hour", { Timeout: 3600 }, "Timeout"],
+    ["a runtime that is not there", { Runtime: "python3.12" }, "nodejs24.x"],
     ["memory beyond the classes", { MemorySize: 4096 }, "4096"],
   ])("refuses %s", async (_, input, text) => {
     await expect(create("refused", input)).rejects.toThrow(text);
@@ -188,6 +189,26 @@ describe("UpdateFunctionCode", () => {
   it("is a ResourceNotFoundException for a function that is not there", async () => {
     const gone = client.send(new UpdateFunctionCodeCommand({ FunctionName: "nobody", ZipFile: zip }));
     await expect(gone).rejects.toMatchObject({ name: "ResourceNotFoundException" });
+  });
+});
+
+describe("Runtime", () => {
+  it("is one of those that are here, by AWS's name or its own", async () => {
+    const older = await create("older", { Runtime: "nodejs22.x" });
+    expect(older.Runtime).toBe("nodejs22.x");
+    const response = await fetch(`${server.url}/functions/own-name?runtime=node22`, {
+      method: "PUT",
+      headers: { "content-type": "application/zip" },
+      body: new Uint8Array(zip),
+    });
+    expect(response.status).toBe(503);
+    for (const name of ["older", "own-name"]) {
+      expect(await (await fetch(`${server.url}/functions/${name}`)).json()).toMatchObject({
+        runtime: "node22",
+      });
+    }
+    const own = await client.send(new GetFunctionConfigurationCommand({ FunctionName: "own-name" }));
+    expect(own.Runtime).toBe("nodejs22.x");
   });
 });
 

@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from "node:util";
 import { digestOfFile, errorCode, FunctionFailedError } from "@firn/snapshots";
 import type { AppLimits } from "../archive/app-errors.ts";
 import { type AppSource, createAppImage } from "../archive/app-image.ts";
-import type { EntryPoints } from "../archive/find-entry.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import {
   type DeployFailure,
@@ -13,12 +12,15 @@ import {
   type VersionContents,
 } from "../catalog/function-record.ts";
 import { FunctionsError } from "../errors.ts";
+import type { FunctionRuntimes } from "../runtimes/function-runtime.ts";
 import { makeSnapshot, type SnapshotParts } from "./make-snapshot.ts";
 
 /** What a deploy needs. */
 export interface DeployInput extends Omit<FunctionSettings, "runtime" | "wantedEntry" | "annotations"> {
   readonly name: string;
   readonly source: AppSource;
+  /** Name of the runtime, its own or one of AWS Lambda; by default the first one of the machine. */
+  readonly runtime?: string | undefined;
   /** Module to import, its extension may be left out; by default what the app's package.json says, else what the runtime says. */
   readonly entry?: string | null | undefined;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -29,7 +31,7 @@ export interface DeployInput extends Omit<FunctionSettings, "runtime" | "wantedE
 /** What deployments work with. */
 export interface DeploymentParts extends SnapshotParts {
   readonly catalog: Catalog;
-  readonly entryPoints: EntryPoints;
+  readonly runtimes: FunctionRuntimes;
   /** Called after a version has begun to serve, or a function has been removed. */
   readonly onChange: (name: string) => void;
 }
@@ -164,12 +166,14 @@ export class Deployments {
   async #contents({
     name,
     source,
+    runtime: wantedRuntime,
     entry: wantedEntry = null,
     annotations = {},
     limits,
     ...settings
   }: DeployInput): Promise<VersionContents> {
-    const { store, signal } = this.#parts;
+    const { store, signal, runtimes } = this.#parts;
+    const { name: runtime, entryPoints } = runtimes.get(wantedRuntime);
     const code = "archive" in source ? await digestOfFile(source.archive, { signal }) : undefined;
     const {
       blob: app,
@@ -177,12 +181,11 @@ export class Deployments {
       settings: appSettings,
     } = await createAppImage(store, source, {
       entry: wantedEntry ?? undefined,
-      entryPoints: this.#parts.entryPoints,
+      entryPoints,
       ...(limits === undefined ? {} : { limits }),
       signal,
     });
     const { digest, size } = app;
-    const runtime = "node24";
     const made = { runtime, wantedEntry, entry, app, code: code ?? { digest, size } };
     return { ...settings, ...appSettings, annotations, ...made };
   }
