@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { RuntimeProcess, textOf } from "./runtime-process.ts";
+import { errorOf, RuntimeProcess } from "./runtime-process.ts";
 
 const PACKAGE = { "package.json": '{"type":"module"}' };
 
@@ -138,8 +138,11 @@ describe("hooks", () => {
     expect((await runtime.next("functionFailed")).code).toBe("FIRN_FUNCTION_HOOK");
     await runtime.next("resumed");
     const result = await runtime.invoke({});
-    expect(result.functionError).toBe("Unhandled");
-    expect(textOf(result)).toContain("no net");
+    expect(errorOf(result)).toMatchObject({
+      errorType: "Runtime.AfterRestoreError",
+      errorMessage: expect.stringContaining("no net"),
+      trace: expect.arrayContaining([expect.stringContaining("index.js:1:")]),
+    });
   });
 
   it("deferReady() postpones the warm-up until ready()", async () => {

@@ -3,9 +3,9 @@ import type { Addon } from "./addon.ts";
 import { Bridge } from "./bridge.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { errorResult } from "./errors/error-result.ts";
-import { unhandledRejection } from "./errors/invocation-errors.ts";
+import { InvocationError, unhandledRejection } from "./errors/invocation-errors.ts";
 import { logError, logText } from "./errors/log.ts";
-import { messageOf } from "./errors/thrown.ts";
+import { describeThrown, messageOf } from "./errors/thrown.ts";
 import { FunctionError } from "./function-error.ts";
 import { waitAtGate } from "./gate.ts";
 import type { Handler } from "./handler.ts";
@@ -132,7 +132,11 @@ export class FunctionRuntime {
       await this.hooks.runAfterRestore();
       this.#broken = undefined;
     } catch (error) {
-      this.#broken = error;
+      this.#broken = new InvocationError(
+        "Runtime.AfterRestoreError",
+        messageOf(error),
+        describeThrown(error).trace,
+      );
       await this.#reportFailure(error, "FIRN_FUNCTION_HOOK");
     }
     await this.#bridge.send({ type: "resumed" });
