@@ -382,7 +382,8 @@ impl Devices {
         self.rng.as_mut().map_or(Ok(()), Transport::kick)?;
         self.net.as_mut().map_or(Ok(()), Transport::kick)?;
         self.vsock.device_mut().hold(false);
-        self.vsock.kick()?;
+        // The stream may have become readable or writable, and its other end may have gone, which was told to nobody.
+        self.vsock.drive(|vsock, queues, memory| vsock.stream_ready(queues, memory))?;
         // It may have fired while the microVM stood still.
         self.timer.acknowledge();
         self.settle()

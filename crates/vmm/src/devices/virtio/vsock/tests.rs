@@ -564,3 +564,49 @@ fn a_forged_connection_is_refused() {
         assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
     }
 }
+
+/// An agent of which more waits than its stream takes, and the controller's end of that.
+fn with_bytes_that_wait() -> (Agent, UnixStream, usize) {
+    let (options, controller) = with_stream();
+    let mut agent = Agent::connected(options);
+    let mut sent = 0;
+    while !agent.guest.devices.stream_interest().writable {
+        agent.send(operation::DATA, &[7; 4096]);
+        agent.take();
+        sent += 4096;
+    }
+    (agent, controller, sent)
+}
+
+#[test]
+fn what_the_controller_makes_room_for_while_the_microvm_stands_still_arrives_when_it_resumes() {
+    let (mut agent, controller, sent) = with_bytes_that_wait();
+    let mut received = read_all(&controller).len();
+    assert!(received < sent);
+    agent.guest.devices.resume([3; 16]).unwrap();
+    received += read_all(&controller).len();
+    assert_eq!(received, sent);
+    assert!(!agent.guest.devices.stream_interest().writable);
+}
+
+#[test]
+fn what_waits_is_written_to_a_stream_that_replaces_the_other_when_the_microvm_resumes() {
+    let (mut agent, controller, sent) = with_bytes_that_wait();
+    let (device, second) = stream();
+    agent.guest.devices.replace_stream(device).unwrap();
+    agent.guest.devices.resume([3; 16]).unwrap();
+    assert_eq!(read_all(&controller).len() + read_all(&second).len(), sent);
+}
+
+#[test]
+fn a_controller_that_goes_while_the_microvm_stands_still_is_missed_when_it_resumes() {
+    let (options, controller) = with_stream();
+    let mut agent = Agent::connected(options);
+    controller.shutdown(Shutdown::Write).unwrap();
+    agent.guest.devices.on_ready(Watched::Stream).unwrap();
+    assert_eq!(agent.take_operations(), [operation::SHUTDOWN]);
+    drop(controller);
+    agent.guest.devices.resume([3; 16]).unwrap();
+    assert_eq!(agent.take()[0].0.flags, SHUTDOWN_RECEIVE | SHUTDOWN_SEND);
+    assert_eq!(agent.guest.devices.watched_fd(Watched::Stream), None);
+}
