@@ -6,8 +6,8 @@ import { scriptEnvironment } from "./builds.ts";
 
 const platformPackage = "./packages/vmm/npm/linux-arm64-gnu";
 
-/** Packs `@firn/vmm` and its package for arm64 Linux, which must be built, as a release does. Returns the paths of both tarballs. */
-export async function packVmm(): Promise<[string, string]> {
+/** Packs `@firn/snapshots` and what it needs, which must be built, as a release does. Returns the tarballs' paths by their variables. */
+export async function packSnapshots(): Promise<Record<string, string>> {
   const folder = join(repository, ".cache", "packed");
   await mkdir(folder, { recursive: true });
   const pack = async (...what: string[]): Promise<string> => {
@@ -17,5 +17,10 @@ export async function packVmm(): Promise<[string, string]> {
     const [packed] = JSON.parse(stdout.slice(stdout.indexOf("[")));
     return join(folder, packed.filename);
   };
-  return [await pack("--workspace", "@firn/vmm"), await pack(platformPackage)];
+  return {
+    FIRN_VMM_TARBALL: await pack("--workspace", "@firn/vmm"),
+    FIRN_VMM_PLATFORM_TARBALL: await pack(platformPackage),
+    FIRN_PROTOCOL_TARBALL: await pack("--workspace", "@firn/protocol"),
+    FIRN_SNAPSHOTS_TARBALL: await pack("--workspace", "@firn/snapshots"),
+  };
 }

@@ -16,7 +16,7 @@ const everywhere = [
     "libelf-dev",
     "linux-source-6.12",
   ],
-  ...["dpkg-dev", "e2fsprogs", "erofs-utils", "fakeroot", "openssh-client", "tar", "xz-utils"],
+  ...["dpkg-dev", "e2fsprogs", "erofs-utils", "fakeroot", "openssh-client", "strace", "tar", "xz-utils"],
 ];
 
 // What builds for ARM on another machine, and what emulates an ARM host there.
