@@ -163,6 +163,20 @@ describe("FunctionHost.deploy()", () => {
     expect(host.get("hello")).toMatchObject({ version: 1, state: "Active", update: "Failed" });
   });
 
+  it("has the default runtime, one that is named, and refuses one that is not there", async () => {
+    const { record } = await deployed();
+    expect(record.runtime).toBe("node24");
+    const archive = join(root, "app.zip");
+    const named = await host.deploy({ ...settings, runtime: "node24", source: { archive } });
+    expect((await named.active).version).toBe(1);
+    const unknown = host.deploy({ ...settings, runtime: "ruby3.3", source: { archive } });
+    await expect(unknown).rejects.toMatchObject({
+      code: "FIRN_RUNTIME_UNKNOWN",
+      message: expect.stringContaining("node24"),
+    });
+    expect(host.get("hello")).toEqual(record);
+  });
+
   it("keeps the name of the entry that was wanted, for the next deploy", async () => {
     const archive = join(root, "app.zip");
     for (const name of ["index.js", "index.mjs"]) {
