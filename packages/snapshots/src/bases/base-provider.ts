@@ -179,9 +179,10 @@ export class BaseProvider {
     await this.#store.remove(base.digest);
   }
 
-  /** Waits for what is being made, which the signal has told to stop. */
+  /** Waits for what is being made, which the signal has told to stop. Nothing can be made afterwards. */
   async settle(): Promise<void> {
     await Promise.allSettled(this.#wanted.values());
+    this.#templates.close();
   }
 
   async #base(runtime: string, memoryBytes: number): Promise<SnapshotManifest> {

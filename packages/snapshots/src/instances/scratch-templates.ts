@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import { open, rm, stat } from "node:fs/promises";
 import { SnapshotError } from "../errors.ts";
 import { packDisk } from "../store/packed-disk.ts";
@@ -7,12 +8,13 @@ import type { Store } from "../store/store.ts";
 export class ScratchTemplates {
   readonly #store: Store;
   readonly #packed = new Map<string, Promise<string>>();
+  readonly #descriptors: number[] = [];
 
   constructor(store: Store) {
     this.#store = store;
   }
 
-  /** The packed form of an image, in the store's temporary folder. @throws {SnapshotError} FIRN_FILE_MISSING. */
+  /** The packed form of an image, a path of this process alone: the file has no name any more. @throws {SnapshotError} FIRN_FILE_MISSING. */
   async packed(image: string): Promise<string> {
     const found = await stat(image, { bigint: true }).catch(() => undefined);
     if (!found?.isFile()) {
@@ -26,16 +28,22 @@ export class ScratchTemplates {
     return known;
   }
 
+  /** Gives the packed images up. */
+  close(): void {
+    for (const descriptor of this.#descriptors.splice(0)) closeSync(descriptor);
+    this.#packed.clear();
+  }
+
   async #pack(image: string): Promise<string> {
     const path = this.#store.temporaryPath("scratch-template");
     const source = await open(image, "r");
     try {
       await packDisk(source, path);
-      return path;
-    } catch (error) {
-      await rm(path, { force: true });
-      throw error;
+      const descriptor = openSync(path, "r");
+      this.#descriptors.push(descriptor);
+      return `/proc/self/fd/${descriptor}`;
     } finally {
+      await rm(path, { force: true });
       await source.close();
     }
   }
