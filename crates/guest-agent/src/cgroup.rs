@@ -2,9 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
 
 use crate::AgentError;
 
@@ -20,6 +23,7 @@ const MAX_TASKS: &str = "1024";
 /// A cgroup of version 2.
 pub struct Cgroup {
     folder: PathBuf,
+    memory_peak: Option<File>,
 }
 
 impl Cgroup {
@@ -27,14 +31,39 @@ impl Cgroup {
     ///
     /// # Errors
     ///
-    /// If the folder cannot be made. A missing pids controller is no error.
+    /// If the folder cannot be made. A missing controller is no error.
     pub fn create(hierarchy: &Path, name: &str) -> Result<Self, AgentError> {
         let folder = hierarchy.join(name);
-        let _ = fs::write(hierarchy.join("cgroup.subtree_control"), "+pids");
+        for controller in ["+pids", "+memory"] {
+            let _ = fs::write(hierarchy.join("cgroup.subtree_control"), controller);
+        }
         fs::create_dir_all(&folder)
             .map_err(AgentError::system(format!("make the cgroup {}", folder.display())))?;
         let _ = fs::write(folder.join("pids.max"), MAX_TASKS);
-        Ok(Self { folder })
+        let memory_peak = File::open(folder.join("memory.peak")).ok();
+        Ok(Self { folder, memory_peak })
+    }
+
+    /// Most memory in use at a time since the cgroup was made, in KiB; 0 if the kernel does not say.
+    pub fn memory_peak_kib(&self) -> u32 {
+        let read = || {
+            let mut text = [0; 24];
+            let count = self.memory_peak.as_ref()?.read_at(&mut text, 0).ok()?;
+            let bytes: u64 = std::str::from_utf8(text.get(..count)?).ok()?.trim().parse().ok()?;
+            u32::try_from(bytes / 1024).ok()
+        };
+        read().unwrap_or(0)
+    }
+
+    /// Every process, as "name (process id)", apart from this one.
+    pub fn other_processes(&self, proc: &Path, apart: Pid) -> Vec<String> {
+        let ids = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
+        let apart = apart.as_raw_nonzero().to_string();
+        let others = ids.lines().filter(|id| *id != apart).map(|id| {
+            let name = fs::read_to_string(proc.join(id).join("comm")).unwrap_or_default();
+            format!("{} (process {id})", name.trim_end())
+        });
+        others.collect()
     }
 
     /// Opens the file into which a process writes "0" to move here.

@@ -27,6 +27,9 @@ pub enum AgentError {
     /// FIRN_AGENT: the device tree does not describe what the agent expects.
     #[error("FIRN_AGENT: the device tree is wrong: {0}")]
     DeviceTree(String),
+    /// FIRN_RUNTIME_MANIFEST: the image does not say how to start its runtime, or says what this agent cannot do.
+    #[error("FIRN_RUNTIME_MANIFEST: the manifest of the runtime's image is of no use: {0}")]
+    Manifest(String),
     /// FIRN_PROTOCOL: the host sent what cannot be decoded.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),

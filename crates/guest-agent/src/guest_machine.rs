@@ -11,6 +11,7 @@ use crate::AgentError;
 use crate::cgroup::Cgroup;
 use crate::doorbell::Doorbell;
 use crate::entropy::reseed_kernel;
+use crate::identity::Identity;
 use crate::machine::Machine;
 use crate::memory::clean_memory;
 use crate::mounts::mount_app_disk;
@@ -22,6 +23,7 @@ pub struct GuestMachine {
     doorbell: Option<Doorbell>,
     cgroup: Cgroup,
     random: File,
+    identity: Identity,
     child_events: OwnedFd,
 }
 
@@ -43,6 +45,7 @@ impl GuestMachine {
                 .write(true)
                 .open("/dev/urandom")
                 .map_err(AgentError::system("open /dev/urandom"))?,
+            identity: Identity::establish(),
             child_events: child_events().map_err(AgentError::system("listen for ended children"))?,
         };
         Ok((machine, missing))
@@ -91,6 +94,18 @@ impl Machine for GuestMachine {
 
     fn reseed(&mut self, seed: &[u8; 64]) -> Result<(), AgentError> {
         reseed_kernel(&self.random, seed)
+    }
+
+    fn set_identity(&mut self, generation: &[u8; 16]) -> Result<(), AgentError> {
+        self.identity.renew(generation)
+    }
+
+    fn other_processes(&self, runtime: Pid) -> Vec<String> {
+        self.cgroup.other_processes(Path::new("/proc"), runtime)
+    }
+
+    fn memory_peak_kib(&self) -> u32 {
+        self.cgroup.memory_peak_kib()
     }
 
     fn set_clock(&mut self, seconds: u32, nanoseconds: u32) -> Result<(), AgentError> {

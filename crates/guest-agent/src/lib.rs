@@ -7,7 +7,8 @@
 //! | [`machine`] | what a session asks of the machine it runs on; [`guest_machine`] is the real one |
 //! | `runtime_process`, `invocations`, `log_lines`, `outbox` | what a session is made of |
 //! | `doorbell`, `device_tree`, `mmio` | the doorbell |
-//! | `cgroup`, `entropy`, `memory`, `mounts`, `vsock` | what the real machine is made of |
+//! | `manifest` | what the image says about its runtime |
+//! | `cgroup`, `entropy`, `identity`, `memory`, `mounts`, `vsock` | what the real machine is made of |
 //! | `sys` | system calls that need `unsafe` |
 //!
 //! Everything that arrives from the runtime process is hostile: it is the function that runs there.
@@ -18,10 +19,12 @@ mod doorbell;
 mod entropy;
 mod error;
 pub mod guest_machine;
+mod identity;
 pub mod init;
 mod invocations;
 mod log_lines;
 pub mod machine;
+mod manifest;
 mod memory;
 mod mmio;
 mod mounts;

@@ -59,6 +59,19 @@ pub trait Machine {
     /// If the kernel refuses.
     fn reseed(&mut self, seed: &[u8; 64]) -> Result<(), AgentError>;
 
+    /// Gives the machine a host name and a boot id of its own, that follow from the generation of a resume.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    fn set_identity(&mut self, generation: &[u8; 16]) -> Result<(), AgentError>;
+
+    /// The processes of the function apart from its runtime, each as "name (process id)".
+    fn other_processes(&self, runtime: Pid) -> Vec<String>;
+
+    /// Most memory that the function had since it was started, in KiB; 0 if that is not known.
+    fn memory_peak_kib(&self) -> u32;
+
     /// Sets the wall clock.
     ///
     /// # Errors

@@ -12,8 +12,8 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Bytes that may wait before log lines are dropped rather than kept.
 const LOG_LIMIT_BYTES: usize = 256 * 1024;
 
-/// Bytes that may wait before the agent stops taking results from the runtime.
-const BACKPRESSURE_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes that may wait before the agent stops taking messages from the other side.
+const BACKPRESSURE_BYTES: usize = 1024 * 1024;
 
 /// Frames on their way to one descriptor that must not block.
 #[derive(Default)]
@@ -96,7 +96,7 @@ impl Outbox {
 mod tests {
     use std::os::fd::AsFd;
 
-    use firn_protocol::v1::LogLine;
+    use firn_protocol::v2::LogLine;
     use firn_protocol::{FrameDecoder, decode};
     use rustix::io::{ioctl_fionbio, read};
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn line(length: usize) -> LogLine {
-        LogLine { stream: "stdout".into(), line: vec![b'x'; length] }
+        LogLine { line: vec![b'x'; length], ..LogLine::default() }
     }
 
     #[test]

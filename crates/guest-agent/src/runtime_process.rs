@@ -1,5 +1,6 @@
 //! The process in which the function runs: started, talked to, listened to.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -8,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use firn_protocol::v1::{RuntimeCommand, RuntimeResume};
+use firn_protocol::v2::{RuntimeCommand, RuntimeResume};
 use firn_protocol::{FrameDecoder, ProtocolError, frame};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, ioctl_fionbio, read, write};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -19,13 +20,19 @@ use rustix::thread::set_no_new_privs;
 use crate::AgentError;
 use crate::outbox::Outbox;
 
+/// Size of the message that opens the gate, in bytes: less than what a pipe holds.
+pub const MAX_ENVIRONMENT_BYTES: usize = 60 * 1024;
+
+/// The variables that name a runtime's descriptors to it: the bridge, the gate, the log.
+const DESCRIPTOR_VARIABLES: [&str; 3] = ["FIRN_BRIDGE_FD", "FIRN_GATE_FD", "FIRN_LOG_FD"];
+
 /// How to start the runtime.
 pub struct RuntimeSpec {
     /// The program, an absolute path.
     pub program: PathBuf,
-    /// Its arguments; `--bridge=N` and `--gate=N`, two inherited descriptors, are appended.
+    /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// Its whole environment.
+    /// Its environment, to which the numbers of the inherited descriptors are added.
     pub environment: Vec<(OsString, OsString)>,
     /// User and group to run as; `None` for the agent's own.
     pub user: Option<u32>,
@@ -45,7 +52,11 @@ pub struct RuntimeProcess {
     pub commands: Outbox,
     /// Frames from the bridge.
     pub reports: FrameDecoder,
-    /// What it prints; `None` once it has closed this.
+    /// What it prints, with the invocation that printed it, as frames; `None` once it has closed this.
+    pub log: Option<OwnedFd>,
+    /// Frames from `log`.
+    pub logged: FrameDecoder,
+    /// What else it prints; `None` once it has closed this.
     pub stdout: Option<OwnedFd>,
     /// What it complains; `None` once it has closed this.
     pub stderr: Option<OwnedFd>,
@@ -66,17 +77,22 @@ impl RuntimeProcess {
         let (bridge, its_bridge) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         let (its_gate, gate) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (log, its_log) = pipe_with(PipeFlags::CLOEXEC)?;
         let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
         let (stderr, its_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-        for descriptor in [&bridge, &stdout, &stderr] {
+        for descriptor in [&bridge, &log, &stdout, &stderr] {
             ioctl_fionbio(descriptor, true)?;
         }
         // Above the numbers that become standard input, output and error.
-        let inherited = [fcntl_dupfd_cloexec(&its_bridge, 10)?, fcntl_dupfd_cloexec(&its_gate, 10)?];
+        let inherited = [
+            fcntl_dupfd_cloexec(&its_bridge, 10)?,
+            fcntl_dupfd_cloexec(&its_gate, 10)?,
+            fcntl_dupfd_cloexec(&its_log, 10)?,
+        ];
         let mut command = Command::new(&spec.program);
         command.args(&spec.arguments).env_clear().envs(spec.environment).current_dir("/");
-        for (name, descriptor) in ["--bridge", "--gate"].iter().zip(&inherited) {
-            command.arg(format!("{name}={}", std::os::fd::AsRawFd::as_raw_fd(descriptor)));
+        for (name, descriptor) in DESCRIPTOR_VARIABLES.iter().zip(&inherited) {
+            command.env(name, std::os::fd::AsRawFd::as_raw_fd(descriptor).to_string());
         }
         command.stdin(Stdio::null()).stdout(its_stdout).stderr(its_stderr);
         if let Some(user) = spec.user {
@@ -99,8 +115,18 @@ impl RuntimeProcess {
         let child = command.spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
         let ended = pidfd_open(pid, PidfdFlags::empty())?;
-        let (commands, reports) = (Outbox::default(), FrameDecoder::new());
-        Ok(Self { pid, ended, bridge, commands, reports, stdout: Some(stdout), stderr: Some(stderr), gate })
+        Ok(Self {
+            pid,
+            ended,
+            bridge,
+            commands: Outbox::default(),
+            reports: FrameDecoder::new(),
+            log: Some(log),
+            logged: FrameDecoder::new(),
+            stdout: Some(stdout),
+            stderr: Some(stderr),
+            gate,
+        })
     }
 
     /// Queues a command and sends as much as the bridge takes.
@@ -119,14 +145,20 @@ impl RuntimeProcess {
         let _ = self.commands.flush(self.bridge.as_fd());
     }
 
-    /// Lets a quiesced runtime go on, with a new seed.
+    /// Lets a quiesced runtime go on, with a new seed and the variables of its environment.
     ///
     /// # Errors
     ///
-    /// If the process is gone.
-    pub fn open_gate(&self, seed: &[u8]) -> Result<(), AgentError> {
-        let framed = frame(&RuntimeResume { entropy: seed.to_vec() })?;
-        // Shorter than PIPE_BUF into an empty pipe: written at once and as a whole.
+    /// If the process is gone, or the variables are longer than [`MAX_ENVIRONMENT_BYTES`].
+    pub fn open_gate(&self, seed: &[u8], environment: BTreeMap<String, String>) -> Result<(), AgentError> {
+        let framed = frame(&RuntimeResume { entropy: seed.to_vec(), environment })?;
+        if framed.len() > MAX_ENVIRONMENT_BYTES {
+            return Err(AgentError::Unexpected(format!(
+                "the environment of a resume record takes {} bytes: {MAX_ENVIRONMENT_BYTES} are possible",
+                framed.len()
+            )));
+        }
+        // The pipe is empty, and holds this: it is written at once and as a whole.
         write(&self.gate, &framed).map_err(AgentError::system("write to the runtime's gate"))?;
         Ok(())
     }

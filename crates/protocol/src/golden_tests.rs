@@ -1,6 +1,8 @@
 //! The bytes that the TypeScript side checks too: both must read and write each message in the same way.
 
-use crate::v1::{GuestMessage, HostMessage, RuntimeCommand, RuntimeReport, RuntimeResume, host_message};
+use crate::v2::{
+    GuestMessage, HostMessage, RuntimeCommand, RuntimeLog, RuntimeReport, RuntimeResume, host_message,
+};
 use crate::{FrameDecoder, Message, decode, frame};
 
 const GOLDEN: &str =
@@ -34,12 +36,13 @@ fn every_golden_message_is_written_as_it_was_read() {
             "runtime_command" => written_again::<RuntimeCommand>(&framed),
             "runtime_report" => written_again::<RuntimeReport>(&framed),
             "runtime_resume" => written_again::<RuntimeResume>(&framed),
+            "runtime_log" => written_again::<RuntimeLog>(&framed),
             other => panic!("unknown kind {other}"),
         };
         assert_eq!(again, framed, "{name}");
         seen += 1;
     }
-    assert_eq!(seen, 25);
+    assert_eq!(seen, 38);
 }
 
 #[test]

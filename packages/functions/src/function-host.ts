@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { PROTOCOL_VERSION } from "@firn/protocol";
+import { AGENT_ABI } from "@firn/protocol";
 import {
   BasePool,
   BaseProvider,
@@ -111,7 +111,7 @@ export class FunctionHost {
    */
   static async open(folder: string, machine: MachineOptions, events: HostEvents = {}): Promise<FunctionHost> {
     const host = JSON.stringify(await hostFingerprint());
-    const catalog = new Catalog(join(folder, "functions.sqlite"), { host, agentAbi: PROTOCOL_VERSION });
+    const catalog = new Catalog(join(folder, "functions.sqlite"), { host, agentAbi: AGENT_ABI });
     try {
       const store = await Store.open(join(folder, "images"), {
         catalog: () => {
@@ -263,6 +263,7 @@ export class FunctionHost {
       ...options,
       ...pool,
       store: this.store,
+      environment: record.environment,
       rootDiskPath,
       jail,
       deadlines,

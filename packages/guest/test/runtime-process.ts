@@ -12,8 +12,10 @@ import {
   FrameDecoder,
   frame,
   type Header,
+  INITIAL_CREDIT_BYTES,
   type InvokeResult,
   type LoadFunction,
+  MAX_CHUNK_BYTES,
   type RuntimeCommand,
   type RuntimeReport,
 } from "@firn/protocol";
@@ -32,6 +34,11 @@ export interface RuntimeOptions {
   readonly addon?: string;
 }
 
+/** What a runtime reports, with the pieces of each answer put together. */
+type Report =
+  | Exclude<RuntimeReport, { type: "responseHead" | "payloadChunk" | "credit" | "invokeEnd" }>
+  | ({ readonly type: "invokeResult" } & InvokeResult);
+
 /** A real runtime process, and in this process the agent's ends of its bridge and its gate. */
 export class RuntimeProcess implements AsyncDisposable {
   readonly root: string;
@@ -39,7 +46,10 @@ export class RuntimeProcess implements AsyncDisposable {
   /** What it printed so far. */
   output = "";
   readonly #decoder = new FrameDecoder();
-  readonly #reports: RuntimeReport[] = [];
+  readonly #reports: Report[] = [];
+  /** Of invocations whose payload is not sent: takes credit. */
+  readonly #unsent = new Map<number, (granted: number) => void>();
+  readonly #answers = new Map<number, Partial<InvokeResult> & { pieces: Uint8Array[] }>();
   #wake = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<never>();
   #nextId = 1;
@@ -68,7 +78,7 @@ export class RuntimeProcess implements AsyncDisposable {
     // A process that ends leaves what it has not read behind.
     this.#bridge.on("error", () => {});
     this.#bridge.on("data", (chunk: Buffer) => {
-      this.#reports.push(...this.#decoder.push(chunk).map(decodeRuntimeReport));
+      for (const bytes of this.#decoder.push(chunk)) this.#hear(decodeRuntimeReport(bytes));
       this.#wake.resolve();
       this.#wake = Promise.withResolvers<void>();
     });
@@ -105,7 +115,57 @@ export class RuntimeProcess implements AsyncDisposable {
     return this.child.stdio[4] as unknown as Duplex;
   }
 
+  #hear(report: RuntimeReport): void {
+    switch (report.type) {
+      case "responseHead":
+        this.#answers.set(report.id, { ...report, pieces: [report.payload] });
+        this.#grant(report.id, report.payload.length);
+        break;
+      case "payloadChunk":
+        this.#answers.get(report.id)?.pieces.push(report.data);
+        this.#grant(report.id, report.data.length);
+        break;
+      case "credit":
+        this.#unsent.get(report.id)?.(report.bytes);
+        break;
+      case "invokeEnd": {
+        const { pieces, ...head } = this.#answers.get(report.id) ?? { pieces: [] };
+        const { id, functionError } = report;
+        const rest = { type: "invokeResult", id, functionError, payload: Buffer.concat(pieces) } as const;
+        this.#reports.push({ status: 0, headers: [], ...head, ...rest });
+        break;
+      }
+      default:
+        this.#reports.push(report);
+    }
+  }
+
+  #grant(id: number, bytes: number): void {
+    this.#write({ type: "credit", id, bytes });
+  }
+
+  /** Sends a command; what of an invocation's payload is too long for it follows in pieces, as the runtime grants credit. */
   send(command: RuntimeCommand): void {
+    if (command.type !== "invoke" || command.payload.length <= INITIAL_CREDIT_BYTES) {
+      this.#write(command);
+      return;
+    }
+    const { id, payload } = command;
+    let sent = INITIAL_CREDIT_BYTES;
+    let credit = 0;
+    this.#unsent.set(id, (granted) => {
+      credit += granted;
+      while (credit > 0 && sent < payload.length) {
+        const data = payload.subarray(sent, sent + Math.min(credit, MAX_CHUNK_BYTES));
+        sent += data.length;
+        credit -= data.length;
+        this.#write({ type: "payloadChunk", id, data, last: sent === payload.length });
+      }
+    });
+    this.#write({ ...command, payload: payload.subarray(0, sent), more: true });
+  }
+
+  #write(command: RuntimeCommand): void {
     this.#bridge.write(frame(encodeRuntimeCommand(command)));
   }
 
@@ -123,16 +183,14 @@ export class RuntimeProcess implements AsyncDisposable {
   }
 
   /** The next report, which must be of this type. */
-  async next<Type extends RuntimeReport["type"]>(
-    type: Type,
-  ): Promise<Extract<RuntimeReport, { type: Type }>> {
+  async next<Type extends Report["type"]>(type: Type): Promise<Extract<Report, { type: Type }>> {
     const limit = AbortSignal.timeout(REPORT_LIMIT_MS);
     const overdue = new Promise<never>((_, reject) => {
       limit.onabort = () => reject(new Error(`No ${type} came.\n${this.output}`));
     });
     for (;;) {
       const report = this.#reports.shift();
-      if (report?.type === type) return report as Extract<RuntimeReport, { type: Type }>;
+      if (report?.type === type) return report as Extract<Report, { type: Type }>;
       if (report !== undefined)
         throw new Error(`Expected ${type}, got ${JSON.stringify(report)}\n${this.output}`);
       await Promise.race([this.#wake.promise, this.#ended.promise, overdue]);
@@ -189,12 +247,14 @@ export class RuntimeProcess implements AsyncDisposable {
   /** Brings the runtime to where a snapshot would be taken. */
   async quiesce(): Promise<void> {
     this.send({ type: "prepareSnapshot" });
-    await this.next("quiesced");
+    const { warnings } = await this.next("quiesced");
+    // The agent logs them.
+    for (const { message } of warnings) this.output += `Warning: ${message}\n`;
   }
 
   /** Opens the gate. */
-  openGate(entropy: Uint8Array = randomBytes(64)): void {
-    this.#gate.write(frame(encodeRuntimeResume({ entropy })));
+  openGate(entropy: Uint8Array = randomBytes(64), environment: Record<string, string> = {}): void {
+    this.#gate.write(frame(encodeRuntimeResume({ entropy, environment })));
   }
 
   /** Opens the gate, and waits until the after-restore hooks are done. */

@@ -17,7 +17,7 @@ if (!outputs.every((path) => modified(path) > newestSource)) {
   mkdirSync(`${packageFolder}gen`, { recursive: true });
   const pbjs = createRequire(import.meta.url).resolve("protobufjs-cli/bin/pbjs");
   // A root of our own (-r): protobufjs' default root is shared with every other user of it in the process.
-  const options = ["-t", "static-module", "-w", "esm", "-r", "firn.protocol.v1", "--force-number"];
+  const options = ["-t", "static-module", "-w", "esm", "-r", "firn.protocol.v2", "--force-number"];
   const left = ["verify", "convert", "delimited", "typeurl", "service"].map((feature) => `--no-${feature}`);
   execFileSync(
     process.execPath,

@@ -4,11 +4,13 @@ import {
   decodeGuestMessage,
   decodeHostMessage,
   decodeRuntimeCommand,
+  decodeRuntimeLog,
   decodeRuntimeReport,
   decodeRuntimeResume,
   encodeGuestMessage,
   encodeHostMessage,
   encodeRuntimeCommand,
+  encodeRuntimeLog,
   encodeRuntimeReport,
   encodeRuntimeResume,
 } from "./codec.ts";
@@ -33,7 +35,21 @@ const invoke = fc.record({
   method: text,
   url: text,
   headers,
+  more: fc.boolean(),
+  traceId: text,
+  clientContext: text,
+  functionVersion: text,
+  functionArn: text,
 });
+const payloadChunk = fc.record({
+  type: fc.constant("payloadChunk" as const),
+  id: uint32,
+  data: bytes,
+  last: fc.boolean(),
+});
+const credit = fc.record({ type: fc.constant("credit" as const), id: uint32, bytes: uint32 });
+const cancelInvoke = fc.record({ type: fc.constant("cancelInvoke" as const), id: uint32 });
+const warnings = fc.array(fc.record({ code: text, message: text }));
 const loadFunction = fc.record({
   type: fc.constant("loadFunction" as const),
   entry: text,
@@ -43,13 +59,23 @@ const loadFunction = fc.record({
   functionName: text,
   memoryMib: uint32,
 });
-const invokeResult = fc.record({
-  type: fc.constant("invokeResult" as const),
+const responseHead = fc.record({
+  type: fc.constant("responseHead" as const),
   id: uint32,
   status: uint32,
   headers,
   payload: bytes,
+});
+const invokeEnd = fc.record({
+  type: fc.constant("invokeEnd" as const),
+  id: uint32,
   functionError: text,
+  errorType: text,
+  errorMessage: text,
+  durationUs: uint32,
+  memoryPeakKib: uint32,
+  initUs: uint32,
+  restoreUs: uint32,
 });
 const functionFailed = fc.record({
   type: fc.constant("functionFailed" as const),
@@ -66,37 +92,66 @@ const hostMessage: fc.Arbitrary<HostMessage> = fc.oneof(
     entropy: bytes,
     clockSeconds: uint32,
     clockNanoseconds: uint32,
+    environment,
   }),
   fc.record({ type: fc.constant("prepareSnapshot" as const) }),
   fc.record({ type: fc.constant("snapshotGo" as const), event: uint32 }),
-  fc.record({ type: fc.constant("cancelInvoke" as const), id: uint32 }),
+  cancelInvoke,
+  payloadChunk,
+  credit,
 );
 const guestMessage: fc.Arbitrary<GuestMessage> = fc.oneof(
-  invokeResult,
+  responseHead,
+  payloadChunk,
+  credit,
+  invokeEnd,
   functionFailed,
   fc.record({
     type: fc.constant("hello" as const),
-    protocolVersion: uint32,
+    agentAbi: uint32,
     agentVersion: text,
     doorbellPresent: fc.boolean(),
+    runtimeName: text,
+    runtimeVersion: text,
   }),
-  fc.record({ type: fc.constant("runtimeReady" as const), runtime: text }),
+  fc.record({ type: fc.constant("runtimeReady" as const) }),
   fc.record({ type: fc.constant("functionReady" as const) }),
-  fc.record({ type: fc.constant("snapshotPrepared" as const) }),
-  fc.record({ type: fc.constant("log" as const), stream: text, line: bytes }),
-  fc.record({ type: fc.constant("resumed" as const), doorbellCount: uint32 }),
+  fc.record({ type: fc.constant("snapshotPrepared" as const), warnings }),
+  fc.record({ type: fc.constant("invokeRefused" as const), id: uint32, code: text, message: text }),
+  fc.record({
+    type: fc.constant("log" as const),
+    stream: text,
+    line: bytes,
+    level: text,
+    invocation: uint32,
+  }),
+  fc.record({
+    type: fc.constant("resumed" as const),
+    doorbellCount: uint32,
+    agentAbi: uint32,
+    runtimeName: text,
+    runtimeVersion: text,
+  }),
 );
 const runtimeCommand: fc.Arbitrary<RuntimeCommand> = fc.oneof(
   invoke,
   loadFunction,
+  cancelInvoke,
+  payloadChunk,
+  credit,
   fc.record({ type: fc.constant("prepareSnapshot" as const) }),
+  fc.record({ type: fc.constant("setEnvironment" as const), environment }),
 );
 const runtimeReport: fc.Arbitrary<RuntimeReport> = fc.oneof(
-  invokeResult,
+  responseHead,
+  payloadChunk,
+  credit,
+  invokeEnd,
   functionFailed,
-  fc.record({ type: fc.constant("quiesced" as const) }),
+  fc.record({ type: fc.constant("quiesced" as const), warnings }),
   fc.record({ type: fc.constant("resumed" as const) }),
 );
+const runtimeLog = fc.record({ stream: text, text: bytes, level: text, invocation: uint32 });
 
 /** Byte fields come back as views of the message's buffer: compare contents, not classes. */
 function comparable(message: object): unknown {
@@ -132,24 +187,48 @@ describe("codec", () => {
     roundTrips(runtimeReport, encodeRuntimeReport, decodeRuntimeReport);
   });
   it("decodeRuntimeResume() returns what encodeRuntimeResume() was given", () => {
-    roundTrips(fc.record({ entropy: bytes }), encodeRuntimeResume, decodeRuntimeResume);
+    roundTrips(fc.record({ entropy: bytes, environment }), encodeRuntimeResume, decodeRuntimeResume);
+  });
+  it("decodeRuntimeLog() returns what encodeRuntimeLog() was given", () => {
+    roundTrips(runtimeLog, encodeRuntimeLog, decodeRuntimeLog);
   });
 
-  it("decodeGuestMessage() throws nothing but ProtocolError when the bytes are arbitrary", () => {
+  it("no decoder throws anything but ProtocolError when the bytes are arbitrary, or a message that was damaged", () => {
+    const decoders = [
+      decodeGuestMessage,
+      decodeHostMessage,
+      decodeRuntimeCommand,
+      decodeRuntimeReport,
+      decodeRuntimeResume,
+      decodeRuntimeLog,
+    ];
+    const damaged = fc
+      .tuple(
+        fc.oneof(guestMessage.map(encodeGuestMessage), hostMessage.map(encodeHostMessage)),
+        uint32,
+        uint32,
+      )
+      .map(([whole, at, byte]) => {
+        const copy = Uint8Array.from(whole);
+        if (copy.length > 0) copy[at % copy.length] = byte;
+        return copy;
+      });
     fc.assert(
-      fc.property(bytes, (arbitrary) => {
-        try {
-          decodeGuestMessage(arbitrary);
-        } catch (error) {
-          expect(error).toBeInstanceOf(ProtocolError);
+      fc.property(fc.oneof(bytes, damaged), (arbitrary) => {
+        for (const decode of decoders) {
+          try {
+            decode(arbitrary);
+          } catch (error) {
+            expect(error).toBeInstanceOf(ProtocolError);
+          }
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: 1000 },
     );
   });
 
   it("decodeGuestMessage() throws FIRN_PROTOCOL when the message is cut off", () => {
-    const whole = encodeGuestMessage({ type: "runtimeReady", runtime: "node" });
+    const whole = encodeGuestMessage({ type: "invokeRefused", id: 1, code: "FIRN_AGENT", message: "" });
     expect(() => decodeGuestMessage(whole.subarray(0, -1))).toThrow(
       expect.objectContaining({ code: "FIRN_PROTOCOL" }),
     );

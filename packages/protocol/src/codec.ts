@@ -2,9 +2,16 @@ import { firn } from "#gen";
 import { ProtocolError } from "./errors.ts";
 import { assertFewFields } from "./field-limit.ts";
 import { assertEncodable, plainFields } from "./fields.ts";
-import type { GuestMessage, HostMessage, RuntimeCommand, RuntimeReport, RuntimeResume } from "./messages.ts";
+import type {
+  GuestMessage,
+  HostMessage,
+  RuntimeCommand,
+  RuntimeLog,
+  RuntimeReport,
+  RuntimeResume,
+} from "./messages.ts";
 
-const wire = firn.protocol.v1;
+const wire = firn.protocol.v2;
 
 /** What the four generated envelope classes have in common: one oneof named `message`. */
 interface Envelope {
@@ -95,10 +102,39 @@ export function encodeRuntimeResume(message: RuntimeResume): Uint8Array {
  * @throws {ProtocolError} FIRN_PROTOCOL if the bytes are no such message.
  */
 export function decodeRuntimeResume(bytes: Uint8Array): RuntimeResume {
+  return decodeAlone(wire.RuntimeResume, bytes, "resume message on the gate") as RuntimeResume;
+}
+
+/**
+ * Encodes what the runtime writes to its log pipe, without its frame.
+ *
+ * @throws {ProtocolError} FIRN_PROTOCOL if the number of the invocation is no unsigned 32-bit integer.
+ */
+export function encodeRuntimeLog(message: RuntimeLog): Uint8Array {
+  assertEncodable(message);
+  return wire.RuntimeLog.encode(message).finish();
+}
+
+/**
+ * Decodes what the agent reads from the log pipe, without its frame.
+ *
+ * @throws {ProtocolError} FIRN_PROTOCOL if the bytes are no such message.
+ */
+export function decodeRuntimeLog(bytes: Uint8Array): RuntimeLog {
+  return decodeAlone(wire.RuntimeLog, bytes, "message on the log pipe") as RuntimeLog;
+}
+
+/** Decodes a message that is in no envelope. */
+function decodeAlone(
+  message: { decode(bytes: Uint8Array): object },
+  bytes: Uint8Array,
+  what: string,
+): object {
+  assertFewFields(bytes);
   try {
-    return { entropy: wire.RuntimeResume.decode(bytes).entropy };
+    return plainFields(message.decode(bytes));
   } catch (cause) {
-    throw new ProtocolError("The resume message on the gate cannot be decoded.", { cause });
+    throw new ProtocolError(`A ${what} cannot be decoded: it is malformed.`, { cause });
   }
 }
 

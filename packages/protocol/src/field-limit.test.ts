@@ -25,12 +25,11 @@ describe("assertFewFields", () => {
     const headers = Array.from({ length: 2000 }, (_, index) => ({ name: `x-${index}`, value: "" }));
     const payload = new Uint8Array(1000);
     const message = {
-      type: "invokeResult",
+      type: "responseHead",
       id: 1,
       status: 200,
       headers,
       payload,
-      functionError: "",
     } as const;
     expect(decodeGuestMessage(encodeGuestMessage(message))).toMatchObject({ headers });
   });

@@ -20,7 +20,13 @@ export { errorCode, FunctionFailedError, SnapshotError, type SnapshotErrorCode }
 export { AgentConnection, type GuestLogLine } from "./instances/agent-connection.ts";
 export { createDiff, type DiffOptions } from "./instances/create-diff.ts";
 export { Instance } from "./instances/instance.ts";
-export type { InvokeRequest, InvokeResponse, Phase, StartMode } from "./instances/invocation.ts";
+export type {
+  InvokeReport,
+  InvokeRequest,
+  InvokeResponse,
+  Phase,
+  StartMode,
+} from "./instances/invocation.ts";
 export { ScratchTemplates } from "./instances/scratch-templates.ts";
 export type { SnapshotInstanceOptions } from "./instances/snapshot-instance.ts";
 export {

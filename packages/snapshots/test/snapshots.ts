@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PROTOCOL_VERSION } from "@firn/protocol";
+import { AGENT_ABI } from "@firn/protocol";
 import { deviceSet } from "../src/bases/device-set.ts";
 import { hostFingerprint } from "../src/bases/host-fingerprint.ts";
 import { type Runtime, readRuntime } from "../src/bases/runtime.ts";
@@ -54,7 +54,7 @@ export async function writeRuntime(folder: string, name: string, more: object = 
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "rootfs.erofs"), "root disk");
   await writeFile(join(folder, "scratch.ext4"), "scratch disk");
-  const manifest = { manifestVersion: 1, name, version: "24.9.0", agentAbi: PROTOCOL_VERSION, ...more };
+  const manifest = { manifestVersion: 1, name, version: "24.9.0", agentAbi: AGENT_ABI, ...more };
   await writeFile(join(folder, "runtime.json"), JSON.stringify(manifest));
   return readRuntime(folder);
 }
@@ -65,7 +65,7 @@ export async function currentConfig(
   change: Partial<SnapshotConfig> = {},
 ): Promise<SnapshotConfig> {
   return exampleConfig({
-    agent: { abi: PROTOCOL_VERSION, version: "0.1.0" },
+    agent: { abi: AGENT_ABI, version: "0.1.0" },
     host: await hostFingerprint(),
     devices: await deviceSet(runtime.scratchPath),
     ...change,

@@ -4,13 +4,14 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use firn_protocol::decode;
-use firn_protocol::v1::host_message::Message;
-use firn_protocol::v1::runtime_command::Message as Command;
-use firn_protocol::v1::{HostMessage, Invoke, LoadFunction, PrepareSnapshot, RuntimeCommand, guest_message};
+use firn_protocol::v2::host_message::Message;
+use firn_protocol::v2::runtime_command::Message as Command;
+use firn_protocol::v2::{
+    HostMessage, Invoke, InvokeRefused, LoadFunction, PrepareSnapshot, RuntimeCommand, guest_message,
+};
 
 use super::{DEFAULT_READY_LIMIT, HOOKS_LIMIT, Phase, READY_GRACE, Session};
 use crate::AgentError;
-use crate::invocations::error_result;
 use crate::machine::Machine;
 use crate::runtime_process::read_some;
 
@@ -34,7 +35,7 @@ impl<M: Machine> Session<M> {
             let HostMessage { message } = decode(bytes)?;
             match (self.phase, message) {
                 (_, None) => self.note("The host sent a message of a kind that this agent does not know."),
-                (_, Some(Message::Resume(record))) => self.resume(&record)?,
+                (_, Some(Message::Resume(record))) => self.resume(record)?,
                 (Phase::Prepared, Some(Message::SnapshotGo(go))) => self.ring(go.event)?,
                 (Phase::Prepared, Some(_)) => {
                     return Err(AgentError::Unexpected(
@@ -48,7 +49,12 @@ impl<M: Machine> Session<M> {
                 (_, Some(Message::PrepareSnapshot(_))) => self.start_quiescing(),
                 (_, Some(Message::Invoke(invoke))) => self.invoke(invoke),
                 (_, Some(Message::CancelInvoke(cancel))) => {
-                    let _ = self.command(Command::CancelInvoke(cancel));
+                    self.tell(cancel.id, Command::CancelInvoke(cancel))
+                }
+                (_, Some(Message::PayloadChunk(chunk))) => self.tell(chunk.id, Command::PayloadChunk(chunk)),
+                (_, Some(Message::Credit(credit))) => {
+                    self.invocations.grant(credit.id, credit.bytes);
+                    self.tell(credit.id, Command::Credit(credit));
                 }
             }
         }
@@ -65,7 +71,11 @@ impl<M: Machine> Session<M> {
             milliseconds => Duration::from_millis(u64::from(milliseconds)),
         };
         match self.command(Command::LoadFunction(load)) {
-            Ok(()) => self.ready_deadline = Instant::now().checked_add(limit.saturating_add(READY_GRACE)),
+            Ok(()) => {
+                let now = Instant::now();
+                self.start_times.began = Some(now);
+                self.ready_deadline = now.checked_add(limit.saturating_add(READY_GRACE));
+            }
             Err(reason) => self.say_failed("FIRN_FUNCTION_EXITED", &reason),
         }
     }
@@ -80,17 +90,27 @@ impl<M: Machine> Session<M> {
     fn invoke(&mut self, invoke: Invoke) {
         let id = invoke.id;
         if !self.invocations.start(&invoke, Instant::now()) {
-            self.note(&format!("Invocation {id} is refused: an invocation with this id is running."));
+            self.note(&format!(
+                "Invocation {id} is refused: an invocation with this id is running, or there are too many."
+            ));
             return;
         }
-        if let Err(reason) = self.command(Command::Invoke(invoke)) {
-            self.invocations.finish(id);
-            self.say(guest_message::Message::InvokeResult(error_result(id, "Runtime.ExitError", &reason)));
+        if let Err(message) = self.command(Command::Invoke(invoke)) {
+            self.invocations.finish(id, Instant::now());
+            let refused = InvokeRefused { id, code: "FIRN_FUNCTION_EXITED".into(), message };
+            self.say(guest_message::Message::InvokeRefused(refused));
+        }
+    }
+
+    /// Passes on what concerns an invocation, if that has not ended.
+    fn tell(&mut self, id: u32, command: Command) {
+        if self.invocations.contains(id) {
+            let _ = self.command(command);
         }
     }
 
     /// Passes a command on to the runtime; the error says why that is not possible.
-    fn command(&mut self, command: Command) -> Result<(), String> {
+    pub(super) fn command(&mut self, command: Command) -> Result<(), String> {
         let Some(runtime) = &mut self.runtime else {
             return Err("The runtime process has exited. Start the function anew.".into());
         };

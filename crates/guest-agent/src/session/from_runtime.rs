@@ -1,15 +1,14 @@
 //! What the runtime says, and its end. It is as hostile as the function that it runs.
 
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use firn_protocol::v1::runtime_report::Message as Report;
-use firn_protocol::v1::{GuestMessage, InvokeResult, Resumed, RuntimeReport, guest_message};
-use firn_protocol::{ProtocolError, decode};
+use firn_protocol::v2::runtime_report::Message as Report;
+use firn_protocol::v2::{GuestMessage, Resumed, RuntimeReport, guest_message};
+use firn_protocol::{AGENT_ABI, ProtocolError, decode};
 use rustix::process::WaitStatus;
 
 use super::{BRIDGE_CLOSED_LIMIT, Phase, Session};
-use crate::invocations::error_result;
 use crate::machine::Machine;
 use crate::runtime_process::read_some;
 
@@ -47,6 +46,8 @@ impl<M: Machine> Session<M> {
             (_, Report::FunctionReady(ready)) => {
                 // A second one says nothing new.
                 if self.ready_deadline.take().is_some() {
+                    let began = self.start_times.began.take();
+                    self.start_times.init = began.map_or(Duration::ZERO, |began| began.elapsed());
                     self.say(guest_message::Message::FunctionReady(ready));
                 }
             }
@@ -60,21 +61,13 @@ impl<M: Machine> Session<M> {
                         .say_failed("FIRN_FUNCTION_EXITED", "The function failed with too long a message.");
                 });
             }
-            (Phase::Quiescing { .. }, Report::Quiesced(_)) => self.finish_preparing(),
+            (Phase::Quiescing { .. }, Report::Quiesced(quiesced)) => self.finish_preparing(quiesced.warnings),
             (Phase::Resuming { .. }, Report::Resumed(_)) => self.finish_resuming(),
-            (_, Report::InvokeResult(result)) => self.handle_result(result),
+            (_, Report::ResponseHead(head)) => self.begin_answer(head),
+            (_, Report::PayloadChunk(chunk)) => self.go_on_with_answer(chunk),
+            (_, Report::Credit(credit)) => self.grant_to_host(credit),
+            (_, Report::InvokeEnd(end)) => self.end_invocation(end),
             (_, Report::Quiesced(_) | Report::Resumed(_)) => {}
-        }
-    }
-
-    fn handle_result(&mut self, result: InvokeResult) {
-        let id = result.id;
-        if self.invocations.finish(id) {
-            self.say_or(guest_message::Message::InvokeResult(result), |session| {
-                let refused =
-                    error_result(id, "Function.ResponseSizeTooLarge", "The response exceeds 16 MiB.");
-                session.say(guest_message::Message::InvokeResult(refused));
-            });
         }
     }
 
@@ -86,8 +79,14 @@ impl<M: Machine> Session<M> {
 
     pub(super) fn finish_resuming(&mut self) {
         self.phase = Phase::Running;
-        let doorbell_count = self.machine.ring_count();
-        self.say(guest_message::Message::Resumed(Resumed { doorbell_count }));
+        let began = self.start_times.began.take();
+        self.start_times.restore = began.map_or(Duration::ZERO, |began| began.elapsed());
+        self.say(guest_message::Message::Resumed(Resumed {
+            doorbell_count: self.machine.ring_count(),
+            agent_abi: AGENT_ABI,
+            runtime_name: self.identity.name.clone(),
+            runtime_version: self.identity.version.clone(),
+        }));
     }
 
     /// Stops the runtime for a reason that the host is told.
@@ -120,9 +119,7 @@ impl<M: Machine> Session<M> {
         self.finish_lines();
         self.ready_deadline = None;
         self.bridge_closed_deadline = None;
-        for result in self.invocations.fail_all(Instant::now(), reason) {
-            self.say(guest_message::Message::InvokeResult(result));
-        }
+        self.fail_invocations(reason);
         if !self.failure_announced {
             self.failure_announced = true;
             self.say_failed("FIRN_FUNCTION_EXITED", failure);

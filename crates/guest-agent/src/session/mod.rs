@@ -1,5 +1,6 @@
 //! The agent's side of the agent stream: one loop over all descriptors, one message after the other.
 
+mod answers;
 mod deadlines;
 mod from_host;
 mod from_runtime;
@@ -10,13 +11,13 @@ mod snapshot;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use firn_protocol::v1::{AgentHello, FunctionFailed, GuestMessage, guest_message};
-use firn_protocol::{FrameDecoder, PROTOCOL_VERSION};
+use firn_protocol::v2::{AgentHello, FunctionFailed, GuestMessage, guest_message};
+use firn_protocol::{AGENT_ABI, FrameDecoder};
 use rustix::io::ioctl_fionbio;
 
 use crate::AgentError;
 use crate::invocations::Invocations;
-use crate::log_lines::LineSplitter;
+use crate::log_lines::OpenLines;
 use crate::machine::Machine;
 use crate::outbox::Outbox;
 use crate::runtime_process::RuntimeProcess;
@@ -50,6 +51,24 @@ enum Phase {
     Resuming { deadline: Instant },
 }
 
+/// What an image says about its runtime.
+#[derive(Debug, Clone, Default)]
+pub struct RuntimeIdentity {
+    /// How deploys name it.
+    pub name: String,
+    /// Of the language's own program.
+    pub version: String,
+}
+
+/// What the first invocation after it tells the host, once.
+#[derive(Debug, Default)]
+struct StartTimes {
+    /// When a load or a resume began that is not finished.
+    began: Option<Instant>,
+    init: Duration,
+    restore: Duration,
+}
+
 /// One agent stream, and the runtime process behind it.
 pub struct Session<M> {
     machine: M,
@@ -64,41 +83,58 @@ pub struct Session<M> {
     bridge_closed_deadline: Option<Instant>,
     /// Whether the host knows already why the runtime is about to end.
     failure_announced: bool,
-    stdout_lines: LineSplitter,
-    stderr_lines: LineSplitter,
+    start_times: StartTimes,
+    identity: RuntimeIdentity,
+    lines: OpenLines,
     dropped_lines: u64,
     buffer: Box<[u8]>,
 }
 
 impl<M: Machine> Session<M> {
-    /// A session over a connected stream, with a runtime that was just started. Its first message, a hello, is queued.
+    /// A session over a connected stream. Its first message, a hello, is queued, and, if there is no runtime, why.
     ///
     /// # Errors
     ///
     /// If the stream cannot be made non-blocking.
-    pub fn new(machine: M, stream: OwnedFd, runtime: RuntimeProcess) -> Result<Self, AgentError> {
+    pub fn new(
+        machine: M,
+        stream: OwnedFd,
+        identity: RuntimeIdentity,
+        runtime: Result<RuntimeProcess, AgentError>,
+    ) -> Result<Self, AgentError> {
         ioctl_fionbio(&stream, true).map_err(AgentError::system("make the agent stream non-blocking"))?;
+        let (runtime, missing) = match runtime {
+            Ok(runtime) => (Some(runtime), None),
+            Err(error) => (None, Some(error)),
+        };
         let mut session = Self {
             machine,
             stream,
             inbox: FrameDecoder::new(),
             outbox: Outbox::default(),
-            runtime: Some(runtime),
+            runtime,
             phase: Phase::Running,
             invocations: Invocations::default(),
             ready_deadline: None,
             bridge_closed_deadline: None,
             failure_announced: false,
-            stdout_lines: LineSplitter::default(),
-            stderr_lines: LineSplitter::default(),
+            start_times: StartTimes::default(),
+            identity,
+            lines: OpenLines::default(),
             dropped_lines: 0,
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
         };
         session.say(guest_message::Message::Hello(AgentHello {
-            protocol_version: PROTOCOL_VERSION,
+            agent_abi: AGENT_ABI,
             agent_version: env!("CARGO_PKG_VERSION").into(),
             doorbell_present: session.machine.has_doorbell(),
+            runtime_name: session.identity.name.clone(),
+            runtime_version: session.identity.version.clone(),
         }));
+        if let Some(error) = missing {
+            session.failure_announced = true;
+            session.say_failed("FIRN_AGENT", &error.to_string());
+        }
         Ok(session)
     }
 
@@ -116,9 +152,9 @@ impl<M: Machine> Session<M> {
         result
     }
 
-    /// Queues a line of the agent's own log.
+    /// Queues a warning in the agent's own log.
     pub fn note(&mut self, text: &str) {
-        self.say_log("agent", text.as_bytes());
+        self.say_log("warn", text);
     }
 
     fn serve(&mut self) -> Result<(), AgentError> {

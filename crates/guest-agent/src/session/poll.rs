@@ -59,13 +59,12 @@ impl<M: Machine> Session<M> {
         }
         if let Some(runtime) = &self.runtime {
             let mut bridge_flags = PollFlags::empty();
-            if !self.outbox.is_full() {
-                if self.bridge_closed_deadline.is_none() {
-                    bridge_flags |= PollFlags::IN;
-                }
-                for output in [&runtime.stdout, &runtime.stderr].into_iter().flatten() {
-                    watched.push((PollFd::new(output, PollFlags::IN), Some(Event::Output)));
-                }
+            if !self.outbox.is_full() && self.bridge_closed_deadline.is_none() {
+                bridge_flags |= PollFlags::IN;
+            }
+            // Before the bridge: what an invocation printed is passed on before its end.
+            for output in [&runtime.log, &runtime.stdout, &runtime.stderr].into_iter().flatten() {
+                watched.push((PollFd::new(output, PollFlags::IN), Some(Event::Output)));
             }
             if !runtime.commands.is_empty() && self.bridge_closed_deadline.is_none() {
                 bridge_flags |= PollFlags::OUT;
@@ -83,6 +82,7 @@ impl<M: Machine> Session<M> {
 
     /// Whether the next message of the host may be handled now.
     pub(super) fn takes_host_messages(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::Prepared)
+        let room = self.runtime.as_ref().is_none_or(|runtime| !runtime.commands.is_full());
+        room && matches!(self.phase, Phase::Running | Phase::Prepared)
     }
 }

@@ -3,10 +3,11 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use firn_protocol::v1::{ResumeRecord, SnapshotPrepared, guest_message};
+use firn_protocol::v2::runtime_command::Message as Command;
+use firn_protocol::v2::{ResumeRecord, SetEnvironment, SnapshotPrepared, Warning, guest_message};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{HOOKS_LIMIT, Phase, Session};
+use super::{HOOKS_LIMIT, Phase, Session, StartTimes};
 use crate::AgentError;
 use crate::entropy::derive_seeds;
 use crate::machine::Machine;
@@ -14,11 +15,14 @@ use crate::machine::Machine;
 /// How long the host may take to read what was said before the doorbell.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
+/// Processes that a warning names; of others it tells how many there are.
+const MAX_NAMED_PROCESSES: usize = 8;
+
 const NANOSECONDS_PER_SECOND: u32 = 1_000_000_000;
 
 impl<M: Machine> Session<M> {
     /// The runtime blocks on its gate: freezes all of the function, and leaves nothing in memory that need not be there.
-    pub(super) fn finish_preparing(&mut self) {
+    pub(super) fn finish_preparing(&mut self, mut warnings: Vec<Warning>) {
         if let Err(error) = self.machine.freeze() {
             self.failure_announced = true;
             self.say_failed("FIRN_AGENT", &error.to_string());
@@ -27,17 +31,24 @@ impl<M: Machine> Session<M> {
         }
         self.read_output();
         self.finish_lines();
+        warnings.extend(self.child_process_warning());
+        for warning in &warnings {
+            self.note(&format!("{}: {}", warning.code, warning.message));
+        }
+        // A clone must not tell what its source took.
+        self.start_times = StartTimes::default();
         // A clone must not tell what its source lost.
         self.tell_dropped_lines();
         self.inbox.shrink();
         if let Some(runtime) = &mut self.runtime {
             runtime.reports.shrink();
+            runtime.logged.shrink();
         }
         if let Err(error) = self.machine.clean_memory() {
             self.note(&error.to_string());
         }
         self.phase = Phase::Prepared;
-        self.say(guest_message::Message::SnapshotPrepared(SnapshotPrepared {}));
+        self.say(guest_message::Message::SnapshotPrepared(SnapshotPrepared { warnings }));
     }
 
     /// Rings the doorbell. Whoever continues after it waits for a resume record.
@@ -60,9 +71,9 @@ impl<M: Machine> Session<M> {
     }
 
     /// Handles a resume record: nothing of the function runs before the kernel is reseeded and the clock is right.
-    pub(super) fn resume(&mut self, record: &ResumeRecord) -> Result<(), AgentError> {
+    pub(super) fn resume(&mut self, record: ResumeRecord) -> Result<(), AgentError> {
         let (Ok(generation), Ok(entropy)) =
-            (record.generation.as_slice().try_into(), record.entropy.as_slice().try_into())
+            (<[u8; 16]>::try_from(record.generation.as_slice()), record.entropy.as_slice().try_into())
         else {
             return Err(AgentError::Unexpected(format!(
                 "a resume record has a generation of {} and entropy of {} bytes, not 16 and 64",
@@ -73,19 +84,43 @@ impl<M: Machine> Session<M> {
         if record.clock_nanoseconds >= NANOSECONDS_PER_SECOND {
             return Err(AgentError::Unexpected("a resume record has more nanoseconds than a second".into()));
         }
-        let seeds = derive_seeds(generation, entropy);
+        let seeds = derive_seeds(&generation, entropy);
         self.machine.reseed(&seeds.kernel)?;
         self.machine.set_clock(record.clock_seconds, record.clock_nanoseconds)?;
+        self.start_times.began = Some(Instant::now());
+        if let Err(error) = self.machine.set_identity(&generation) {
+            self.note(&error.to_string());
+        }
+        let environment = record.environment;
         match (&self.runtime, self.phase) {
             (Some(runtime), Phase::Prepared) => {
-                runtime.open_gate(&seeds.runtime)?;
+                runtime.open_gate(&seeds.runtime, environment)?;
                 self.machine.thaw()?;
                 self.phase = Phase::Resuming { deadline: Instant::now() + HOOKS_LIMIT };
             }
             // A machine that was only paused, or whose runtime is gone.
-            _ => self.finish_resuming(),
+            _ => {
+                if !environment.is_empty() {
+                    let _ = self.command(Command::SetEnvironment(SetEnvironment { environment }));
+                }
+                self.finish_resuming();
+            }
         }
         Ok(())
+    }
+
+    /// Only the runtime's own process gets a new seed: whatever else it has started goes on in each clone with the same one.
+    fn child_process_warning(&self) -> Option<Warning> {
+        let others = self.machine.other_processes(self.runtime.as_ref()?.pid);
+        let named: Vec<&str> = others.iter().take(MAX_NAMED_PROCESSES).map(String::as_str).collect();
+        let more = others.len().saturating_sub(named.len());
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let message = format!(
+            "Processes that the function has started are in the snapshot: {}{more}. All clones get the same random numbers in them. \
+             Start them in an after-restore hook, or with the first invocation; end them in a before-snapshot hook.",
+            named.join(", "),
+        );
+        (!others.is_empty()).then(|| Warning { code: "FIRN_CHILD_PROCESS".into(), message })
     }
 
     fn drain_outbox(&mut self) -> Result<(), AgentError> {

@@ -10,16 +10,25 @@ use std::time::{Duration, Instant};
 
 use firn_guest_agent::AgentError;
 use firn_guest_agent::runtime_process::{RuntimeProcess, RuntimeSpec};
-use firn_guest_agent::session::Session;
-use firn_protocol::v1::guest_message::Message as Said;
-use firn_protocol::v1::host_message::Message as Say;
-use firn_protocol::v1::{
-    GuestMessage, HostMessage, Invoke, InvokeResult, LoadFunction, ResumeRecord, SnapshotGo,
+use firn_guest_agent::session::{RuntimeIdentity, Session};
+use firn_protocol::v2::guest_message::Message as Said;
+use firn_protocol::v2::host_message::Message as Say;
+use firn_protocol::v2::{
+    Credit, GuestMessage, HostMessage, Invoke, InvokeEnd, LoadFunction, LogLine, ResponseHead, ResumeRecord,
+    SnapshotGo,
 };
-use firn_protocol::{FrameDecoder, decode, frame};
+use firn_protocol::{FrameDecoder, INITIAL_CREDIT_BYTES, decode, frame};
 use rustix::process::Pid;
 
 use crate::test_machine::{Deeds, TestMachine};
+
+/// For a function that writes to its bridge itself: the one socket that its process has.
+const BRIDGE_MODULE: &str = "
+    import { readdirSync, readlinkSync } from 'node:fs';
+    const isSocket = (fd) => {
+      try { return readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:') } catch { return false }
+    };
+    export const bridge = readdirSync('/proc/self/fd').map(Number).find(isSocket);";
 
 /// How long a test waits for a message.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -35,12 +44,21 @@ macro_rules! expect_next {
 }
 pub(crate) use expect_next;
 
+/// The answer of an invocation.
+#[derive(Debug)]
+pub struct Answer {
+    pub payload: Vec<u8>,
+    pub end: InvokeEnd,
+}
+
 /// A session in a thread of its own, with a function in a folder of its own.
 pub struct Host {
     pub deeds: Deeds,
     pub runtime: Pid,
     /// Log lines that came so far, as "stream: line".
     pub logs: Vec<String>,
+    /// The same as they came.
+    pub lines: Vec<LogLine>,
     stream: UnixStream,
     decoder: FrameDecoder,
     session: Option<JoinHandle<Result<(), AgentError>>>,
@@ -52,6 +70,7 @@ impl Host {
     pub fn start(program: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("index.js"), program).unwrap();
+        fs::write(root.path().join("bridge.js"), BRIDGE_MODULE).unwrap();
         fs::write(root.path().join("package.json"), r#"{"type":"module"}"#).unwrap();
         let runtime = RuntimeProcess::start(node_runtime(root.path())).unwrap();
         let pid = runtime.pid;
@@ -59,19 +78,21 @@ impl Host {
         let machine = TestMachine { deeds: deeds.clone(), runtime: Some(pid), rings: 0 };
         let (stream, its_stream) = UnixStream::pair().unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
-        let mut session = Session::new(machine, its_stream.into(), runtime).unwrap();
+        let identity = RuntimeIdentity { name: "node".into(), version: "24.9.0".into() };
+        let mut session = Session::new(machine, its_stream.into(), identity, Ok(runtime)).unwrap();
         let session = Some(spawn(move || session.run()));
         let mut host = Self {
             deeds,
             runtime: pid,
             logs: Vec::new(),
+            lines: Vec::new(),
             stream,
             decoder: FrameDecoder::new(),
             session,
             root,
         };
-        expect_next!(host, Said::Hello(hello) if hello.protocol_version == 1 && hello.doorbell_present);
-        expect_next!(host, Said::RuntimeReady(ready) if ready.runtime.starts_with("node "));
+        expect_next!(host, Said::Hello(hello) if hello.agent_abi == 2 && hello.doorbell_present && hello.runtime_name == "node");
+        expect_next!(host, Said::RuntimeReady(_));
         host
     }
 
@@ -98,6 +119,7 @@ impl Host {
             match self.receive().unwrap_or_else(|| panic!("the session has ended: {:?}", self.logs)) {
                 Said::Log(log) => {
                     self.logs.push(format!("{}: {}", log.stream, String::from_utf8_lossy(&log.line)));
+                    self.lines.push(log);
                 }
                 other => return other,
             }
@@ -121,17 +143,41 @@ impl Host {
         }
     }
 
-    pub fn next_result(&mut self) -> InvokeResult {
+    /// A whole answer, which comes without others in between.
+    pub fn next_result(&mut self) -> Answer {
         match self.next() {
-            Said::InvokeResult(result) => result,
-            other => self.unexpected("a result", &other),
+            Said::ResponseHead(head) => self.rest_of(head),
+            other => self.unexpected("the head of a response", &other),
         }
+    }
+
+    /// The rest of an answer that has begun.
+    pub fn rest_of(&mut self, head: ResponseHead) -> Answer {
+        let mut payload = head.payload.clone();
+        // One that is shorter ends without any credit.
+        if payload.len() == INITIAL_CREDIT_BYTES {
+            self.grant(head.id, payload.len());
+        }
+        loop {
+            match self.next() {
+                Said::PayloadChunk(chunk) if chunk.id == head.id => {
+                    payload.extend_from_slice(&chunk.data);
+                    self.grant(head.id, chunk.data.len());
+                }
+                Said::InvokeEnd(end) if end.id == head.id => return Answer { payload, end },
+                other => self.unexpected("the rest of a response", &other),
+            }
+        }
+    }
+
+    fn grant(&mut self, id: u32, bytes: usize) {
+        self.say(Say::Credit(Credit { id, bytes: u32::try_from(bytes).unwrap() }));
     }
 
     /// The text of a result that is no error.
     pub fn answer(&mut self) -> String {
         let result = self.next_result();
-        assert_eq!(result.function_error, "", "{:?}", String::from_utf8_lossy(&result.payload));
+        assert_eq!(result.end.function_error, "", "{:?}", String::from_utf8_lossy(&result.payload));
         String::from_utf8(result.payload).unwrap()
     }
 
@@ -197,6 +243,7 @@ pub fn resume_record(byte: u8) -> Say {
         entropy: vec![byte; 64],
         clock_seconds: 1_763_870_400,
         clock_nanoseconds: 5,
+        environment: [("SECRET".to_owned(), format!("secret {byte}"))].into(),
     })
 }
 

@@ -1,8 +1,8 @@
 //! A function's life: load, invoke, snapshot, resume.
 
-use firn_protocol::v1::PrepareSnapshot;
-use firn_protocol::v1::guest_message::Message as Said;
-use firn_protocol::v1::host_message::Message as Say;
+use firn_protocol::v2::PrepareSnapshot;
+use firn_protocol::v2::guest_message::Message as Said;
+use firn_protocol::v2::host_message::Message as Say;
 
 use crate::host::{Host, expect_next, invoke, load_function, resume_record};
 
@@ -41,7 +41,8 @@ fn nothing_runs_between_freezing_and_reseeding_when_a_snapshot_is_taken() {
     let first = host.answer();
     assert!(first.contains(r#""restores":1"#), "{first}");
     let deeds = host.deeds.lock().unwrap().clone();
-    let expected = ["mount", "freeze", "clean", "ring 3", "reseed true", "clock 1763870400.5", "thaw"];
+    let expected =
+        ["mount", "freeze", "clean", "ring 3", "reseed true", "clock 1763870400.5", "identity 1", "thaw"];
     assert_eq!(deeds, expected);
 }
 
@@ -88,7 +89,7 @@ fn a_running_machine_gets_seed_and_clock_when_it_was_only_paused() {
     expect_next!(host, Said::Resumed(_));
     host.say(invoke(1, "{}", 60_000));
     assert!(host.answer().contains(r#""restores":0"#));
-    assert_eq!(host.deeds.lock().unwrap()[1..], ["reseed true", "clock 1763870400.5"]);
+    assert_eq!(host.deeds.lock().unwrap()[1..], ["reseed true", "clock 1763870400.5", "identity 1"]);
 }
 
 #[test]

@@ -13,4 +13,6 @@
 mod failures;
 mod host;
 mod life;
+mod logs;
+mod payloads;
 mod test_machine;

@@ -83,6 +83,21 @@ impl Machine for TestMachine {
         Ok(())
     }
 
+    fn set_identity(&mut self, generation: &[u8; 16]) -> Result<(), AgentError> {
+        self.note(format!("identity {}", generation[0]));
+        Ok(())
+    }
+
+    fn other_processes(&self, runtime: Pid) -> Vec<String> {
+        let id = runtime.as_raw_nonzero();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        children.split_ascii_whitespace().map(|child| format!("child (process {child})")).collect()
+    }
+
+    fn memory_peak_kib(&self) -> u32 {
+        4321
+    }
+
     fn set_clock(&mut self, seconds: u32, nanoseconds: u32) -> Result<(), AgentError> {
         self.note(format!("clock {seconds}.{nanoseconds}"));
         Ok(())

@@ -1,17 +1,17 @@
 //! The agent stream: frames, cut anywhere, and the messages in them.
 
-use firn_protocol::{FrameDecoder, decode, frame, v1};
+use firn_protocol::{FrameDecoder, decode, frame, v2};
 use prost::Message;
 
 use crate::input::Input;
 
 /// Inputs to start from: two frames, cut into pieces of eight bytes.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let header = v1::Header { name: "a".to_owned(), value: "b".to_owned() };
-    let result = v1::InvokeResult { id: 1, status: 200, headers: vec![header; 2], ..Default::default() };
-    let answer = v1::GuestMessage { message: Some(v1::guest_message::Message::InvokeResult(result)) };
-    let resume = v1::ResumeRecord { generation: vec![1; 16], entropy: vec![2; 64], ..Default::default() };
-    let host = v1::HostMessage { message: Some(v1::host_message::Message::Resume(resume)) };
+    let header = v2::Header { name: "a".to_owned(), value: "b".to_owned() };
+    let head = v2::ResponseHead { id: 1, status: 200, headers: vec![header; 2], ..Default::default() };
+    let answer = v2::GuestMessage { message: Some(v2::guest_message::Message::ResponseHead(head)) };
+    let resume = v2::ResumeRecord { generation: vec![1; 16], entropy: vec![2; 64], ..Default::default() };
+    let host = v2::HostMessage { message: Some(v2::host_message::Message::Resume(resume)) };
     vec![[vec![7], frame(&answer).unwrap(), frame(&host).unwrap()].concat()]
 }
 
@@ -40,11 +40,12 @@ pub fn run(bytes: &[u8]) {
 }
 
 fn try_all(message: &[u8]) {
-    round_trip::<v1::GuestMessage>(message);
-    round_trip::<v1::HostMessage>(message);
-    round_trip::<v1::RuntimeCommand>(message);
-    round_trip::<v1::RuntimeReport>(message);
-    round_trip::<v1::RuntimeResume>(message);
+    round_trip::<v2::GuestMessage>(message);
+    round_trip::<v2::HostMessage>(message);
+    round_trip::<v2::RuntimeCommand>(message);
+    round_trip::<v2::RuntimeReport>(message);
+    round_trip::<v2::RuntimeResume>(message);
+    round_trip::<v2::RuntimeLog>(message);
 }
 
 /// What decodes is encoded to something that decodes to the same.

@@ -6,8 +6,6 @@ import { FunctionsError } from "../errors.ts";
 export interface PooledInstance {
   readonly instance: Instance;
   readonly record: FunctionRecord;
-  /** Request that it serves, for the function's log lines. */
-  requestId: string | undefined;
 }
 
 /** Room for one instance that is going to be started; must be given back by {@link InstancePool.leave}. */
@@ -81,7 +79,6 @@ export class InstancePool {
   leave(slot: Slot, pooled?: PooledInstance): void {
     this.#slots.delete(slot);
     if (pooled === undefined) return;
-    pooled.requestId = undefined;
     if (!pooled.instance.idle || this.#closed) {
       this.#close(pooled.instance);
       return;

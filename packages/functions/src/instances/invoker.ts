@@ -127,7 +127,6 @@ export class Invoker {
     began: number,
   ): Promise<Invocation> {
     try {
-      pooled.requestId = request.requestId;
       const response = await pooled.instance.invoke(request, signalOf(options));
       const phases = [{ name: "invoke", milliseconds: performance.now() - began }];
       return await this.#finish(pooled, response, "warm", undefined, phases, options, began);
@@ -151,9 +150,9 @@ export class Invoker {
         ...signalOf(options),
         firstRequest: request,
         console: this.#guestConsole,
-        onLog: (line) => this.#logLine(record.name, pooled?.requestId ?? request.requestId, line),
+        onLog: (line) => this.#logLine(record.name, line),
       });
-      pooled = { instance: started.instance, record: started.record, requestId: request.requestId };
+      pooled = { instance: started.instance, record: started.record };
       const answering = performance.now();
       const response = await (started.firstResponse as Promise<InvokeResponse>);
       const phases = [
@@ -199,10 +198,11 @@ export class Invoker {
     return isSameVersion(record, this.#host.catalog.find(record.name));
   }
 
-  #logLine(name: string, requestId: string, line: GuestLogLine): void {
-    const { stream, text } = line;
-    this.#log.info({ function: name, requestId, stream }, text);
-    this.#listeners.get(requestId)?.(line);
+  #logLine(name: string, line: GuestLogLine): void {
+    const { stream, text, level, requestId } = line;
+    const whose = requestId === undefined ? {} : { requestId };
+    this.#log.info({ function: name, ...whose, stream, logLevel: level }, text);
+    if (requestId !== undefined) this.#listeners.get(requestId)?.(line);
   }
 }
 

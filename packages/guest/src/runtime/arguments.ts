@@ -6,19 +6,22 @@ export interface RuntimeArguments {
   readonly bridge: number;
   /** Descriptor on which the runtime blocks from its quiescence until a resume. */
   readonly gate: number;
+  /** Descriptor for what the function prints, with the invocation that prints it; without one, it goes the usual way. */
+  readonly log: number | undefined;
   /** Folder of the function's files. */
   readonly root: string;
   /** Path of the addon that reseeds OpenSSL; beside the runtime by default. */
   readonly addon: string | undefined;
 }
 
-/** Variables that name the two descriptors. */
+/** Variables that name the descriptors. */
 const BRIDGE = "FIRN_BRIDGE_FD";
 const GATE = "FIRN_GATE_FD";
+const LOG = "FIRN_LOG_FD";
 
 /**
- * Takes `--root=PATH [--addon=PATH]` from the command line, and FIRN_BRIDGE_FD and FIRN_GATE_FD from the environment. Nothing of it is
- * there for the function to see.
+ * Takes `--root=PATH [--addon=PATH]` from the command line, and the numbers of descriptors from the environment. Nothing of it is there for the
+ * function to see.
  *
  * @throws {Error} naming what is missing or wrong.
  */
@@ -28,22 +31,21 @@ export function takeRuntimeArguments(): RuntimeArguments {
     options: {
       root: { type: "string" },
       addon: { type: "string" },
-      bridge: { type: "string" },
-      gate: { type: "string" },
     },
   });
   if (values.root === undefined)
     throw new Error("--root=PATH, the folder of the function's files, is missing.");
   return {
-    bridge: parseDescriptor(BRIDGE, values.bridge),
-    gate: parseDescriptor(GATE, values.gate),
+    bridge: takeDescriptor(BRIDGE),
+    gate: takeDescriptor(GATE),
+    log: process.env[LOG] === undefined ? undefined : takeDescriptor(LOG),
     root: values.root,
     addon: values.addon,
   };
 }
 
-function parseDescriptor(variable: string, argument: string | undefined): number {
-  const text = process.env[variable] ?? argument;
+function takeDescriptor(variable: string): number {
+  const text = process.env[variable];
   delete process.env[variable];
   if (text === undefined || !/^\d{1,6}$/.test(text)) {
     throw new Error(`${variable}, a descriptor, is not set, or no number.`);

@@ -1,6 +1,6 @@
-import type { Invoke, LoadFunction, RuntimeCommand } from "@firn/protocol";
+import type { Invoke, LoadFunction } from "@firn/protocol";
 import type { Addon } from "./addon.ts";
-import { Bridge } from "./bridge.ts";
+import { Bridge, type Command } from "./bridge.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { errorResult } from "./errors/error-result.ts";
 import { InvocationError, unhandledRejection } from "./errors/invocation-errors.ts";
@@ -61,14 +61,17 @@ export class FunctionRuntime {
     this.#invocations = new Invocations(this.#eventLoop);
   }
 
+  /** Id of the invocation whose code runs, also after its end; 0 for none. */
+  readonly currentInvocation = (): number => this.#invocations.currentId;
+
   /** Tells the agent that a function may be loaded, and listens. */
   start(): void {
     process.on("unhandledRejection", (reason) => this.#onRejection(reason));
     process.on("uncaughtException", (error) => void this.#onException(error));
-    void this.#bridge.send({ type: "runtimeReady", runtime: `node ${process.versions.node}` });
+    void this.#bridge.send({ type: "runtimeReady" });
   }
 
-  #handle(command: RuntimeCommand): void {
+  #handle(command: Command): void {
     switch (command.type) {
       case "loadFunction":
         this.#track(this.#load(command));
@@ -81,6 +84,9 @@ export class FunctionRuntime {
         break;
       case "cancelInvoke":
         this.#invocations.cancel(command.id);
+        break;
+      case "setEnvironment":
+        Object.assign(process.env, command.environment);
         break;
     }
   }
@@ -122,11 +128,8 @@ export class FunctionRuntime {
       await this.#reportFailure(error, "FIRN_FUNCTION_HOOK");
       return;
     }
-    if (this.#loaded !== undefined) {
-      for (const { message } of this.#uniqueness.warnings(this.hooks.refillsPools))
-        logText(`Warning: ${message}`);
-    }
-    await this.#bridge.send({ type: "quiesced" });
+    const warnings = this.#loaded === undefined ? [] : this.#uniqueness.warnings(this.hooks.refillsPools);
+    await this.#bridge.send({ type: "quiesced", warnings });
     this.#passGate();
     try {
       await this.hooks.runAfterRestore();
@@ -146,7 +149,9 @@ export class FunctionRuntime {
   #passGate(): void {
     try {
       this.#uniqueness.holdBreath();
-      this.#uniqueness.afterRestore(waitAtGate(this.#gate), this.hooks.refillsPools);
+      const { entropy, environment } = waitAtGate(this.#gate);
+      this.#uniqueness.afterRestore(entropy, this.hooks.refillsPools);
+      Object.assign(process.env, environment);
       if (this.#loaded === undefined) return;
       this.#endBuilding();
       nameLogStream();
@@ -160,15 +165,15 @@ export class FunctionRuntime {
   async #invoke(invoke: Invoke): Promise<void> {
     if (this.#broken !== undefined || this.#loaded === undefined) {
       const error = this.#broken ?? new Error("No function is loaded: send LoadFunction first.");
-      await this.#bridge.send({ type: "invokeResult", ...errorResult(invoke.id, error) });
+      await this.#bridge.answer(errorResult(invoke.id, error));
       return;
     }
     const result = await this.#invocations.run(invoke, this.#loaded.handler, this.#loaded.load);
     try {
-      await this.#bridge.send({ type: "invokeResult", ...result });
+      await this.#bridge.answer(result);
     } catch (error) {
-      // Longer than a frame, or a status that is no number: the function's fault, and its invocation's error.
-      await this.#bridge.send({ type: "invokeResult", ...errorResult(invoke.id, error) });
+      // Headers longer than a frame, or a status that is no number: the function's fault, and its invocation's error.
+      await this.#bridge.answer(errorResult(invoke.id, error));
     }
   }
 

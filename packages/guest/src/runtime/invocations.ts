@@ -10,6 +10,7 @@ import { EventCall } from "./lambda/event-call.ts";
 import type { EventLoop } from "./lambda/event-loop.ts";
 
 interface Invocation {
+  readonly id: number;
   readonly requestId: string;
   readonly fail: (error: unknown) => void;
   readonly abort: AbortController;
@@ -34,12 +35,17 @@ export class Invocations {
     this.#eventLoop = eventLoop;
   }
 
+  /** Id of the invocation whose code runs, also after its end; 0 for none. */
+  get currentId(): number {
+    return this.#current.getStore()?.id ?? 0;
+  }
+
   /** Calls the handler; resolves with the one result of this invocation. Never rejects. */
   async run(invoke: Invoke, handler: Handler, load: LoadFunction): Promise<InvokeResult> {
     const failed = Promise.withResolvers<never>();
     const abort = new AbortController();
     const { requestId, timeoutMs } = invoke;
-    const invocation: Invocation = { requestId, fail: failed.reject, abort, strays: 0 };
+    const invocation: Invocation = { id: invoke.id, requestId, fail: failed.reject, abort, strays: 0 };
     this.#running.set(invoke.id, invocation);
     const call = new EventCall(this.#eventLoop, requestId);
     const deadline = performance.now() + timeoutMs;

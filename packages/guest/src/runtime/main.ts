@@ -5,6 +5,7 @@ import { takeRuntimeArguments } from "./arguments.ts";
 import { hideCollector } from "./collect-garbage.ts";
 import { FunctionRuntime } from "./function-runtime.ts";
 import { refuseStreaming } from "./lambda/streaming.ts";
+import { LogPipe } from "./log-pipe.ts";
 import { provideSdk } from "./sdk-resolution.ts";
 import { makeWorkerUnique } from "./uniqueness/workers.ts";
 
@@ -13,9 +14,15 @@ export * from "../index.ts";
 
 provideSdk(import.meta.url);
 if (isMainThread) {
-  const { bridge, gate, root, addon } = takeRuntimeArguments();
-  const runtime = new FunctionRuntime(bridge, gate, root, loadAddon(addon), import.meta.url);
+  const { bridge, gate, log, root, addon } = takeRuntimeArguments();
+  const native = loadAddon(addon);
+  const runtime = new FunctionRuntime(bridge, gate, root, native, import.meta.url);
   Object.defineProperty(globalThis, LIFECYCLE, { value: runtime.hooks });
+  if (log !== undefined) {
+    // A child process that had it could print in the name of an invocation.
+    native.closeOnExec(log);
+    new LogPipe(log, runtime.currentInvocation).install();
+  }
   refuseStreaming();
   hideCollector();
   runtime.start();

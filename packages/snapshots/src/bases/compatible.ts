@@ -1,12 +1,12 @@
-import { PROTOCOL_VERSION } from "@firn/protocol";
+import { AGENT_ABI } from "@firn/protocol";
 import { SnapshotError } from "../errors.ts";
 import type { SnapshotConfig, SnapshotManifest } from "../store/manifest.ts";
 import { hostFingerprint } from "./host-fingerprint.ts";
 
 /** Why a snapshot cannot be started here and now; `undefined` if nothing is known against it. */
 export async function incompatibility(config: SnapshotConfig): Promise<string | undefined> {
-  if (config.agent.abi !== PROTOCOL_VERSION) {
-    return `its agent speaks protocol ${config.agent.abi}, this program ${PROTOCOL_VERSION}`;
+  if (config.agent.abi !== AGENT_ABI) {
+    return `its agent speaks protocol ${config.agent.abi}, this program ${AGENT_ABI}`;
   }
   const host = await hostFingerprint();
   for (const name of new Set([...Object.keys(host), ...Object.keys(config.host)])) {

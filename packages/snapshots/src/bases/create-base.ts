@@ -1,4 +1,3 @@
-import { PROTOCOL_VERSION } from "@firn/protocol";
 import { bootMicrovm, type JailOptions } from "@firn/vmm";
 import { DEFAULT_DEADLINES, type Deadlines } from "../deadlines.ts";
 import { SnapshotError } from "../errors.ts";
@@ -62,24 +61,28 @@ export async function createBase(store: Store, options: BaseOptions): Promise<Sn
   const agent = new AgentConnection(vm.stream, options.onLog === undefined ? {} : { onLog: options.onLog });
   try {
     const hello = await agent.expect("hello", { timeoutMs: deadlines.bootMs, signal });
-    if (hello.protocolVersion !== PROTOCOL_VERSION || !hello.doorbellPresent) {
+    if (!hello.doorbellPresent) {
       throw new SnapshotError(
         "FIRN_AGENT_PROTOCOL",
-        `The guest's agent ${hello.agentVersion} speaks protocol ${hello.protocolVersion} (this program: ${PROTOCOL_VERSION})${hello.doorbellPresent ? "" : " and found no doorbell"}. Build the runtime image again.`,
+        `The guest's agent ${hello.agentVersion} found no doorbell: no snapshot can be taken. Build the kernel and the runtime image again.`,
       );
     }
-    const { runtime } = await agent.expect("runtimeReady", { timeoutMs: deadlines.bootMs, signal });
+    await agent.expect("runtimeReady", { timeoutMs: deadlines.bootMs, signal });
     const deadline = { timeoutMs: deadlines.snapshotMs, signal };
-    const files = await takeSnapshot(vm, agent, store, { event: "base-ready", scratch, deadline });
+    const { warnings: _, ...files } = await takeSnapshot(vm, agent, store, {
+      event: "base-ready",
+      scratch,
+      deadline,
+    });
     const config: SnapshotConfig = {
       configVersion: CONFIG_VERSION,
       kind: "base",
       architecture: "arm64",
       memoryBytes,
       vcpus,
-      runtime,
+      runtime: `${hello.runtimeName} ${hello.runtimeVersion}`,
       devices: [...options.devices],
-      agent: { abi: hello.protocolVersion, version: hello.agentVersion },
+      agent: { abi: hello.agentAbi, version: hello.agentVersion },
       kernel: kernel.digest,
       rootDisk: rootDisk.digest,
       parent: null,

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PROTOCOL_VERSION } from "@firn/protocol";
+import { AGENT_ABI } from "@firn/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { currentConfig, exampleConfig, publishExample, writeRuntime } from "../../test/snapshots.ts";
 import { Machine } from "../machine.ts";
@@ -40,7 +40,7 @@ describe("incompatibility()", () => {
   it("names the agent or the part of the host that is another one", async () => {
     const config = await currentConfig(await writeRuntime(join(root, "node24"), "node24"));
     expect(await incompatibility(config)).toBeUndefined();
-    const agent = { abi: PROTOCOL_VERSION + 1, version: "9" };
+    const agent = { abi: AGENT_ABI + 1, version: "9" };
     expect(await incompatibility({ ...config, agent })).toMatch(/protocol/);
     const host = { ...config.host, pageBytes: "16384" };
     expect(await incompatibility({ ...config, host })).toMatch(/pageBytes 16384, this one has/);

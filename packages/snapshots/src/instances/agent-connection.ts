@@ -1,28 +1,42 @@
 import type { Duplex } from "node:stream";
 import {
+  AGENT_ABI,
   decodeGuestMessage,
   encodeHostMessage,
   FrameDecoder,
   frame,
   type GuestMessage,
   type HostMessage,
-  type InvokeResult,
 } from "@firn/protocol";
 import { type Deadline, withDeadline } from "../deadline.ts";
 import { FunctionFailedError, SnapshotError } from "../errors.ts";
+import { Exchange } from "./exchange.ts";
+import type { InvokeRequest } from "./invocation.ts";
 
-/** The messages of the guest that answer a step of its life, told apart from logs and results. */
-type StepMessage = Exclude<GuestMessage, { type: "log" | "invokeResult" | "functionFailed" }>;
+/** The messages of the guest that are about one invocation. */
+type ExchangeMessage = Extract<
+  GuestMessage,
+  { type: "responseHead" | "payloadChunk" | "credit" | "invokeEnd" | "invokeRefused" }
+>;
+
+/** The messages of the guest that answer a step of its life. */
+type StepMessage = Exclude<GuestMessage, ExchangeMessage | { type: "log" | "functionFailed" }>;
 
 /** One line that the function ("stdout", "stderr") or the agent ("agent") wrote. */
 export interface GuestLogLine {
   readonly stream: string;
   readonly text: string;
+  /** "trace", "debug", "info", "warn", "error" or "fatal". */
+  readonly level: string;
+  /** The request that wrote it, which may have been answered; `undefined` if that is none, or not known. */
+  readonly requestId: string | undefined;
 }
 
 /** More steps than this are never under way: whoever sends them is no agent. */
 const MAX_WAITING_STEPS = 16;
 const MAX_LOG_LINE_BYTES = 16 * 1024;
+/** Invocations whose late log lines are still told apart. */
+const MAX_REMEMBERED_REQUESTS = 256;
 
 /**
  * The host's end of the agent stream of one microVM: typed messages with deadlines. The guest is not trusted: a message that
@@ -33,7 +47,8 @@ export class AgentConnection {
   readonly #decoder = new FrameDecoder();
   readonly #onLog: (line: GuestLogLine) => void;
   readonly #steps: StepMessage[] = [];
-  readonly #results = new Map<number, PromiseWithResolvers<InvokeResult>>();
+  readonly #exchanges = new Map<number, Exchange>();
+  readonly #requestIds = new Map<number, string>();
   readonly #ended = Promise.withResolvers<Error>();
   #step: PromiseWithResolvers<StepMessage> | undefined;
   #failure: Error | undefined;
@@ -90,18 +105,19 @@ export class AgentConnection {
   }
 
   /**
-   * Waits for the result of an invocation that was sent, or will be. Call it before the invocation's bytes are on their way.
-   *
-   * @throws {SnapshotError} as {@link expect}.
-   * @throws {FunctionFailedError} if the function had failed before. An invocation during which its process ends has a result.
+   * Waits for the response to an invocation whose {@link invokeMessage} was sent, or will be, and sends what is left of its request.
+   * Call it before the invocation's bytes are on their way. Its response rejects with a {@link SnapshotError}, as {@link expect} does;
+   * FIRN_INSTANCE_ENDED if the function was not called.
    */
-  result(id: number): Promise<InvokeResult> {
-    const waiting = Promise.withResolvers<InvokeResult>();
-    const failure = this.#failure ?? this.#functionFailure;
-    if (failure === undefined) this.#results.set(id, waiting);
-    else waiting.reject(failure);
-    waiting.promise.catch(() => {});
-    return waiting.promise;
+  exchange(id: number, request: InvokeRequest): Exchange {
+    const exchange = new Exchange(id, request, (message) => this.#sendIfOpen(message));
+    if (this.#failure !== undefined) exchange.fail(this.#failure);
+    else if (this.#functionFailure !== undefined) exchange.fail(hasEnded(this.#functionFailure));
+    else this.#exchanges.set(id, exchange);
+    this.#requestIds.set(id, request.requestId);
+    const [oldest] = this.#requestIds.keys();
+    if (this.#requestIds.size > MAX_REMEMBERED_REQUESTS) this.#requestIds.delete(oldest as number);
+    return exchange;
   }
 
   /** Ends the connection: whatever waits is rejected. */
@@ -127,35 +143,30 @@ export class AgentConnection {
         if (this.#failure !== undefined) return;
       }
     } catch (cause) {
-      this.#fail(
-        new SnapshotError(
-          "FIRN_AGENT_PROTOCOL",
-          `The guest broke the agent protocol: ${(cause as Error).message}`,
-          {
-            cause,
-          },
-        ),
-      );
+      this.#fail(cause instanceof SnapshotError ? cause : brokenProtocol(cause));
     }
   }
 
   #dispatch(message: GuestMessage): void {
     switch (message.type) {
       case "log": {
-        const line = message.line.subarray(0, MAX_LOG_LINE_BYTES);
-        this.#onLog({ stream: message.stream, text: Buffer.from(line).toString("utf8") });
+        const { stream, level, invocation } = message;
+        const text = Buffer.from(message.line.subarray(0, MAX_LOG_LINE_BYTES)).toString("utf8");
+        this.#onLog({ stream, text, level, requestId: this.#requestIds.get(invocation) });
         return;
       }
-      case "invokeResult": {
-        // The result of a cancelled invocation may come after its caller has gone.
-        this.#results.get(message.id)?.resolve(message);
-        this.#results.delete(message.id);
+      case "responseHead":
+      case "payloadChunk":
+      case "credit":
+      case "invokeEnd":
+      case "invokeRefused":
+        this.#goOn(message);
         return;
-      }
       case "functionFailed":
         this.#failFunction(new FunctionFailedError(message.code, message.message, message.stack));
         return;
       default: {
+        if (message.type === "hello" || message.type === "resumed") assertAbi(message);
         if (this.#step !== undefined) {
           this.#step.resolve(message);
           this.#step = undefined;
@@ -164,6 +175,24 @@ export class AgentConnection {
         }
       }
     }
+  }
+
+  #goOn(message: ExchangeMessage): void {
+    // Of one whose caller has gone there may be more to come.
+    const exchange = this.#exchanges.get(message.id);
+    if (exchange === undefined) return;
+    if (message.type === "responseHead") exchange.begin(message);
+    else if (message.type === "payloadChunk") exchange.push(message);
+    else if (message.type === "credit") exchange.grant(message.bytes);
+    else {
+      this.#exchanges.delete(message.id);
+      if (message.type === "invokeEnd") exchange.end(message);
+      else exchange.refuse(message);
+    }
+  }
+
+  #sendIfOpen(message: HostMessage): void {
+    if (this.#failure === undefined) this.#stream.write(AgentConnection.encode(message));
   }
 
   /** Those who wait for results get them: the agent answers for a function whose process has ended. */
@@ -183,10 +212,33 @@ export class AgentConnection {
     const reason = this.#functionFailure ?? error;
     this.#step?.reject(reason);
     this.#step = undefined;
-    for (const waiting of this.#results.values()) waiting.reject(reason);
-    this.#results.clear();
+    for (const exchange of this.#exchanges.values()) exchange.fail(reason);
+    this.#exchanges.clear();
     this.#ended.resolve(reason);
   }
+}
+
+/** What follows from another agent ABI is undefined, so it is the first thing that is looked at. */
+function assertAbi(message: Extract<GuestMessage, { type: "hello" | "resumed" }>): void {
+  if (message.agentAbi === AGENT_ABI) return;
+  const [code, what, remedy] =
+    message.type === "hello"
+      ? (["FIRN_AGENT_PROTOCOL", "runtime image", "Build the runtime images again"] as const)
+      : (["FIRN_SNAPSHOT_INCOMPATIBLE", "snapshot", "Make the snapshot again"] as const);
+  throw new SnapshotError(
+    code,
+    `The agent in the ${what} has ABI ${message.agentAbi}, and this program speaks ${AGENT_ABI}. ${remedy}.`,
+  );
+}
+
+function hasEnded(cause: FunctionFailedError): SnapshotError {
+  const text = `The function was not called: ${cause.message} Call it in another instance.`;
+  return new SnapshotError("FIRN_INSTANCE_ENDED", text, { cause });
+}
+
+function brokenProtocol(cause: unknown): SnapshotError {
+  const text = `The guest broke the agent protocol: ${(cause as Error).message}`;
+  return new SnapshotError("FIRN_AGENT_PROTOCOL", text, { cause });
 }
 
 function disconnected(cause?: Error): SnapshotError {

@@ -1,4 +1,4 @@
-import { createResumeRecord, type LoadFunction } from "@firn/protocol";
+import { createResumeRecord, type LoadFunction, type Warning } from "@firn/protocol";
 import { type JailOptions, restoreMicrovm } from "@firn/vmm";
 import { requireCompatible } from "../bases/compatible.ts";
 import { hostFingerprint } from "../bases/host-fingerprint.ts";
@@ -25,6 +25,8 @@ export interface DiffOptions {
   readonly jail?: JailOptions | undefined;
   readonly deadlines?: Deadlines;
   readonly onLog?: (line: GuestLogLine) => void;
+  /** Gets what clones of the snapshot will share although they should not, such as the state of a child process. */
+  readonly onWarning?: (warning: Warning) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -65,12 +67,13 @@ export async function createDiff(store: Store, options: DiffOptions): Promise<Sn
     const timeoutMs = load.readyTimeoutMs + deadlines.readyMs;
     await agent.expect("functionReady", { timeoutMs, signal });
     const deadline = { timeoutMs: deadlines.snapshotMs, signal };
-    const files = await takeSnapshot(vm, agent, store, {
+    const { warnings, ...files } = await takeSnapshot(vm, agent, store, {
       event: "warm",
       appImageDigest: app.digest,
       scratch,
       deadline,
     });
+    for (const warning of warnings) options.onWarning?.(warning);
     const config = {
       ...base.manifest.config,
       kind: "diff",

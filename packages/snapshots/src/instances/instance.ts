@@ -1,4 +1,3 @@
-import type { Invoke } from "@firn/protocol";
 import type { Microvm, Statistics, WorkingSetOptions, WorkingSetReport } from "@firn/vmm";
 import { withDeadline } from "../deadline.ts";
 import type { Deadlines } from "../deadlines.ts";
@@ -6,6 +5,7 @@ import { errorCode, SnapshotError } from "../errors.ts";
 import type { SnapshotManifest } from "../store/manifest.ts";
 import type { LocatedSnapshot } from "../store/snapshot-reader.ts";
 import type { AgentConnection } from "./agent-connection.ts";
+import { type Exchange, invokeMessage } from "./exchange.ts";
 import type { InvokeRequest, InvokeResponse, Phase, StartMode } from "./invocation.ts";
 import { type ConsoleTail, explainFailure } from "./microvm-failure.ts";
 import {
@@ -20,14 +20,7 @@ import {
 /** The number of the first invocation of an instance. */
 export const FIRST_INVOCATION = 1;
 
-/** Makes the message that calls the function. */
-export function invokeMessage(id: number, request: InvokeRequest): { type: "invoke" } & Invoke {
-  const { requestId, timeoutMs, payload, http } = request;
-  if (http === undefined) return { type: "invoke", id, requestId, timeoutMs, payload, kind: "event" };
-  return { type: "invoke", id, requestId, timeoutMs, payload, kind: "http", ...http };
-}
-
-/** A microVM in which a function is loaded. It serves one request at a time, and is of no more use once one has failed in it. */
+/** A microVM in which a function is loaded. It is of no more use once a request has failed in it. */
 export class Instance implements AsyncDisposable {
   readonly mode: StartMode;
   /** How long the steps of the start took, in order. */
@@ -43,8 +36,9 @@ export class Instance implements AsyncDisposable {
   readonly #origin: InstanceOrigin | undefined;
   readonly #startClone: StartClone | undefined;
   #paused = false;
+  readonly #concurrency: number;
   #lastId = FIRST_INVOCATION;
-  #busy = false;
+  #serving = 0;
   #usable = true;
 
   constructor(parts: {
@@ -57,6 +51,7 @@ export class Instance implements AsyncDisposable {
     /** Absent for an instance that cannot be snapshotted. */
     origin?: InstanceOrigin | undefined;
     startClone?: StartClone | undefined;
+    concurrency: number;
   }) {
     this.#vm = parts.vm;
     this.#agent = parts.agent;
@@ -64,6 +59,7 @@ export class Instance implements AsyncDisposable {
     this.#console = parts.console;
     this.#origin = parts.origin;
     this.#startClone = parts.startClone;
+    this.#concurrency = parts.concurrency;
     this.mode = parts.mode;
     this.phases = parts.phases;
     this.pid = parts.vm.pid;
@@ -72,13 +68,13 @@ export class Instance implements AsyncDisposable {
     });
     void this.#agent.ended.then(() => {
       this.#usable = false;
-      if (!this.#busy) this.close().catch(() => {});
+      if (this.#serving === 0) this.close().catch(() => {});
     });
   }
 
-  /** Whether it can take a request now. */
+  /** Whether it can take a request now: it serves fewer than it may at a time. */
   get idle(): boolean {
-    return this.#usable && !this.#busy && !this.#paused;
+    return this.#usable && !this.#paused && this.#serving < this.#concurrency;
   }
 
   /** Whether it can serve once it is idle. */
@@ -90,46 +86,48 @@ export class Instance implements AsyncDisposable {
    * Calls the function.
    *
    * @param options.signal When it aborts, the function is told so; the instance stays usable if the function gives up in time.
-   * @throws {SnapshotError} FIRN_INVOKE_TIMEOUT if the microVM had to be killed, FIRN_ABORTED, FIRN_AGENT_DISCONNECTED,
-   *   FIRN_AGENT_PROTOCOL.
-   * @throws {FunctionFailedError} if the function's process had ended before.
+   * @throws {SnapshotError} FIRN_INSTANCE_ENDED if the instance is busy or has ended: the function was not called. FIRN_INVOKE_TIMEOUT
+   *   if the microVM had to be killed, FIRN_ABORTED, FIRN_AGENT_DISCONNECTED, FIRN_AGENT_PROTOCOL.
    */
   async invoke(request: InvokeRequest, options: { signal?: AbortSignal } = {}): Promise<InvokeResponse> {
     this.#lastId += 1;
     const id = this.#lastId;
-    const result = this.#agent.result(id);
-    return this.#run(id, request, result, options.signal, () => this.#agent.send(invokeMessage(id, request)));
+    return this.#run(request, options.signal, () => {
+      const exchange = this.#agent.exchange(id, request);
+      this.#agent.send(invokeMessage(id, request));
+      return exchange;
+    });
   }
 
   /**
    * Waits for the answer to an invocation that was in the guest's queue from the start.
    *
-   * @param result The connection's promise for it, asked for before the guest could have answered.
+   * @param exchange The connection's exchange for it, begun before the guest could have answered.
    */
   firstResponse(
     request: InvokeRequest,
-    result: Promise<InvokeResponse>,
+    exchange: Exchange,
     options: { signal?: AbortSignal } = {},
   ): Promise<InvokeResponse> {
-    return this.#run(FIRST_INVOCATION, request, result, options.signal, () => {});
+    return this.#run(request, options.signal, () => exchange);
   }
 
   async #run(
-    id: number,
     request: InvokeRequest,
-    result: Promise<InvokeResponse>,
     signal: AbortSignal | undefined,
-    send: () => void,
+    start: () => Exchange,
   ): Promise<InvokeResponse> {
     if (!this.idle) throw busyOrEnded();
-    this.#busy = true;
+    this.#serving += 1;
     const { graceMs } = this.#deadlines;
     const started = performance.now();
-    const cancel = () => this.#cancel(id);
+    let cancel = () => {};
     try {
-      send();
+      const exchange = start();
+      cancel = () => exchange.cancel();
       signal?.addEventListener("abort", cancel, { once: true });
       if (signal?.aborted) cancel();
+      const result = exchange.response;
       const response = await withDeadline(
         "the function's answer",
         { timeoutMs: request.timeoutMs + graceMs },
@@ -141,9 +139,7 @@ export class Instance implements AsyncDisposable {
       return response;
     } catch (error) {
       this.#usable = false;
-      // A guest whose function spins stops its process, and says so after the function's time.
-      const late = performance.now() - started >= request.timeoutMs;
-      if (errorCode(error) === "FIRN_TIMEOUT" || (late && errorCode(error) === "FIRN_FUNCTION_EXITED")) {
+      if (errorCode(error) === "FIRN_TIMEOUT") {
         throw new SnapshotError(
           "FIRN_INVOKE_TIMEOUT",
           `The function did not answer within ${request.timeoutMs} ms. Its microVM was stopped.`,
@@ -153,16 +149,8 @@ export class Instance implements AsyncDisposable {
       throw await explainFailure(error, this.#vm, this.#console);
     } finally {
       signal?.removeEventListener("abort", cancel);
-      this.#busy = false;
-      if (!this.#usable) this.close().catch(() => {});
-    }
-  }
-
-  #cancel(id: number): void {
-    try {
-      this.#agent.send({ type: "cancelInvoke", id });
-    } catch {
-      // The connection has failed: the result is rejected with the reason.
+      this.#serving -= 1;
+      if (!this.#usable && this.#serving === 0) this.close().catch(() => {});
     }
   }
 
@@ -242,8 +230,8 @@ export class Instance implements AsyncDisposable {
 
   /** Runs a step while nothing else may; if it fails, the instance is of no more use. */
   async #alone<T>(step: () => Promise<T>): Promise<T> {
-    if (!this.idle) throw busyOrEnded();
-    this.#busy = true;
+    if (!this.idle || this.#serving > 0) throw busyOrEnded();
+    this.#serving = this.#concurrency;
     try {
       return await step();
     } catch (error) {
@@ -252,7 +240,7 @@ export class Instance implements AsyncDisposable {
       this.close().catch(() => {});
       throw reason;
     } finally {
-      this.#busy = false;
+      this.#serving = 0;
     }
   }
 

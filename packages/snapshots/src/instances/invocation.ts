@@ -1,4 +1,4 @@
-import type { Header } from "@firn/protocol";
+import type { Header, InvokeEnd } from "@firn/protocol";
 
 /** One call of a function. */
 export interface InvokeRequest {
@@ -8,8 +8,16 @@ export interface InvokeRequest {
   readonly timeoutMs: number;
   /** The JSON event of a handler, or the body of a request for a fetch handler. */
   readonly payload: Uint8Array;
+  /** The trace that the invocation is a part of. */
+  readonly traceId?: string | undefined;
   /** What the caller says of itself, JSON: the client context of AWS Lambda. */
-  readonly clientContext?: string;
+  readonly clientContext?: string | undefined;
+  /** Version of the function as it was invoked. */
+  readonly functionVersion?: string | undefined;
+  /** Full name of the function as it was invoked. */
+  readonly functionArn?: string | undefined;
+  /** Largest response in bytes, 64 MiB by default; the function fails with Function.ResponseSizeTooLarge beyond. */
+  readonly responseLimitBytes?: number | undefined;
   /** Present for a fetch handler. */
   readonly http?: { readonly method: string; readonly url: string; readonly headers: readonly Header[] };
 }
@@ -22,6 +30,39 @@ export interface InvokeResponse {
   readonly payload: Uint8Array;
   /** "" if the function answered; "Unhandled" if it threw, rejected or timed out in the guest; "Handled". */
   readonly functionError: string;
+  /** What it cost. */
+  readonly report?: InvokeReport;
+}
+
+/** What a REPORT line of AWS Lambda tells. Lengths of time are in milliseconds. */
+export interface InvokeReport {
+  /** From the guest's receipt of the request until the end of the answer. */
+  readonly durationMs: number;
+  /** The same, in whole milliseconds. */
+  readonly billedDurationMs: number;
+  /** Most memory that the function had since it was started, in MiB; 0 if that is not known. */
+  readonly maxMemoryUsedMib: number;
+  /** What the function took to get ready; only with the first request to an instance that was booted or made from a base. */
+  readonly initDurationMs: number | undefined;
+  /** What the guest took to resume, after-restore hooks included; only with the first request to an instance. */
+  readonly restoreDurationMs: number | undefined;
+}
+
+/** The report in the end of an invocation. */
+export function reportOf(end: InvokeEnd): InvokeReport {
+  const known = (microseconds: number) => (microseconds === 0 ? undefined : microseconds / 1000);
+  return {
+    durationMs: end.durationUs / 1000,
+    billedDurationMs: Math.ceil(end.durationUs / 1000),
+    maxMemoryUsedMib: Math.ceil(end.memoryPeakKib / 1024),
+    initDurationMs: known(end.initUs),
+    restoreDurationMs: known(end.restoreUs),
+  };
+}
+
+/** An error in the form that AWS Lambda gives it. */
+export function errorPayload(errorType: string, errorMessage: string): Uint8Array {
+  return Buffer.from(JSON.stringify({ errorType, errorMessage, trace: [] }));
 }
 
 /** How an instance was started. */

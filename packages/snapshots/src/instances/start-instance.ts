@@ -7,7 +7,8 @@ import type { Digest } from "../store/digest.ts";
 import type { LocatedSnapshot } from "../store/snapshot-reader.ts";
 import type { Store } from "../store/store.ts";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
-import { FIRST_INVOCATION, Instance, invokeMessage } from "./instance.ts";
+import { invokeMessage } from "./exchange.ts";
+import { FIRST_INVOCATION, Instance } from "./instance.ts";
 import type { InvokeRequest, InvokeResponse, Phase } from "./invocation.ts";
 import { ConsoleTail, explainFailure } from "./microvm-failure.ts";
 import { ScratchDisk, scratchOf } from "./scratch-disk.ts";
@@ -45,6 +46,13 @@ export interface StartOptions {
   readonly store: Store;
   /** Whether the instance is to be snapshotted and forked. No by default: one that only serves is started with less work. */
   readonly snapshottable?: boolean | undefined;
+  /**
+   * Variables of the function's process. They are in no snapshot: a diff gets them before its after-restore hooks, a base before it
+   * imports the function, and a machine that boots when the function is ready.
+   */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Requests that the instance may serve at a time; 1 by default. */
+  readonly concurrency?: number;
   /** Sent as early as the mode allows: with a diff it lies in the guest's queue before its first instruction. */
   readonly firstRequest?: InvokeRequest;
   readonly jail?: JailOptions | undefined;
@@ -76,7 +84,7 @@ export interface StartedInstance {
  * @throws {SnapshotError} FIRN_TIMEOUT, FIRN_ABORTED, FIRN_AGENT_PROTOCOL, FIRN_AGENT_DISCONNECTED.
  */
 export async function startInstance(plan: StartPlan, options: StartOptions): Promise<StartedInstance> {
-  const { firstRequest, signal } = options;
+  const { firstRequest, environment, signal } = options;
   const deadlines = options.deadlines ?? DEFAULT_DEADLINES;
   const phases: Phase[] = [...(options.phases ?? [])];
   let since = performance.now();
@@ -96,17 +104,21 @@ export async function startInstance(plan: StartPlan, options: StartOptions): Pro
   await scratch?.handedOver();
   const console = new ConsoleTail(vm.console);
   const agent = new AgentConnection(vm.stream, options.onLog === undefined ? {} : { onLog: options.onLog });
-  // Asked for before anything is read: the answer may come in one piece with the guest's first words.
-  const firstResult = agent.result(FIRST_INVOCATION);
+  // Begun before anything is read: the answer may come in one piece with the guest's first words.
+  const firstExchange =
+    firstRequest === undefined || plan.mode !== "diff"
+      ? undefined
+      : agent.exchange(FIRST_INVOCATION, firstRequest);
   let from: InstanceOrigin["from"] | undefined = plan.mode === "regular" ? undefined : plan.snapshot.manifest;
   try {
     finish(vm.pooled ? "pooled" : plan.mode === "regular" ? "create" : "restore");
     if (plan.mode === "regular") {
       const hello = await agent.expect("hello", { timeoutMs: deadlines.bootMs, signal });
-      const { runtime } = await agent.expect("runtimeReady", { timeoutMs: deadlines.bootMs, signal });
+      await agent.expect("runtimeReady", { timeoutMs: deadlines.bootMs, signal });
       const { kernelPath, memoryBytes, vcpus, devices } = plan;
       const { rootDiskPath } = options;
-      const booted = { abi: hello.protocolVersion, version: hello.agentVersion };
+      const booted = { abi: hello.agentAbi, version: hello.agentVersion };
+      const runtime = `${hello.runtimeName} ${hello.runtimeVersion}`;
       from = { kernelPath, rootDiskPath, memoryBytes, vcpus, devices, runtime, agent: booted };
       finish("boot");
       agent.send({ type: "loadFunction", ...plan.load });
@@ -121,12 +133,17 @@ export async function startInstance(plan: StartPlan, options: StartOptions): Pro
       });
       finish("load");
     }
+    if (plan.mode === "regular" && environment !== undefined) {
+      agent.send({ type: "resume", ...createResumeRecord(environment) });
+      await agent.expect("resumed", { timeoutMs: deadlines.resumeMs, signal });
+    }
     const app = plan.mode === "diff" ? plan.snapshot.appDisk : plan.app;
     const origin = snapshottable && from !== undefined ? { store, scratch, app, from } : undefined;
     const { phases: _phases, firstRequest: _first, pool: _pool, ...again } = options;
     const startClone = async (snapshot: LocatedSnapshot) =>
       (await startInstance({ mode: "diff", snapshot }, again)).instance;
-    const common = { vm, agent, mode: plan.mode, phases, deadlines, console };
+    const concurrency = options.concurrency ?? 1;
+    const common = { vm, agent, mode: plan.mode, phases, deadlines, console, concurrency };
     const instance = new Instance({ ...common, origin, startClone });
     if (firstRequest === undefined) {
       served.resolve();
@@ -134,9 +151,9 @@ export async function startInstance(plan: StartPlan, options: StartOptions): Pro
     }
     const invocation = signal === undefined ? {} : { signal };
     const firstResponse =
-      plan.mode === "diff"
-        ? instance.firstResponse(firstRequest, firstResult, invocation)
-        : instance.invoke(firstRequest, invocation);
+      firstExchange === undefined
+        ? instance.invoke(firstRequest, invocation)
+        : instance.firstResponse(firstRequest, firstExchange, invocation);
     firstResponse.catch(() => {}).finally(served.resolve);
     return { instance, firstResponse };
   } catch (error) {
@@ -185,7 +202,7 @@ function startMicrovm(
       appDiskPath: app.path,
     });
   }
-  const resume = { type: "resume", ...createResumeRecord() } as const;
+  const resume = { type: "resume", ...createResumeRecord(options.environment) } as const;
   const { layers, statePath, appDisk, workingSetPath } = plan.snapshot;
   const restore = { ...common, layers: [...layers], statePath, leaf: !(options.snapshottable ?? false) };
   if (plan.mode === "base") {

@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import type { Warning } from "@firn/protocol";
 import type { Microvm, SnapshotReport } from "@firn/vmm";
 import type { Deadline } from "../deadline.ts";
 import { SnapshotError } from "../errors.ts";
@@ -16,6 +17,8 @@ export interface SnapshotFiles {
   /** Absent if the microVM has no scratch disk. */
   readonly scratchPath?: string;
   readonly report: SnapshotReport;
+  /** What clones will share although they should not. */
+  readonly warnings: readonly Warning[];
 }
 
 /**
@@ -37,7 +40,7 @@ export async function takeSnapshot(
 ): Promise<SnapshotFiles> {
   const { event, deadline, scratch } = options;
   agent.send({ type: "prepareSnapshot" });
-  await agent.expect("snapshotPrepared", deadline);
+  const { warnings } = await agent.expect("snapshotPrepared", deadline);
   if (!agent.atFrameBoundary) {
     throw new SnapshotError(
       "FIRN_AGENT_PROTOCOL",
@@ -61,9 +64,9 @@ export async function takeSnapshot(
     ...(options.appImageDigest === undefined ? {} : { appImageDigest: options.appImageDigest }),
     ...(signal === undefined ? {} : { signal }),
   });
-  if (scratch === undefined) return { memoryPath, statePath, report };
+  if (scratch === undefined) return { memoryPath, statePath, report, warnings };
   try {
-    return { memoryPath, statePath, report, scratchPath: await scratch.pack(store) };
+    return { memoryPath, statePath, report, warnings, scratchPath: await scratch.pack(store) };
   } catch (error) {
     await rm(memoryPath, { force: true });
     await rm(statePath, { force: true });
