@@ -2,16 +2,16 @@
 
 use crate::error::{ErrorCode, Result, VmmError};
 
-/// Checks that this VMM reads a file of this version: any from 1 to `newest`.
+/// Checks that a file is of the one version that this VMM reads.
 ///
 /// # Errors
-/// FIRN_SNAPSHOT_INCOMPATIBLE naming the file, its version and those that are read: the snapshot is sound, and not for this VMM.
-pub(crate) fn check(file: &str, version: u32, newest: u32) -> Result<()> {
-    if (1..=newest).contains(&version) {
+/// FIRN_SNAPSHOT_INCOMPATIBLE naming the file and both versions: the snapshot is sound, and not for this VMM.
+pub(crate) fn check(file: &str, version: u32, own: u32) -> Result<()> {
+    if version == own {
         return Ok(());
     }
     Err(VmmError::new(
         ErrorCode::SnapshotIncompatible,
-        format!("{file}: version {version}, and this VMM reads versions 1 to {newest}; rebuild the snapshot"),
+        format!("{file}: version {version}, and this VMM reads version {own}; rebuild the snapshot"),
     ))
 }

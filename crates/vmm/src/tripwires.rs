@@ -10,16 +10,16 @@ use crate::snapshot::STATE_VERSION;
 use crate::working_set;
 
 /// The versions that this VMM writes.
-const _: () = assert!(format::VERSION == 2);
-const _: () = assert!(STATE_VERSION == 5);
-const _: () = assert!(working_set::VERSION == 2);
+const _: () = assert!(format::VERSION == 1);
+const _: () = assert!(STATE_VERSION == 1);
+const _: () = assert!(working_set::VERSION == 1);
 
 /// The memory layer file.
 const _: () = assert!(u64::from_le_bytes(format::MAGIC) == 0x5259_414c_4e52_4946);
 const _: () = assert!(format::HEADER_LENGTH == 256);
 const _: () = assert!(format::EXTENT_LENGTH == 24);
 const _: () = assert!(format::GRANULE == 4096);
-const _: () = assert!(format::PLACEMENT_ALIGNMENT == 64 << 10);
+const _: () = assert!(format::PAGE_SIZE_MAX == 64 << 10);
 
 /// The guest's physical address space.
 const _: () = assert!(layout::GIC_DISTRIBUTOR == 0x0800_0000 && layout::GIC_DISTRIBUTOR_SIZE == 0x1_0000);

@@ -3,20 +3,20 @@
 //! prepared with these, before it is known for what, gives its guest what is only read of the layers below, and what all of them
 //! write.
 //!
-//! The file, format version 2. Little-endian; offsets and lengths are from the start of guest memory, multiples of [`GRANULE`].
+//! The file, format version 1. Little-endian; offsets and lengths are from the start of guest memory, multiples of [`GRANULE`].
 //!
 //! | at | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | magic, `FIRNWSET` |
 //! | 8 | 4 | format version |
 //! | 12 | 4 | number of ranges that are written |
-//! | 16 | 8 | XXH64 of the file, this field taken as zero; in version 1, which is the same otherwise, CRC-64 |
+//! | 16 | 8 | XXH64 of the file, this field taken as zero |
 //! | 24 | 8 | size of guest memory |
 //! | 32 | 32 | sha-256 of the snapshot's topmost memory layer |
 //! | 64 | 16 a range | offset and length of each range that is written, sorted |
 //! | | 16 a range | offset and length of each range that is only read, sorted |
 
-use crate::checksum::Checksum;
+use crate::checksum::checksum;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::format_version;
 use crate::layer::format::{put, take, u64_at};
@@ -24,8 +24,8 @@ use crate::layer::{Digest, GRANULE, RangeSet, hex};
 
 /// First bytes of a working set file.
 pub const MAGIC: [u8; 8] = *b"FIRNWSET";
-/// The version that is written. Versions from 1 on are read.
-pub const VERSION: u32 = 2;
+/// The version of the format.
+pub const VERSION: u32 = 1;
 const HEADER_LENGTH: usize = 64;
 const RANGE_LENGTH: usize = 16;
 /// Most ranges of each kind: each that is written costs a system call at every restore.
@@ -61,7 +61,7 @@ impl WorkingSet {
             bytes.extend_from_slice(&range.start.to_le_bytes());
             bytes.extend_from_slice(&range.end.saturating_sub(range.start).to_le_bytes());
         }
-        let checksum = checksum(VERSION).of(&bytes);
+        let checksum = checksum(&bytes);
         put(&mut bytes, 16, checksum.to_le_bytes());
         bytes
     }
@@ -81,7 +81,7 @@ impl WorkingSet {
         format_version::check("working set", version, VERSION)?;
         let mut unsummed = bytes.to_vec();
         put(&mut unsummed, 16, [0; 8]);
-        if checksum(version).of(&unsummed) != u64_at(header, 16) {
+        if checksum(&unsummed) != u64_at(header, 16) {
             return Err(corrupt("its checksum does not match"));
         }
         let (entries, rest) = bytes.get(HEADER_LENGTH..).unwrap_or_default().as_chunks::<RANGE_LENGTH>();
@@ -126,11 +126,6 @@ impl WorkingSet {
             self.memory_size
         )))
     }
-}
-
-/// The checksum that files of this version have.
-fn checksum(version: u32) -> Checksum {
-    if version > 1 { Checksum::xxh64() } else { Checksum::crc64() }
 }
 
 fn decode_ranges(table: &[[u8; RANGE_LENGTH]], memory_size: u64) -> Result<RangeSet> {
@@ -187,12 +182,12 @@ mod tests {
 
     /// A change of the format changes these bytes, and needs a new [`VERSION`].
     #[test]
-    fn the_encoding_is_that_of_version_2() {
+    fn the_encoding_is_that_of_its_version() {
         let set = working_set(&[(1, 3), (8, 9)], &[(4, 5)]);
         let hex: String = set.encode().iter().map(|byte| format!("{byte:02x}")).collect();
         let expected = [
             "4649524e57534554",
-            "0200000002000000",
+            "0100000002000000",
             "3ac2a43678568977",
             "0000200000000000",
             &"07".repeat(32),
@@ -204,15 +199,6 @@ mod tests {
             "0010000000000000",
         ];
         assert_eq!(hex, expected.concat());
-    }
-
-    #[test]
-    fn version_1_is_read() {
-        let set = working_set(&[(1, 3), (8, 9)], &[(4, 5)]);
-        let mut bytes = set.encode();
-        bytes[8] = 1;
-        bytes[16..24].copy_from_slice(&0x962e_c189_a7b9_5165_u64.to_le_bytes());
-        assert_eq!(WorkingSet::decode(&bytes).unwrap(), set);
     }
 
     #[test]
@@ -258,7 +244,7 @@ mod tests {
             bytes.extend_from_slice(&length.to_le_bytes());
         }
         bytes[16..24].fill(0);
-        let checksum = checksum(VERSION).of(&bytes);
+        let checksum = checksum(&bytes);
         bytes[16..24].copy_from_slice(&checksum.to_le_bytes());
         bytes
     }

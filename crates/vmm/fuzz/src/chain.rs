@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
 use firn_vmm::ErrorCode;
-use firn_vmm::layer::format::{VERSION, encode_table};
+use firn_vmm::layer::format::encode_table;
 use firn_vmm::layer::{
     Content, Digest, Extent, ExtentSource, GRANULE, LayerFile, LayerHeader, RangeSet, StackView,
 };
@@ -14,7 +14,7 @@ use firn_vmm::layout::MEMORY_BASE;
 use firn_vmm::memory::{GuestMemoryOptions, Helper, LoadOptions, Loading, SharedWork};
 use vm_memory::{Bytes, GuestAddress};
 
-use crate::checksum::{crc64, xxh64};
+use crate::checksum::checksum;
 use crate::guest::file_of;
 use crate::input::Input;
 
@@ -109,17 +109,16 @@ fn layer(input: &mut Input, index: usize) -> Option<(LayerFile, Digest)> {
         (0..count).map(|_| extent(input, &mut end)).collect()
     };
     let table = encode_table(&extents);
-    let version = if how & 1 == 0 { VERSION } else { 1 };
     let parent = if how & 0xf0 == 0xf0 { usize::from(how >> 1 & 3) } else { index };
     let header = LayerHeader {
-        version,
         file_length: (1 + DATA) * GRANULE,
         memory_size: SIZE,
         extent_count: extents.len() as u64,
-        table_checksum: if version == 1 { crc64(&table) } else { xxh64(&table) },
+        table_checksum: checksum(&table),
         data_checksum: 0,
         parent: parent.checked_sub(1).map(digest),
         app_image: None,
+        page_size: GRANULE,
     };
     let (file, _) = file(index);
     file.write_all_at(&[&header.encode()[..], &table].concat(), 0).unwrap();

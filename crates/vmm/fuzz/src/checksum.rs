@@ -1,15 +1,8 @@
-//! The checksums that a forger puts right.
+//! The checksum that a forger puts right.
 
 use twox_hash::XxHash64;
 
-/// Of the formats' present versions.
-pub fn xxh64(bytes: &[u8]) -> u64 {
+/// Of all of Firn's files.
+pub fn checksum(bytes: &[u8]) -> u64 {
     XxHash64::oneshot(0, bytes)
-}
-
-/// Of older versions.
-pub fn crc64(bytes: &[u8]) -> u64 {
-    let mut digest = crc64fast::Digest::new();
-    digest.write(bytes);
-    digest.sum64()
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use firn_vmm::layer::LayerFile;
 use firn_vmm::memory::{GuestMemoryOptions, MemoryStack};
 
-use crate::checksum::{crc64, xxh64};
+use crate::checksum::checksum;
 use crate::guest::file_of;
 
 const HEADER: usize = 256;
@@ -14,14 +14,13 @@ const EXTENT: usize = 24;
 /// Larger memories are not loaded: an input is to take a millisecond.
 const LOADED_MAX: u64 = 4 << 20;
 
-/// Inputs to start from: a header and three extents, to be put right, in files of both versions.
+/// Inputs to start from: a header and three extents, to be put right.
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut bytes = vec![1; 1 + HEADER];
     for extent in [[0u64, 1, 0], [2, 1, 1], [9, 4, 2]] {
         bytes.extend(extent.iter().flat_map(|granules| (granules << 8).to_le_bytes()));
     }
-    let first = [&[1 | 64], &bytes[1..]].concat();
-    vec![bytes, first]
+    vec![bytes]
 }
 
 pub fn run(bytes: &[u8]) {
@@ -62,13 +61,13 @@ pub fn run(bytes: &[u8]) {
 fn put_right(file: &mut [u8], how: u8) {
     let (header, table) = file.split_at_mut(HEADER);
     let count = table.len() / EXTENT;
-    let is_first = how & 64 != 0;
-    let checksum = if is_first { crc64 } else { xxh64 };
-    header[..12].copy_from_slice(b"FIRNLAYR\x02\0\0\0");
-    header[8] -= u8::from(is_first);
+    header[..12].copy_from_slice(b"FIRNLAYR\x01\0\0\0");
     header[12] &= 3;
     header[13..16].fill(0);
-    header[128..].fill(0);
+    if how & 64 == 0 {
+        header[128..136].copy_from_slice(&4096u64.to_le_bytes());
+    }
+    header[136..].fill(0);
     if how & 4 == 0 {
         header[12] &= !1;
         header[64..96].fill(0);

@@ -1,4 +1,4 @@
-//! A state file of the version that the first byte of the input says, or, if that is odd, the state of the devices alone. Everything
+//! The body of a state file, or, if the first byte of the input is odd, the state of the devices alone. Everything
 //! that does not need KVM is restored and used.
 
 use std::io::{Read, Write};
@@ -8,12 +8,12 @@ use firn_vmm::devices::{Devices, DevicesState, Watched};
 use firn_vmm::layout::{MEMORY_BASE, Slot};
 use firn_vmm::snapshot::{STATE_VERSION, decode, encode};
 
-use crate::checksum::{crc64, xxh64};
+use crate::checksum::checksum;
 use crate::guest::{assert_disk_works, interrupts, memory, options, start};
 
 pub fn run(bytes: &[u8]) {
     match bytes.split_first() {
-        Some((how, body)) if how & 1 == 0 => read_file(version(*how), body),
+        Some((how, body)) if how & 1 == 0 => read_file(body),
         Some((_, devices)) => {
             if let Ok(state) = postcard::from_bytes(devices) {
                 restore(state);
@@ -23,12 +23,7 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-/// The present version if the byte is 0.
-fn version(how: u8) -> u32 {
-    STATE_VERSION - u32::from(how >> 1) % STATE_VERSION
-}
-
-/// Inputs to start from: devices that a guest has brought up, and the states of every version that the tests hold to their bytes.
+/// Inputs to start from: devices that a guest has brought up, and the state whose bytes the tests know.
 pub fn seeds() -> Vec<Vec<u8>> {
     let stack = memory();
     let (options, _ends) = options(false);
@@ -41,27 +36,19 @@ pub fn seeds() -> Vec<Vec<u8>> {
     }
     let devices = [vec![1], postcard::to_stdvec(&devices.save().unwrap()).unwrap()].concat();
 
-    let states = (0..STATE_VERSION as u8).map(|back| {
-        let how = back << 1;
-        let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/snapshot");
-        let hex = std::fs::read_to_string(format!("{sources}/state_v{}.hex", version(how))).unwrap();
-        let digits = hex.trim().as_bytes().chunks_exact(2).map(|digits| std::str::from_utf8(digits).unwrap());
-        let file: Vec<u8> = digits.map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect();
-        [&[how], &file[24..]].concat()
-    });
-    states.chain([devices]).collect()
+    let state = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/snapshot/state.hex");
+    let hex = std::fs::read_to_string(state).unwrap();
+    let digits = hex.trim().as_bytes().chunks_exact(2).map(|digits| std::str::from_utf8(digits).unwrap());
+    let file: Vec<u8> = digits.map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect();
+    vec![[&[0], &file[24..]].concat(), devices]
 }
 
-fn read_file(version: u32, body: &[u8]) {
+fn read_file(body: &[u8]) {
     let Ok(length) = u32::try_from(body.len()) else { return };
     let mut file = b"FIRNSTAT".to_vec();
-    file.extend(version.to_le_bytes());
+    file.extend(STATE_VERSION.to_le_bytes());
     file.extend(length.to_le_bytes());
-    let sum = match version {
-        1 => crc64(body),
-        2..=4 => crc64(&[&file, body].concat()),
-        _ => xxh64(&[&file, body].concat()),
-    };
+    let sum = checksum(&[&file, body].concat());
     file.extend(sum.to_le_bytes());
     file.extend(body);
 

@@ -3,29 +3,24 @@
 use firn_vmm::layer::GRANULE;
 use firn_vmm::working_set::{MAGIC, VERSION, WorkingSet};
 
-use crate::checksum::{crc64, xxh64};
+use crate::checksum::checksum;
 
 const HEADER: usize = 64;
 
-/// Inputs to start from: three ranges of a memory of 128 MiB, in files of both versions.
+/// Inputs to start from: three ranges of a memory of 128 MiB.
 pub fn seeds() -> Vec<Vec<u8>> {
     let written = [0..GRANULE, 5 * GRANULE..9 * GRANULE].into_iter().collect();
     let read = std::iter::once(3 * GRANULE..4 * GRANULE).collect();
-    let file = WorkingSet { memory_size: 128 << 20, layer: [7; 32], written, read }.encode();
-    let mut first = file.clone();
-    first[8] = 1;
-    vec![file, first]
+    vec![WorkingSet { memory_size: 128 << 20, layer: [7; 32], written, read }.encode()]
 }
 
 pub fn run(bytes: &[u8]) {
     let mut file = bytes.to_vec();
     if file.len() >= HEADER {
         file[..8].copy_from_slice(&MAGIC);
-        // Version 1 only if the file says so.
-        let is_first = file[8..12] == 1u32.to_le_bytes();
-        file[8..12].copy_from_slice(&if is_first { 1 } else { VERSION }.to_le_bytes());
+        file[8..12].copy_from_slice(&VERSION.to_le_bytes());
         file[16..24].fill(0);
-        let sum = if is_first { crc64(&file) } else { xxh64(&file) };
+        let sum = checksum(&file);
         file[16..24].copy_from_slice(&sum.to_le_bytes());
     }
     let Ok(set) = WorkingSet::decode(&file) else { return };

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::format::{GRANULE, GRANULE_LENGTH, PLACEMENT_ALIGNMENT};
+use super::format::{GRANULE, GRANULE_LENGTH, PAGE_SIZE_MAX};
 use super::range_set::RangeSet;
 use super::view::{Content, StackView};
 use crate::error::{ErrorCode, Result, VmmError};
@@ -11,8 +11,9 @@ use crate::memory::MemoryStack;
 /// How much of a layer's file is read at once, bytes.
 const CHUNK: usize = 256 << 10;
 /// The granularity of a base, bytes.
-const BLOCK: usize = 16 * GRANULE_LENGTH;
-const _: () = assert!(BLOCK as u64 == PLACEMENT_ALIGNMENT);
+const BLOCK_LENGTH: usize = 16 * GRANULE_LENGTH;
+const BLOCK: u64 = BLOCK_LENGTH as u64;
+const _: () = assert!(BLOCK.is_multiple_of(PAGE_SIZE_MAX));
 
 /// Where memory differs from its layers, and how.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -51,9 +52,8 @@ pub fn difference(
     Ok(difference)
 }
 
-/// What of memory is not zero, in blocks of [`PLACEMENT_ALIGNMENT`], inside the candidates. Blocks, because this becomes a base: few
-/// and long extents, that can be mapped whole on hosts of every page size, and never a page of which only a part is the base's, which
-/// every clone would have to copy.
+/// What of memory is not zero, in blocks of 64 KiB, inside the candidates. Blocks, because this becomes a base: few and long extents,
+/// that can be mapped whole, and never a page of which only a part is the base's, which every clone would have to copy.
 ///
 /// # Errors
 /// None that valid candidates can run into.
@@ -61,9 +61,9 @@ pub fn content(memory: &MemoryStack, candidates: &[Range<u64>]) -> Result<Differ
     let mut data = RangeSet::default();
     let mut next = 0;
     for candidate in candidates {
-        let first = (candidate.start - candidate.start % PLACEMENT_ALIGNMENT).max(next);
-        for block in (first..candidate.end).step_by(BLOCK) {
-            next = block.saturating_add(PLACEMENT_ALIGNMENT).min(memory.size());
+        let first = (candidate.start - candidate.start % BLOCK).max(next);
+        for block in (first..candidate.end).step_by(BLOCK_LENGTH) {
+            next = block.saturating_add(BLOCK).min(memory.size());
             for granule in (block..next).step_by(GRANULE_LENGTH) {
                 if !memory.reservation().granule_is_zero(granule).map_err(reading(granule))? {
                     data.append(block..next);

@@ -1,4 +1,4 @@
-//! The memory layer file, format version 2. Little-endian; every offset and length of memory or data is a multiple of
+//! The memory layer file, format version 1. Little-endian; every offset and length of memory or data is a multiple of
 //! [`GRANULE`].
 //!
 //! | at | bytes | what |
@@ -14,17 +14,16 @@
 //! | 56 | 8 | checksum of everything after the extent table |
 //! | 64 | 32 | sha-256 of the parent layer, or zeros |
 //! | 96 | 32 | sha-256 of the app image, or zeros |
-//! | 128 | 128 | zeros |
+//! | 128 | 8 | page size of the host for which it was written, bytes |
+//! | 136 | 120 | zeros |
 //! | 256 | 24 an extent | extent table: guest offset, length, file offset (0: the extent is zeros) |
 //! | | | data of short extents, packed, in guest order |
-//! | | | data of extents of [`MAP_THRESHOLD`] and more, each at a file offset congruent to its guest offset modulo [`PLACEMENT_ALIGNMENT`] |
+//! | | | data of extents of [`MAP_THRESHOLD`] and more, each at a file offset congruent to its guest offset modulo the page size |
 //!
-//! Checksums are XXH64; in version 1, which is the same otherwise, they are CRC-64.
-//!
-//! Header, table and short extents lie together because a load reads them first, and whole. Guest memory starts at a multiple of
-//! [`PLACEMENT_ALIGNMENT`] in the guest's address space and in the host's, so that guest offsets stand for both.
+//! Checksums are XXH64. Header, table and short extents lie together because a load reads them first, and whole. Guest memory starts at a
+//! multiple of every page size in the guest's address space and in the host's, so that guest offsets stand for both.
 
-use crate::checksum::Checksum;
+use crate::checksum::checksum;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::format_version;
 use crate::layout::{MEMORY_GRANULE, MEMORY_MAX};
@@ -34,8 +33,8 @@ pub type Digest = [u8; 32];
 
 /// First bytes of a layer file.
 pub const MAGIC: [u8; 8] = *b"FIRNLAYR";
-/// The version that is written. Versions from 1 on are read.
-pub const VERSION: u32 = 2;
+/// The version of the format.
+pub const VERSION: u32 = 1;
 /// Length of the header, and where the extent table starts.
 pub const HEADER_LENGTH: usize = 256;
 /// Length of an entry of the extent table.
@@ -44,9 +43,9 @@ pub const EXTENT_LENGTH: usize = 24;
 pub const GRANULE: u64 = GRANULE_LENGTH as u64;
 /// [`GRANULE`] as a length in this process.
 pub const GRANULE_LENGTH: usize = 4096;
-/// Extents that may be mapped are congruent modulo this in file and guest: the largest page of any host.
-pub const PLACEMENT_ALIGNMENT: u64 = 64 << 10;
-/// Extents of at least this length can be mapped on every host, and are where nothing else is asked for. A mapping costs about as
+/// The largest page of any host.
+pub const PAGE_SIZE_MAX: u64 = 64 << 10;
+/// Extents of at least this length are mapped, as far as they are whole pages, where nothing else is asked for. A mapping costs about as
 /// much as copying one and a half pages of 4 KiB into private memory (4.8 us against 3.2 us a page under a hypervisor), plus a
 /// fault for each 64 KiB that is read; up to four pages of which most are used the copy wins, and beyond that the mapping does,
 /// which also leaves the pages shared between clones.
@@ -88,8 +87,6 @@ impl Extent {
 /// What the header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerHeader {
-    /// Format version.
-    pub version: u32,
     /// Length of the file, bytes.
     pub file_length: u64,
     /// Size of the guest memory, bytes.
@@ -104,6 +101,8 @@ pub struct LayerHeader {
     pub parent: Option<Digest>,
     /// The app image that was attached.
     pub app_image: Option<Digest>,
+    /// Size of the pages of the host for which the data was placed, bytes.
+    pub page_size: u64,
 }
 
 impl LayerHeader {
@@ -118,7 +117,7 @@ impl LayerHeader {
         }
         let mut bytes = [0; HEADER_LENGTH];
         put(&mut bytes, 0, MAGIC);
-        put(&mut bytes, 8, self.version.to_le_bytes());
+        put(&mut bytes, 8, VERSION.to_le_bytes());
         put(&mut bytes, 12, flags.to_le_bytes());
         put(&mut bytes, 24, self.file_length.to_le_bytes());
         put(&mut bytes, 32, self.memory_size.to_le_bytes());
@@ -127,7 +126,8 @@ impl LayerHeader {
         put(&mut bytes, 56, self.data_checksum.to_le_bytes());
         put(&mut bytes, 64, self.parent.unwrap_or_default());
         put(&mut bytes, 96, self.app_image.unwrap_or_default());
-        let checksum = checksum(self.version).of(&bytes);
+        put(&mut bytes, 128, self.page_size.to_le_bytes());
+        let checksum = checksum(&bytes);
         put(&mut bytes, 16, checksum.to_le_bytes());
         bytes
     }
@@ -140,22 +140,20 @@ impl LayerHeader {
         if take::<8>(bytes, 0) != MAGIC {
             return Err(corrupt("it does not start with the magic of a memory layer"));
         }
-        let version = u32::from_le_bytes(take(bytes, 8));
-        format_version::check("memory layer", version, VERSION)?;
+        format_version::check("memory layer", u32::from_le_bytes(take(bytes, 8)), VERSION)?;
         let mut unsummed = *bytes;
         put(&mut unsummed, 16, [0; 8]);
-        if checksum(version).of(&unsummed) != u64_at(bytes, 16) {
+        if checksum(&unsummed) != u64_at(bytes, 16) {
             return Err(corrupt("the checksum of its header does not match"));
         }
         let flags = u32::from_le_bytes(take(bytes, 12));
         if flags & !(FLAG_PARENT | FLAG_APP_IMAGE) != 0 {
             return Err(corrupt(format!("its header has unknown flags {flags:#x}")));
         }
-        if bytes.iter().skip(128).any(|byte| *byte != 0) {
+        if bytes.iter().skip(136).any(|byte| *byte != 0) {
             return Err(corrupt("a reserved byte of its header is not zero"));
         }
         let header = Self {
-            version,
             file_length: u64_at(bytes, 24),
             memory_size: u64_at(bytes, 32),
             extent_count: u64_at(bytes, 40),
@@ -163,6 +161,7 @@ impl LayerHeader {
             data_checksum: u64_at(bytes, 56),
             parent: digest_at(bytes, 64, flags & FLAG_PARENT != 0, "parent")?,
             app_image: digest_at(bytes, 96, flags & FLAG_APP_IMAGE != 0, "app image")?,
+            page_size: u64_at(bytes, 128),
         };
         header.check()?;
         Ok(header)
@@ -178,6 +177,12 @@ impl LayerHeader {
         if size == 0 || size > MEMORY_MAX || !size.is_multiple_of(MEMORY_GRANULE) {
             return Err(corrupt(format!(
                 "its memory size {size} is not a multiple of {MEMORY_GRANULE} up to {MEMORY_MAX} bytes"
+            )));
+        }
+        if !self.page_size.is_power_of_two() || !(GRANULE..=PAGE_SIZE_MAX).contains(&self.page_size) {
+            return Err(corrupt(format!(
+                "its page size {} is not a power of two from {GRANULE} to {PAGE_SIZE_MAX} bytes",
+                self.page_size
             )));
         }
         if self.extent_count > size / GRANULE {
@@ -226,7 +231,7 @@ pub fn decode_table(bytes: &[u8], header: &LayerHeader) -> Result<Vec<Extent>> {
             header.extent_count
         )));
     }
-    if checksum(header.version).of(bytes) != header.table_checksum {
+    if checksum(bytes) != header.table_checksum {
         return Err(corrupt("the checksum of its extent table does not match"));
     }
     let mut extents = Vec::with_capacity(entries.len());
@@ -272,11 +277,6 @@ fn extent_problem(extent: &Extent, previous_end: u64, header: &LayerHeader) -> O
         return Some(format!("has {length} bytes at {file_offset:#x} of the file, past its end"));
     }
     None
-}
-
-/// The checksum that files of this version have.
-pub(crate) fn checksum(version: u32) -> Checksum {
-    if version > 1 { Checksum::xxh64() } else { Checksum::crc64() }
 }
 
 /// The error for a layer file that is not what it should be.
@@ -327,7 +327,6 @@ mod tests {
 
     fn header() -> LayerHeader {
         LayerHeader {
-            version: VERSION,
             file_length: 0x2_8000,
             memory_size: 0x800_0000,
             extent_count: 2,
@@ -335,6 +334,7 @@ mod tests {
             data_checksum: 0x1122_3344_5566_7788,
             parent: Some(digest(0xaa)),
             app_image: None,
+            page_size: 16 << 10,
         }
     }
 
@@ -352,34 +352,27 @@ mod tests {
     /// The bytes with the checksum of the header set right again.
     fn summed(mut bytes: [u8; HEADER_LENGTH]) -> [u8; HEADER_LENGTH] {
         put(&mut bytes, 16, [0; 8]);
-        let checksum = checksum(VERSION).of(&bytes);
+        let checksum = checksum(&bytes);
         put(&mut bytes, 16, checksum.to_le_bytes());
         bytes
     }
 
+    /// A change of the format changes these bytes, and needs a new [`VERSION`].
     #[test]
-    fn the_bytes_of_version_1_are_these() {
-        the_bytes_are_these(1, [0x40fb_9054_15df_e01a, 0x21cc_1f1c_10e1_88d6]);
-    }
-
-    #[test]
-    fn the_bytes_of_version_2_are_these() {
-        the_bytes_are_these(2, [0xdb26_be82_4178_2ce6, 0xa234_0bca_01f8_336a]);
-    }
-
-    /// The versions differ in the checksums of header and table.
-    fn the_bytes_are_these(version: u32, [of_header, of_table]: [u64; 2]) {
+    fn the_bytes_are_those_of_the_version() {
+        let [of_header, of_table] = [0_u64, 0xa234_0bca_01f8_336a];
         let table = encode_table(&extents());
-        let header = LayerHeader { version, table_checksum: checksum(version).of(&table), ..header() };
+        let header = LayerHeader { table_checksum: checksum(&table), ..header() };
         let mut golden = b"FIRNLAYR".to_vec();
-        golden.extend_from_slice(&version.to_le_bytes());
-        golden.extend_from_slice(b"\x01\0\0\0");
+        golden.extend_from_slice(b"\x01\0\0\0\x01\0\0\0");
         golden.extend_from_slice(&of_header.to_le_bytes());
         golden.extend_from_slice(b"\x00\x80\x02\0\0\0\0\0\x00\x00\x00\x08\0\0\0\0\x02\0\0\0\0\0\0\0");
         golden.extend_from_slice(&of_table.to_le_bytes());
         golden.extend_from_slice(b"\x88\x77\x66\x55\x44\x33\x22\x11");
         golden.extend_from_slice(&[0xaa; 32]);
-        golden.extend_from_slice(&[0; 32 + 128]);
+        golden.extend_from_slice(&[0; 32]);
+        golden.extend_from_slice(b"\x00\x40\0\0\0\0\0\0");
+        golden.extend_from_slice(&[0; 120]);
         golden.extend_from_slice(b"\x00\x30\0\0\0\0\0\0\x00\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
         golden.extend_from_slice(b"\x00\x80\x01\0\0\0\0\0\x00\x00\x01\0\0\0\0\0\x00\x80\x01\0\0\0\0\0");
         let written = [header.encode().as_slice(), &table].concat();
@@ -415,6 +408,9 @@ mod tests {
         refused(summed(with(32, 1)), "memory size");
         refused(summed(with(39, 1)), "memory size");
         refused(summed(with(35, 0)), "memory size 0");
+        refused(summed(with(128, 1)), "page size 16385 ");
+        refused(summed(with(129, 0x08)), "page size 2048 ");
+        refused(summed(with(130, 0x02)), "page size");
         refused(summed(with(42, 1)), "65538 extents");
         refused(summed(with(41, 0x40)), "past the end of the file");
     }
@@ -426,7 +422,7 @@ mod tests {
             change(&mut extents);
             let table = encode_table(&extents);
             let header = LayerHeader {
-                table_checksum: checksum(VERSION).of(&table),
+                table_checksum: checksum(&table),
                 extent_count: extents.len() as u64,
                 ..header()
             };

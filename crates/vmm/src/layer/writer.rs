@@ -1,16 +1,17 @@
 //! Writing a layer file.
 
 use std::fs::File;
+use std::hash::Hasher;
 use std::os::unix::fs::FileExt;
 
 use serde::{Deserialize, Serialize};
 
 use super::compare::{content, difference};
 use super::diff::changed_ranges;
-use super::format::{Digest, Extent, ExtentSource, LayerHeader, VERSION, checksum, encode_table};
+use super::format::{Digest, Extent, ExtentSource, LayerHeader, encode_table};
 use super::placement::place;
 use super::range_set::RangeSet;
-use crate::checksum::Checksum;
+use crate::checksum::{XxHash64, checksum, hasher};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::layer::hex;
 use crate::memory::MemoryStack;
@@ -79,17 +80,17 @@ pub fn write_layer(
             (candidates, content)
         }
     };
-    let (extents, file_length) = place(&difference);
+    let (extents, file_length) = place(&difference, memory.page_size());
     let table = encode_table(&extents);
     let header = LayerHeader {
-        version: VERSION,
         file_length,
         memory_size: memory.size(),
         extent_count: extents.len() as u64,
-        table_checksum: checksum(VERSION).of(&table),
+        table_checksum: checksum(&table),
         data_checksum: 0,
         parent: options.parent_digest,
         app_image: options.app_image,
+        page_size: memory.page_size(),
     };
     output.set_len(0).map_err(writing(0))?;
     output.write_all_at(&table, super::format::HEADER_LENGTH as u64).map_err(writing(0))?;
@@ -121,14 +122,14 @@ fn write_data(
         .collect();
     placed.sort_unstable_by_key(|(file_offset, _)| *file_offset);
     let bytes = Vec::with_capacity(CHUNK);
-    let mut writer = ChunkWriter { output, at: table_end, bytes, checksum: checksum(VERSION) };
+    let mut writer = ChunkWriter { output, at: table_end, bytes, hasher: hasher() };
     for (file_offset, extent) in placed {
         writer.pad_to(file_offset)?;
         writer.write_memory(memory, extent)?;
     }
     writer.pad_to(file_length)?;
     writer.flush()?;
-    Ok(writer.checksum.value())
+    Ok(writer.hasher.finish())
 }
 
 /// Gathers what is to be written into large writes, one after the other.
@@ -137,13 +138,13 @@ struct ChunkWriter<'a> {
     /// Where the gathered bytes go.
     at: u64,
     bytes: Vec<u8>,
-    checksum: Checksum,
+    hasher: XxHash64,
 }
 
 impl ChunkWriter<'_> {
     fn pad_to(&mut self, file_offset: u64) -> Result<()> {
         let padding = file_offset.saturating_sub(self.at).saturating_sub(self.bytes.len() as u64);
-        // Padding is less than the alignment of placement, far less than a chunk.
+        // Padding is less than a page, far less than a chunk.
         let padding = usize::try_from(padding).unwrap_or(CHUNK);
         self.bytes.resize(self.bytes.len().saturating_add(padding), 0);
         if self.bytes.len() >= CHUNK { self.flush() } else { Ok(()) }
@@ -171,7 +172,7 @@ impl ChunkWriter<'_> {
 
     fn flush(&mut self) -> Result<()> {
         self.output.write_all_at(&self.bytes, self.at).map_err(writing(self.at))?;
-        self.checksum.write(&self.bytes);
+        self.hasher.write(&self.bytes);
         self.at = self.at.saturating_add(self.bytes.len() as u64);
         self.bytes.clear();
         Ok(())

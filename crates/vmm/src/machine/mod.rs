@@ -71,6 +71,7 @@ mod vcpu_thread;
 mod working_set;
 mod written;
 
+use std::hash::Hasher;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -79,6 +80,7 @@ pub use boot::BootFiles;
 pub use restore::{Prepared, RestoreFiles};
 pub use vcpu_thread::Crew;
 
+use crate::checksum::hasher;
 use crate::control::{Event, Phases, Statistics};
 use crate::devices::Devices;
 use crate::error::{ErrorCode, Result, VmmError};
@@ -227,11 +229,11 @@ impl Machine {
 fn host_fingerprint(vcpu: &Vcpu, gic: &Gic) -> Result<HostFingerprint> {
     use crate::kvm::registers::{MIDR_EL1, SVE_VECTOR_LENGTHS, counter_frequency};
     let ids = vcpu.register_ids()?;
-    let mut digest = crc64fast::Digest::new();
+    let mut hasher = hasher();
     let mut id_registers = Vec::new();
     let mut vector_lengths = VectorLengths::default();
     for &id in &ids {
-        digest.write(&id.to_le_bytes());
+        hasher.write(&id.to_le_bytes());
         if is_identification(id) {
             id_registers.push((id, vcpu.read(id)?));
         } else if id == SVE_VECTOR_LENGTHS {
@@ -245,7 +247,7 @@ fn host_fingerprint(vcpu: &Vcpu, gic: &Gic) -> Result<HostFingerprint> {
         counter_frequency: counter_frequency(),
         page_size: u64::try_from(rustix::param::page_size()).unwrap_or_default(),
         gic: gic.version(),
-        register_list: (u64::try_from(ids.len()).unwrap_or_default(), digest.sum64()),
+        register_list: (u64::try_from(ids.len()).unwrap_or_default(), hasher.finish()),
         id_registers,
         vector_lengths,
     })

@@ -1,9 +1,9 @@
 //! The memory of one microVM: a stack of layers over one reservation of address space.
 
+use std::hash::Hasher;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crc64fast::Digest as Crc64;
 use serde::{Deserialize, Serialize};
 use vm_memory::{GuestAddress, GuestRegionMmap};
 
@@ -13,6 +13,7 @@ use super::load::{BLOCK_LENGTH, map, no_huge_pages};
 use super::loading::Loading;
 use super::mapping::{Advice, Reservation, host_page_size};
 use super::plan::{Plan, PlannedLayer};
+use crate::checksum::hasher;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::layer::{
     Digest, ExtentSource, GRANULE, LayerFile, MAP_THRESHOLD, RangeSet, StackView, corrupt, hex,
@@ -332,6 +333,11 @@ impl MemoryStack {
         self.reservation.length() as u64
     }
 
+    /// Bytes of a page: nothing less is mapped.
+    pub fn page_size(&self) -> u64 {
+        self.page_size
+    }
+
     /// What loading all layers so far took.
     pub fn report(&self) -> LoadReport {
         self.report
@@ -349,20 +355,20 @@ impl MemoryStack {
         self.layers.last().map(|(_, digest)| *digest)
     }
 
-    /// CRC-64 of all bytes, by which two memories can be told apart. Reads, and so makes present, all memory: for tests.
+    /// XXH64 of all bytes, by which two memories can be told apart. Reads, and so makes present, all memory: for tests.
     ///
     /// # Errors
     /// None that memory of a valid size can run into.
     pub fn content_digest(&self) -> Result<u64> {
-        let mut crc = Crc64::new();
+        let mut hasher = hasher();
         let mut bytes = vec![0; DIGEST_CHUNK];
         for offset in (0..self.size()).step_by(DIGEST_CHUNK) {
             self.reservation
                 .copy_out(offset, &mut bytes)
                 .map_err(VmmError::wrap(ErrorCode::Memory, "digesting guest memory"))?;
-            crc.write(&bytes);
+            hasher.write(&bytes);
         }
-        Ok(crc.sum64())
+        Ok(hasher.finish())
     }
 
     /// The ranges, in granules of 4 KiB, that the VMM has written to since the last [`Self::forget_writes`]; none unless writes

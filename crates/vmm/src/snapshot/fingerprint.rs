@@ -44,11 +44,6 @@ impl VectorLengths {
         Self(words)
     }
 
-    /// From the words that a state file holds.
-    pub(super) fn from_words(words: [u64; 8]) -> Self {
-        Self(words)
-    }
-
     /// The lengths in bits, shortest first.
     pub fn bits(self) -> impl Iterator<Item = u32> {
         (0_u32..).zip(self.0).flat_map(|(index, word)| {

@@ -6,9 +6,6 @@ mod format_tests;
 pub mod register_id;
 mod state;
 mod state_file;
-mod v1;
-mod v2;
-mod v3;
 mod words;
 
 pub use fingerprint::{HostFingerprint, VectorLengths};

@@ -5,29 +5,25 @@
 //! | 0 | 8 | magic `FIRNSTAT` |
 //! | 8 | 4 | version, little-endian |
 //! | 12 | 4 | length of the body in bytes |
-//! | 16 | 8 | checksum of the header before it and of the body |
+//! | 16 | 8 | XXH64 of the header before it and of the body |
 //! | 24 | | body |
-//!
-//! The checksum is XXH64. Up to version 4 it is CRC-64, and in version 1 that of the body alone.
+
+use std::hash::Hasher;
 
 use super::state::MachineState;
-use super::{v1, v2, v3};
-use crate::checksum::Checksum;
+use crate::checksum::hasher;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::format_version;
 
-/// Version of the body that is written. A change of any type in it is a new version, with a reader for the one before.
-pub const STATE_VERSION: u32 = 5;
+/// Version of the body. A change of any type in it is a new version.
+pub const STATE_VERSION: u32 = 1;
 pub(super) const MAGIC: [u8; 8] = *b"FIRNSTAT";
 pub(super) const HEADER_SIZE: usize = 24;
 const CHECKSUM_AT: usize = 16;
 /// No state is longer: eight vCPUs with SVE of 2,048 bits are under 200 KiB. What decoding takes is a small multiple of this.
 pub(super) const BODY_MAX: usize = 512 << 10;
 
-// Snapshots lie on disks with these values in them.
-const _: () = assert!(u64::from_le_bytes(MAGIC) == 0x5441_5453_4e52_4946);
 const _: () = assert!(HEADER_SIZE == CHECKSUM_AT + 8);
-const _: () = assert!(STATE_VERSION == 5);
 
 /// The bytes of a state file.
 ///
@@ -47,14 +43,13 @@ pub(super) fn frame(version: u32, body: &[u8]) -> Result<Vec<u8>> {
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&version.to_le_bytes());
     bytes.extend_from_slice(&length.to_le_bytes());
-    let checksum = checksum(version, &bytes, body);
+    let checksum = checksum(&bytes, body);
     bytes.extend_from_slice(&checksum.to_le_bytes());
     bytes.extend_from_slice(body);
     Ok(bytes)
 }
 
-/// Reads a state file of this version or of one before. Nothing of the body is looked at before its length and checksum are
-/// right.
+/// Reads a state file. Nothing of the body is looked at before its length and checksum are right.
 ///
 /// # Errors
 /// FIRN_SNAPSHOT_CORRUPT, or FIRN_SNAPSHOT_INCOMPATIBLE for a version that this VMM does not read.
@@ -77,16 +72,12 @@ pub fn decode(bytes: &[u8]) -> Result<MachineState> {
         return Err(corrupt(format!("it says that {length} bytes follow its header, and {} do", body.len())));
     }
     let expected = expected.try_into().map(u64::from_le_bytes).unwrap_or_default();
-    let actual = checksum(version, summed, body);
+    let actual = checksum(summed, body);
     if expected != actual {
         return Err(corrupt(format!("its checksum is {actual:#x}, and {expected:#x} is written in it")));
     }
-    let (state, rest) = match version {
-        1 => v1::decode(body).map_err(undecodable).and_then(|(state, rest)| Ok((state?, rest))),
-        2 => v2::decode(body).map_err(undecodable),
-        3 => v3::decode(body).map_err(undecodable),
-        _ => postcard::take_from_bytes(body).map_err(undecodable),
-    }?;
+    let (state, rest): (MachineState, _) =
+        postcard::take_from_bytes(body).map_err(|error| corrupt(error.to_string()))?;
     if !rest.is_empty() {
         return Err(corrupt(format!("{} bytes follow the state", rest.len())));
     }
@@ -98,14 +89,9 @@ fn corrupt(what: String) -> VmmError {
     VmmError::new(ErrorCode::SnapshotCorrupt, format!("state file: {what}"))
 }
 
-fn undecodable(error: postcard::Error) -> VmmError {
-    corrupt(error.to_string())
-}
-
-fn checksum(version: u32, header: &[u8], body: &[u8]) -> u64 {
-    let mut checksum = if version > 4 { Checksum::xxh64() } else { Checksum::crc64() };
-    if version > 1 {
-        checksum.write(header);
-    }
-    checksum.of(body)
+fn checksum(header: &[u8], body: &[u8]) -> u64 {
+    let mut hasher = hasher();
+    hasher.write(header);
+    hasher.write(body);
+    hasher.finish()
 }
