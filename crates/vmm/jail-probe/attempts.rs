@@ -2,18 +2,18 @@
 
 use std::io;
 
-use firn_vmm::jail::{Kept, seccomp};
+use firn_vmm::jail::{ProcFiles, seccomp};
 
 /// What the outcome begins with when nothing outside was reached.
 const REFUSED: &str = "refused";
 
 /// Makes the attempt `name`, or `name:argument`, and says what came of it.
-pub fn make(name: &str, kept: &Kept) -> String {
+pub fn make(name: &str, proc_files: &ProcFiles) -> String {
     let (name, argument) = name.split_once(':').unwrap_or((name, ""));
     let number = || argument.parse::<i64>().unwrap();
     match name {
-        "work" => work(kept),
-        "frame-number" => frame_number(kept),
+        "work" => work(proc_files),
+        "frame-number" => frame_number(proc_files),
         "open" => outcome(path(argument, |path| {
             unsafe { libc::open(path, libc::O_RDONLY | libc::O_CLOEXEC) }.into()
         })),
@@ -106,28 +106,28 @@ fn path(text: &str, call: impl FnOnce(*const libc::c_char) -> i64) -> i64 {
     call(text.as_ptr())
 }
 
-/// What a VMM does all day must go on working: threads, memory, locks, and /proc by kept descriptors, which show the present at every
+/// What a VMM does all day must go on working: threads, memory, locks, and /proc by descriptors that were opened before, which show the present at every
 /// reading.
-fn work(kept: &Kept) -> String {
+fn work(proc_files: &ProcFiles) -> String {
     let thread = std::thread::spawn(|| {
         seccomp::confine_vcpu_thread().unwrap();
         vec![1_u8; 8 << 20].iter().map(|byte| u64::from(*byte)).sum::<u64>()
     });
     let sum = thread.join().unwrap();
-    let before = (kept.private_bytes().unwrap(), kept.fault_counts().unwrap().0);
+    let before = (proc_files.private_bytes().unwrap(), proc_files.fault_counts().unwrap().0);
     let touched = vec![1_u8; 8 << 20];
-    let after = (kept.private_bytes().unwrap(), kept.fault_counts().unwrap().0);
+    let after = (proc_files.private_bytes().unwrap(), proc_files.fault_counts().unwrap().0);
     let has_grown = after.0 >= before.0 + (4 << 20);
     format!("worked: {} {has_grown} {}", sum == touched.len() as u64, after.1 > before.1)
 }
 
 /// Looks up in /proc/self/pagemap where a page of this process lies in the host's memory: bits 0 to 54 of a page that is present.
-fn frame_number(kept: &Kept) -> String {
+fn frame_number(proc_files: &ProcFiles) -> String {
     use std::os::unix::fs::FileExt;
     let page = vec![1_u8; 1 << 20];
     let number = page.as_ptr().addr() as u64 / rustix::param::page_size() as u64 + 1;
     let mut entry = [0; 8];
-    kept.pagemap.read_exact_at(&mut entry, number * 8).unwrap();
+    proc_files.pagemap.read_exact_at(&mut entry, number * 8).unwrap();
     let entry = u64::from_le_bytes(entry);
     let outcome = if entry << 9 == 0 { REFUSED } else { "reached" };
     format!("{outcome}: present {}", entry >> 63)

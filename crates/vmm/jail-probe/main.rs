@@ -27,7 +27,7 @@ fn main() {
     jail::close_inherited().unwrap();
     let socket = ControlSocket::from_fd(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
     let options = JailOptions::from_arguments(arguments).unwrap();
-    let inside = match jail::enter(&options, &socket) {
+    let inside = match jail::enter(&options, |pid, pidfd| socket.send(&Message::Successor { pid }, &[pidfd])) {
         Ok(Some(inside)) => inside,
         Ok(None) => return,
         Err(error) => return socket.send(&Message::Event(Event::Failed(error)), &[]).unwrap(),
@@ -44,6 +44,6 @@ fn main() {
         seccomp::confine_main_thread().unwrap();
     }
     socket.send(&Message::Jailed(inside.report), &[]).unwrap();
-    let outcome = attempts::make(&attempt.expect("--probe-attempt=NAME"), &inside.kept);
+    let outcome = attempts::make(&attempt.expect("--probe-attempt=NAME"), &inside.proc_files);
     rustix::net::send(socket.as_fd(), outcome.as_bytes(), SendFlags::empty()).unwrap();
 }

@@ -32,11 +32,11 @@ pub const RAM_BASE: u64 = MEMORY_BASE + SYSTEM_AREA_SIZE;
 pub const DEVICE_TREE_AREA_SIZE: u64 = 0x20_0000;
 
 /// Where the program is that touches memory before there is a guest; taken away before one runs.
-pub const TOUCH_PROGRAM: u64 = 0x4000_0000;
+pub const PRETOUCH_PROGRAM: u64 = 0x4000_0000;
 /// Most memory of that program, in bytes.
-pub const TOUCH_PROGRAM_MAX: usize = 32 << 20;
+pub const PRETOUCH_PROGRAM_MAX: usize = 32 << 20;
 /// Where that program writes to when it is done: nothing is there.
-pub const TOUCH_DONE: u64 = 0x3fff_0000;
+pub const PRETOUCH_DONE: u64 = 0x3fff_0000;
 
 /// Smallest guest memory, 128 MiB.
 pub const MEMORY_MIN: u64 = 128 << 20;

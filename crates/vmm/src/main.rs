@@ -4,12 +4,13 @@
 #[cfg(target_arch = "aarch64")]
 fn main() -> std::process::ExitCode {
     use std::io::Write;
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, BorrowedFd};
 
-    use firn_vmm::control::{ControlSocket, Event, Message, serve};
+    use firn_vmm::control::{ControlSocket, Event, Message};
     use firn_vmm::error::Result;
     use firn_vmm::jail::{self, JailOptions};
     use firn_vmm::kvm::Kvm;
+    use firn_vmm::server::serve;
     use firn_vmm::{ErrorCode, VmmError};
 
     fn own_socket() -> Result<ControlSocket> {
@@ -23,10 +24,10 @@ fn main() -> std::process::ExitCode {
     fn jailed(socket: &ControlSocket) -> Result<Option<(Result<Kvm>, jail::Inside)>> {
         let options = JailOptions::from_arguments(std::env::args_os().skip(1))?;
         let kvm = Kvm::open();
-        Ok(jail::enter(&options, socket)?.map(|inside| (kvm, inside)))
+        let announce = |pid, pidfd: BorrowedFd<'_>| socket.send(&Message::Successor { pid }, &[pidfd]);
+        Ok(jail::enter(&options, announce)?.map(|inside| (kvm, inside)))
     }
 
-    share_heap();
     let outcome = jail::close_inherited().and_then(|()| own_socket()).and_then(|socket| {
         match jailed(&socket) {
             // Another process has taken the place of this one.
@@ -46,17 +47,6 @@ fn main() -> std::process::ExitCode {
             std::process::ExitCode::FAILURE
         }
     }
-}
-
-/// Threads that allocate little share one heap: by its own choice the C library makes one for each that allocates, which takes system calls
-/// in the midst of a start, and memory.
-#[cfg(target_arch = "aarch64")]
-fn share_heap() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it sets a number of the allocator's, mallopt(3).
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1)
-    };
 }
 
 #[cfg(not(target_arch = "aarch64"))]

@@ -151,13 +151,13 @@ fn decode_ranges(table: &[[u8; RANGE_LENGTH]], memory_size: u64) -> Result<Range
 /// The longest ranges, at most `count` of them, in the order they have.
 fn longest(ranges: &[std::ops::Range<u64>], count: usize) -> Vec<std::ops::Range<u64>> {
     let length = |range: &std::ops::Range<u64>| range.end.saturating_sub(range.start);
-    let mut kept = ranges.to_vec();
-    if kept.len() > count {
-        kept.sort_by_key(|range| std::cmp::Reverse(length(range)));
-        kept.truncate(count);
-        kept.sort_by_key(|range| range.start);
+    let mut longest = ranges.to_vec();
+    if longest.len() > count {
+        longest.sort_by_key(|range| std::cmp::Reverse(length(range)));
+        longest.truncate(count);
+        longest.sort_by_key(|range| range.start);
     }
-    kept
+    longest
 }
 
 fn corrupt(what: impl Into<String>) -> VmmError {

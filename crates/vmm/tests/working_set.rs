@@ -210,9 +210,9 @@ fn what_is_written_is_private_in_a_process_that_was_prepared_with_it() {
     let (base, diff, checksum, set) = base_and_diff_of(&guest::writer(), directory.path());
     let mut faults = Vec::new();
     let mut private = Vec::new();
-    for anticipated in [vec![set.as_path()], Vec::new()] {
-        let (mut pooled, report) = Vmm::prepare_with(&base, &anticipated).unwrap();
-        let expected = if anticipated.is_empty() { 0 } else { used(&set).length() };
+    for sets in [vec![set.as_path()], Vec::new()] {
+        let (mut pooled, report) = Vmm::prepare_with(&base, &sets).unwrap();
+        let expected = if sets.is_empty() { 0 } else { used(&set).length() };
         assert_eq!(report.touched_pages, expected / host_page_size());
         private.push(report.private_bytes);
         restore_top(&mut pooled, &diff, &set, true);
@@ -220,7 +220,7 @@ fn what_is_written_is_private_in_a_process_that_was_prepared_with_it() {
         pooled.resume();
         assert_eq!(pooled.doorbell(), (2, 3));
 
-        let (mut pooled, _) = Vmm::prepare_with(&base, &anticipated).unwrap();
+        let (mut pooled, _) = Vmm::prepare_with(&base, &sets).unwrap();
         restore_top(&mut pooled, &diff, &set, false);
         assert_eq!(pooled.doorbell(), (2, 3));
         faults.push(pooled.statistics().minor_faults);
@@ -257,8 +257,8 @@ fn only_what_clones_of_all_snapshots_write_is_private_in_a_process_that_was_prep
 fn no_working_set_is_recorded_in_a_process_that_was_prepared_with_one() {
     let directory = tempfile::tempdir().unwrap();
     let (base, diff, _, set) = base_and_diff_of(&guest::writer(), directory.path());
-    for (anticipated, is_refused) in [(vec![set.as_path()], true), (Vec::new(), false)] {
-        let (mut pooled, _) = Vmm::prepare_with(&base, &anticipated).unwrap();
+    for (sets, is_refused) in [(vec![set.as_path()], true), (Vec::new(), false)] {
+        let (mut pooled, _) = Vmm::prepare_with(&base, &sets).unwrap();
         pooled.restore_top(&diff, true).unwrap();
         let recorded = pooled.record_working_set(&directory.path().join(is_refused.to_string()), None);
         assert_eq!(recorded.err().map(|error| error.code), is_refused.then_some(ErrorCode::SnapshotRefused));

@@ -117,8 +117,7 @@ fn run(vcpus: u8, wait: impl FnOnce()) -> Run {
     let mut all: Vec<Vcpu> = (0..vcpus).map(|index| Vcpu::new(&vm, index, features).unwrap()).collect();
     let mpidrs: Vec<u64> = all.iter().map(|vcpu| vcpu.mpidr().unwrap()).collect();
     let _gic = Gic::new(&vm, None, &mpidrs).unwrap();
-    // SAFETY: the memory is dropped behind the VM.
-    unsafe { vm.set_memory(memory.host_address(), memory.size(), false) }.unwrap();
+    vm.set_memory(&memory, false).unwrap();
     let created = microseconds(start);
     for vcpu in &all {
         vcpu.finalize().unwrap();

@@ -116,7 +116,7 @@ fn assert_round((event, detail): (u32, u32), round: u32) {
     assert_eq!((event, detail % 4), (2, round % 4));
 }
 
-/// A restore of a snapshot in a process, the first `prepared` layers of which are there before, and the root disk with them.
+/// A restore of a snapshot in a process, the first `prepared` layers of which are there before.
 pub struct Attempt<'a> {
     snapshot: &'a Snapshot,
     prepared: usize,
@@ -149,7 +149,7 @@ impl<'a> Attempt<'a> {
                 let state = File::open(&base.state).unwrap();
                 let working_set = working_set.map(|path| File::open(path).unwrap());
                 let mut files: Vec<_> = below.iter().map(|file| (Descriptor::Layer, file)).collect();
-                files.extend([(Descriptor::State, &state), (Descriptor::RootDisk, &disk)]);
+                files.push((Descriptor::State, &state));
                 files.extend(working_set.iter().map(|file| (Descriptor::WorkingSet, file)));
                 vmm.request(Request::Prepare(request(base, 0, false)), &files).unwrap();
             }
@@ -164,9 +164,7 @@ impl<'a> Attempt<'a> {
         let mut files: Vec<_> =
             self.layers.iter().skip(self.prepared).map(|file| (Descriptor::Layer, file)).collect();
         files.push((Descriptor::State, &self.state));
-        if self.prepared == 0 {
-            files.push((Descriptor::RootDisk, &self.disk));
-        }
+        files.push((Descriptor::RootDisk, &self.disk));
         let request = request(self.snapshot, self.prepared, track_writes);
         self.vmm.request(Request::Restore(request), &files).unwrap();
     }

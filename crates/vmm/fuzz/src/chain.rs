@@ -11,7 +11,7 @@ use firn_vmm::layer::{
     Content, Digest, Extent, ExtentSource, GRANULE, LayerFile, LayerHeader, RangeSet, StackView,
 };
 use firn_vmm::layout::MEMORY_BASE;
-use firn_vmm::memory::{GuestMemoryOptions, Helper, LoadOptions, Loading, SharedWork};
+use firn_vmm::memory::{GuestMemoryOptions, MemoryStack};
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::checksum::checksum;
@@ -25,8 +25,8 @@ const LAYERS_MAX: usize = 3;
 const DATA: u64 = 255;
 const EXTENTS_MAX: usize = 150;
 
-/// Inputs to start from: a base of both kinds of extents; a base with two diffs, of which the upper one has so many short extents that
-/// two threads copy them.
+/// Inputs to start from: a base of both kinds of extents; a base with two diffs, of which the upper one has many short
+/// extents.
 pub fn seeds() -> Vec<Vec<u8>> {
     let base = [0, 4, 3, 8, 1, 0, 2, 0, 60, 90, 100, 4, 5, 1];
     let middle = [1, 3, 9, 70, 7, 1, 1, 3, 2, 40, 0];
@@ -57,42 +57,27 @@ pub fn run(bytes: &[u8]) {
     let prepared = if how & 0x10 == 0 { count } else { 1 };
     let upper = layers.split_off(prepared);
     let options = GuestMemoryOptions { size: SIZE, track_writes: false };
-    let loading = Loading::new(options, layers, &LoadOptions::default()).and_then(|mut loading| {
-        if prepared < count {
-            loading.share(&AnotherThread);
-            loading.push(upper, &LoadOptions::default())?;
-        }
-        Ok(loading)
+    let loaded = MemoryStack::from_layers(options, layers).and_then(|mut memory| {
+        memory.push(upper)?;
+        Ok(memory)
     });
-    let mut loading = match loading {
-        Ok(loading) => loading,
+    let mut memory = match loaded {
+        Ok(memory) => memory,
         Err(error) => {
             assert!(!is_a_chain && error.code == ErrorCode::SnapshotCorrupt, "{error}");
             return;
         }
     };
     assert!(is_a_chain, "laid over what is not its parent");
-    if how & 0x20 != 0 {
-        loading.share(&AnotherThread);
-    }
     if how & 0x40 != 0 {
-        loading.finish().unwrap().fault_page_by_page().unwrap();
+        memory.fault_page_by_page().unwrap();
     }
-    let mut memory = loading.into_memory().unwrap();
     memory.populate_written(&working_set(&mut input)).unwrap();
     let guest = memory.guest_memory();
     let mut bytes = [0; GRANULE as usize];
     for (at, expected) in (MEMORY_BASE..).step_by(bytes.len()).zip(model.chunks(bytes.len())) {
         guest.read_slice(&mut bytes, GuestAddress(at)).unwrap();
         assert!(bytes == *expected, "memory is not what its layers are");
-    }
-}
-
-struct AnotherThread;
-
-impl Helper for AnotherThread {
-    fn share(&self, work: SharedWork) {
-        std::thread::spawn(move || while work() {});
     }
 }
 

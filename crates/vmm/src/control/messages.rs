@@ -1,11 +1,10 @@
 //! What the two ends of the control socket say to each other, encoded by postcard.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::devices::DeviceLimits;
 use crate::error::VmmError;
+use crate::gic_version::GicVersion;
 use crate::jail::JailReport;
 use crate::layout::MEMORY_MIN;
 
@@ -66,11 +65,11 @@ pub enum Request {
     Boot(BootRequest),
     /// Do everything that a restore on top of these layers can have done before the function is known: create the VM, give it
     /// this state, let its vCPUs enter KVM once, map the layers. Descriptors: Layer (any number, base first), State (of the last
-    /// of them); optionally RootDisk, and WorkingSet (any number, of snapshots on top of them), of which it then has what is read.
+    /// of them); optionally WorkingSet (any number, of snapshots on top of them), of which it then has what is read.
     Prepare(RestoreRequest),
     /// Restore a snapshot and run it. Descriptors: Layer (those on top of the prepared ones, or all), State (may be left out if
-    /// it is the prepared one), RootDisk (may be left out if the process was prepared with it); optionally AppDisk, Stream,
-    /// Console, WorkingSet, Net; ScratchDisk if the snapshot's microVM had one.
+    /// it is the prepared one), RootDisk; optionally AppDisk, Stream, Console,
+    /// WorkingSet, Net; ScratchDisk if the snapshot's microVM had one.
     Restore(RestoreRequest),
     /// Snapshot the microVM, which must be stopped at a doorbell or paused; it stays stopped. Descriptors: LayerOutput,
     /// StateOutput.
@@ -128,24 +127,6 @@ impl Default for BootRequest {
             mac: None,
             limits: DeviceLimits::default(),
         }
-    }
-}
-
-/// Versions of the Generic Interrupt Controller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum GicVersion {
-    /// GICv2, as of a Raspberry Pi 4 or 5.
-    V2,
-    /// GICv3 or newer.
-    V3,
-}
-
-impl fmt::Display for GicVersion {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::V2 => "GICv2",
-            Self::V3 => "GICv3",
-        })
     }
 }
 
@@ -329,13 +310,13 @@ pub struct Statistics {
 pub struct Phases {
     /// Creating the VM, its vCPUs and interrupt controller.
     pub create_vm: u64,
-    /// Mapping memory layers, and copying of them what was not copied while something else was done.
+    /// Mapping memory layers, and copying what of them is short.
     pub load_memory: u64,
     /// Making the pages of the working set private, or, of a preparation, entering them into the VM's translation tables.
     pub populate: u64,
     /// Reading and checking the state file.
     pub read_state: u64,
-    /// Waiting until the first vCPU's thread is awake, and writing vCPU registers.
+    /// Writing vCPU registers.
     pub load_vcpus: u64,
     /// Writing the interrupt controller's registers.
     pub load_gic: u64,

@@ -7,15 +7,12 @@
 mod messages;
 #[cfg(test)]
 mod packet_tests;
-#[cfg(target_arch = "aarch64")]
-mod server;
 mod socket;
 
 pub use messages::{
-    BootRequest, CONTROL_VERSION, Descriptor, Event, GicVersion, LayerIdentity, Message, Phases,
+    BootRequest, CONTROL_VERSION, Descriptor, Event, LayerIdentity, Message, Phases,
     PreparedReport, Request, RequestFrame, Response, RestoreRequest, SnapshotReport, SnapshotRequest,
     Statistics, WorkingSetReport,
 };
-#[cfg(target_arch = "aarch64")]
-pub use server::serve;
+pub use crate::gic_version::GicVersion;
 pub use socket::{ControlSocket, PACKET_MAX, Received};

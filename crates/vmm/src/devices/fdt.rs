@@ -6,7 +6,7 @@
 use vm_fdt::FdtWriter;
 
 use super::entropy;
-use crate::control::GicVersion;
+use crate::gic_version::GicVersion;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::layout::{
     DEVICE_FRAME_SIZE, GENERATION_ID_ADDRESS, GIC_DISTRIBUTOR, GIC_DISTRIBUTOR_SIZE, GICV2_CPU_INTERFACE,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{FdtOptions, device_tree};
-use crate::control::GicVersion;
+use crate::gic_version::GicVersion;
 use crate::error::ErrorCode;
 use crate::layout::{DEVICE_TREE_AREA_SIZE, RAM_BASE, SYSTEM_AREA_SIZE};
 

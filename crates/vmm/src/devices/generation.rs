@@ -11,18 +11,11 @@ use crate::memory::GuestMemory;
 
 pub(super) struct Generation {
     interrupt: SlotInterrupt,
-    /// Whether the interrupt of the next id has been raised before.
-    is_announced: bool,
 }
 
 impl Generation {
-    pub(super) fn new(interrupt: SlotInterrupt, is_announced: bool) -> Self {
-        Self { interrupt, is_announced }
-    }
-
-    /// Has the next id raise its interrupt.
-    pub(super) fn forget_announcement(&mut self) {
-        self.is_announced = false;
+    pub(super) fn new(interrupt: SlotInterrupt) -> Self {
+        Self { interrupt }
     }
 
     /// Writes an id to guest memory, without an interrupt.
@@ -38,10 +31,6 @@ impl Generation {
     /// Writes an id to guest memory and tells the guest.
     pub(super) fn change(&mut self, memory: &GuestMemory, id: [u8; 16]) -> Result<()> {
         Self::write_id(memory, id)?;
-        if std::mem::take(&mut self.is_announced) {
-            self.interrupt.count_raised();
-            return Ok(());
-        }
         self.interrupt.raise()
     }
 }

@@ -50,7 +50,6 @@ pub use self::options::DeviceOptions;
 pub use self::ready::{StreamInterest, Watched};
 pub use self::serial::SerialState;
 pub use self::state::{DevicesState, OptionalDevicesState};
-pub use self::timer::Timer;
 pub use self::virtio::block::BlockState;
 pub use self::virtio::image::DiskImage;
 pub use self::virtio::mmio::TransportState;
@@ -64,6 +63,7 @@ use self::doorbell::Doorbell;
 use self::generation::Generation;
 use self::interrupt::{Interrupts, SlotInterrupt};
 use self::serial::Serial;
+use self::timer::Timer;
 use self::virtio::block::{Access, Block};
 use self::virtio::device::VirtioDevice;
 use self::virtio::mmio::Transport;
@@ -145,7 +145,7 @@ impl Devices {
             doorbell: Doorbell::new(DoorbellState::default(), options.leaf),
             serial: Serial::new(&SerialState::default(), &interrupts, console)?,
             clock: Clock::new(&ClockState::default()),
-            generation: Generation::new(interrupt(Slot::Generation), false),
+            generation: Generation::new(interrupt(Slot::Generation)),
             root_disk: Transport::new(
                 Block::new(ROOT_DISK_ID, Some(options.root_disk), Access::Read, &limits.root_disk)?,
                 interrupt(Slot::RootDisk),
@@ -159,7 +159,7 @@ impl Devices {
                 .transpose()?,
             net: net.map(|net| Transport::new(net, interrupt(Slot::Net), memory.clone())).transpose()?,
             rng: rng.map(|rng| Transport::new(rng, interrupt(Slot::Rng), memory.clone())).transpose()?,
-            timer: options.timer.map_or_else(Timer::new, Ok)?,
+            timer: Timer::new()?,
             mmio_reads: 0,
             mmio_writes: 0,
             memory,
@@ -224,7 +224,7 @@ impl Devices {
             doorbell: Doorbell::new(state.doorbell.clone(), options.leaf),
             serial: Serial::new(&state.serial, &interrupts, Console::new(options.console)?)?,
             clock: Clock::new(&state.clock),
-            generation: Generation::new(interrupt(Slot::Generation), options.generation_is_announced),
+            generation: Generation::new(interrupt(Slot::Generation)),
             root_disk: Transport::restore(
                 root_disk,
                 interrupt(Slot::RootDisk),
@@ -250,17 +250,12 @@ impl Devices {
             rng: rng
                 .map(|(rng, state)| Transport::restore(rng, interrupt(Slot::Rng), memory.clone(), state))
                 .transpose()?,
-            timer: options.timer.map_or_else(Timer::new, Ok)?,
+            timer: Timer::new()?,
             mmio_reads: 0,
             mmio_writes: 0,
             memory,
             interrupts,
         })
-    }
-
-    /// Takes back that the interrupt of the first generation has been raised before.
-    pub fn forget_announcement(&mut self) {
-        self.generation.forget_announcement();
     }
 
     /// The state for a snapshot. Answers what is half done: that writes guest memory and raises interrupts, so memory and

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use super::limits::DeviceLimits;
-use super::timer::Timer;
 use super::virtio::image::DiskImage;
 
 /// The descriptors that a microVM's devices work on, and how they work.
@@ -26,10 +25,6 @@ pub struct DeviceOptions {
     pub leaf: bool,
     /// How fast devices may be.
     pub limits: DeviceLimits,
-    /// A timer that was made beforehand; without one it is made with the devices.
-    pub timer: Option<Timer>,
-    /// Of a restore: whether the interrupt that announces the first generation, [`crate::layout::Slot::Generation`], has been raised before.
-    pub generation_is_announced: bool,
     /// Of a boot: whether there is a random number generator. A restored microVM has what its snapshot had.
     pub rng: bool,
     /// Of a boot: whether there is a network card; there is one, too, if there is a `link`. A restored microVM has what its
@@ -51,8 +46,6 @@ impl DeviceOptions {
             stream: None,
             leaf: false,
             limits: DeviceLimits::default(),
-            timer: None,
-            generation_is_announced: false,
             rng: false,
             net: false,
             mac: None,

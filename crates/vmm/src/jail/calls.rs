@@ -201,12 +201,12 @@ const THREAD: libc::c_int = libc::CLONE_VM
 const VCPU_IOCTLS: &[u32] = &[
     0xae80,      // KVM_RUN
     0x4008_ae61, // KVM_IRQ_LINE
-    0x4010_aeac, // KVM_SET_ONE_REG: the guest's time, set last before it runs
 ];
 
 /// The ioctls of the main thread.
 const MAIN_IOCTLS: &[u32] = &[
     0x4010_aeab, // KVM_GET_ONE_REG
+    0x4010_aeac, // KVM_SET_ONE_REG
     0x4018_aee1, // KVM_SET_DEVICE_ATTR
     0x4018_aee2, // KVM_GET_DEVICE_ATTR
     0xae00,      // KVM_GET_API_VERSION
@@ -214,6 +214,7 @@ const MAIN_IOCTLS: &[u32] = &[
     0xae03,      // KVM_CHECK_EXTENSION
     0xae04,      // KVM_GET_VCPU_MMAP_SIZE
     0xae41,      // KVM_CREATE_VCPU
+    #[cfg(feature = "test-support")]
     0x4010_ae42, // KVM_GET_DIRTY_LOG
     0x4020_ae46, // KVM_SET_USER_MEMORY_REGION
     0x8004_ae98, // KVM_GET_MP_STATE

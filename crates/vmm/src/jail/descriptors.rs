@@ -12,14 +12,14 @@ const PROC_FILE_MAX: usize = 4 << 10;
 
 /// What is opened before the jail closes, because nothing can be opened inside.
 #[derive(Debug)]
-pub struct Kept {
+pub struct ProcFiles {
     /// /proc/self/pagemap.
     pub pagemap: File,
     stat: File,
     smaps_rollup: File,
 }
 
-impl Kept {
+impl ProcFiles {
     /// Opens them. They show the process that opens them: not to be inherited over a fork.
     ///
     /// # Errors

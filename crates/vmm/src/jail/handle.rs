@@ -12,8 +12,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open, waitid,
 };
 
-/// A `firn-vmm` process: the one that was started, and from its [`Message::Successor`](crate::control::Message::Successor) on the one
-/// that took its place. What has not been heard of, such as a successor before it is announced, is of the same process group, and is ended
+/// A `firn-vmm` process: the one that was started, and when it has announced its successor, the one that took its place. What has not been heard of, such as a successor before it is announced, is of the same process group, and is ended
 /// and reaped with it.
 #[derive(Debug)]
 pub struct ProcessHandle {
@@ -45,7 +44,7 @@ impl ProcessHandle {
     }
 
     /// Goes over to the process that took the place of the one that was started, and reaps that. Believe this only of a process that
-    /// has not yet said [`Message::Jailed`](crate::control::Message::Jailed).
+    /// has not yet said that it is in its jail.
     ///
     /// # Errors
     /// If it happens twice.

@@ -1,7 +1,7 @@
 //! Which levels this host allows, and entering the namespaces of one.
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
 
@@ -10,7 +10,6 @@ use super::obstacle::Obstacle;
 use super::options::JailOptions;
 use super::report::JailLevel;
 use super::{privileges, root};
-use crate::control::{ControlSocket, Message};
 use crate::error::{ErrorCode, Result, VmmError};
 
 /// Namespaces of every level that has some.
@@ -116,7 +115,7 @@ impl Outside {
 pub(super) fn enter<T>(
     level: JailLevel,
     options: &JailOptions,
-    socket: &ControlSocket,
+    announce: impl FnOnce(u32, BorrowedFd<'_>) -> Result<()>,
     before: impl FnOnce() -> Result<T>,
 ) -> Result<Option<T>> {
     let outside = Outside::of(options);
@@ -126,7 +125,7 @@ pub(super) fn enter<T>(
         let forked = unsafe { into_sibling(namespaces) };
         match forked.map_err(|error| unavailable(level, &Obstacle::to_namespaces(level, &error).why))? {
             Forked::Launcher(pid, descriptor, announcement) => {
-                socket.send(&Message::Successor { pid }, &[descriptor.as_fd()])?;
+                announce(pid, descriptor.as_fd())?;
                 announcement.made();
                 return Ok(None);
             }
@@ -135,9 +134,9 @@ pub(super) fn enter<T>(
             Forked::Successor(_) => {}
         }
     }
-    let kept = before()?;
+    let result = before()?;
     settle(level, options, outside).map_err(|obstacle| unavailable(level, &obstacle.why))?;
-    Ok(Some(kept))
+    Ok(Some(result))
 }
 
 fn wait(handover: &Handover) -> Result<bool> {

@@ -36,21 +36,21 @@ mod root;
 pub mod seccomp;
 mod signals;
 
+use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-pub use descriptors::{Kept, close_inherited};
+pub use descriptors::{ProcFiles, close_inherited};
 pub use handle::ProcessHandle;
 pub use options::JailOptions;
 pub use report::{CgroupReport, JailLevel, JailReport};
 
-use crate::control::ControlSocket;
 use crate::error::Result;
 
 /// A process that is in its jail, but for the seccomp filter.
 #[derive(Debug)]
 pub struct Inside {
     /// What was opened before the jail closed.
-    pub kept: Kept,
+    pub proc_files: ProcFiles,
     /// The jail. Its time is the caller's to fill in, when the filter is installed.
     pub report: JailReport,
     /// When this began.
@@ -59,14 +59,17 @@ pub struct Inside {
 
 /// Enters the jail that is wanted; the seccomp filter is the caller's to install when it has what it needs.
 ///
-/// At the levels that have namespaces this forks, and the new process takes the place of this one, which gets `None` and has to end. The
-/// controller is told on `socket`, before anything else.
+/// At the levels that have namespaces this forks, and the new process takes the place of this one, which gets `None` and has to end. Before
+/// anything else `announce` tells the controller the number of the new process, and a pidfd of it.
 ///
 /// Call it in `main`, before any thread is started, and after [`close_inherited`].
 ///
 /// # Errors
 /// FIRN_JAIL_UNAVAILABLE if the wanted level cannot be had, FIRN_IO if something fails that every kernel allows.
-pub fn enter(options: &JailOptions, socket: &ControlSocket) -> Result<Option<Inside>> {
+pub fn enter(
+    options: &JailOptions,
+    announce: impl FnOnce(u32, BorrowedFd<'_>) -> Result<()>,
+) -> Result<Option<Inside>> {
     let started = Instant::now();
     let (chosen, missing) = level::choose(options)?;
     let cgroup = match &options.cgroup {
@@ -78,7 +81,9 @@ pub fn enter(options: &JailOptions, socket: &ControlSocket) -> Result<Option<Ins
     let outside = level::Outside::of(options);
     // Asked of the kernel once and then remembered, which the filter would not let it be.
     let _remembered = rustix::param::page_size();
-    let Some(kept) = level::enter(chosen, options, socket, Kept::open)? else { return Ok(None) };
+    let Some(proc_files) = level::enter(chosen, options, announce, ProcFiles::open)? else {
+        return Ok(None);
+    };
     limits::apply(chosen)?;
     signals::set_dispositions()?;
     privileges::give_up()?;
@@ -94,5 +99,5 @@ pub fn enter(options: &JailOptions, socket: &ControlSocket) -> Result<Option<Ins
     if report.landlock == 0 {
         report.missing.push("the kernel has no Landlock".to_owned());
     }
-    Ok(Some(Inside { kept, report, started }))
+    Ok(Some(Inside { proc_files, report, started }))
 }

@@ -6,6 +6,7 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{Cap, VmFd};
 
+use crate::abi::abi_assert;
 use crate::error::{ErrorCode, Result, VmmError};
 
 const PSCI: u32 = 1 << KVM_ARM_VCPU_PSCI_0_2;
@@ -13,9 +14,14 @@ const SVE: u32 = 1 << KVM_ARM_VCPU_SVE;
 /// KVM takes both or none.
 const POINTER_AUTHENTICATION: u32 = 1 << KVM_ARM_VCPU_PTRAUTH_ADDRESS | 1 << KVM_ARM_VCPU_PTRAUTH_GENERIC;
 
-// State files hold these.
-const _: () = assert!((PSCI, SVE, POINTER_AUTHENTICATION).0 == 0x04);
-const _: () = assert!(SVE == 0x10 && POINTER_AUTHENTICATION == 0x60);
+abi_assert!(
+    "the features of a vCPU in the state file",
+    version: "snapshot::STATE_VERSION",
+    written: "Linux's arch/arm64/include/uapi/asm/kvm.h",
+    PSCI == 0x04,
+    SVE == 0x10,
+    POINTER_AUTHENTICATION == 0x60,
+);
 
 /// The features of all vCPUs of a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

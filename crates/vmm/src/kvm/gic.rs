@@ -1,5 +1,7 @@
 //! The in-kernel interrupt controller, GICv2 or GICv3.
 
+use std::sync::Arc;
+
 use kvm_bindings::{
     KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_DEV_ARM_VGIC_GRP_CTRL,
     KVM_DEV_ARM_VGIC_GRP_NR_IRQS, KVM_VGIC_V2_ADDR_TYPE_CPU, KVM_VGIC_V2_ADDR_TYPE_DIST,
@@ -9,9 +11,9 @@ use kvm_bindings::{
 use kvm_ioctls::DeviceFd;
 
 use super::attribute::Attribute;
-use super::gic_registers::{GicRegister, active_priorities, cpu_control, pending_word, registers};
+use super::gic_registers::{GicRegister, active_priorities, cpu_control, registers};
 use super::vm::Vm;
-use crate::control::GicVersion;
+use crate::gic_version::GicVersion;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::layout;
 use crate::snapshot::GicState;
@@ -26,6 +28,8 @@ pub struct Gic {
     registers: Vec<GicRegister>,
     /// GICv3: the active-priority registers of each vCPU.
     active_priorities: Vec<Vec<GicRegister>>,
+    // Behind the descriptor, which keeps the kernel's VM alive.
+    _vm: Arc<Vm>,
 }
 
 impl Gic {
@@ -34,7 +38,7 @@ impl Gic {
     ///
     /// # Errors
     /// FIRN_KVM_UNAVAILABLE if the host has no such interrupt controller.
-    pub fn new(vm: &Vm, wanted: Option<GicVersion>, mpidrs: &[u64]) -> Result<Self> {
+    pub fn new(vm: &Arc<Vm>, wanted: Option<GicVersion>, mpidrs: &[u64]) -> Result<Self> {
         let found = match wanted {
             Some(version) => create(vm, version).map(|device| (version, device)),
             None => newest(vm),
@@ -48,7 +52,7 @@ impl Gic {
         };
         let affinities = affinities(mpidrs);
         let registers = registers(version, &affinities);
-        let mut gic = Self { device, version, registers, active_priorities: Vec::new() };
+        let mut gic = Self { device, version, registers, active_priorities: Vec::new(), _vm: Arc::clone(vm) };
         gic.initialise()?;
         if version == GicVersion::V3 {
             let active = |&affinity| Ok(active_priorities(affinity, gic.read(&cpu_control(affinity))?));
@@ -61,7 +65,7 @@ impl Gic {
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_INCOMPATIBLE with both versions if the host has no such interrupt controller.
-    pub fn of_snapshot(vm: &Vm, version: GicVersion, mpidrs: &[u64]) -> Result<Self> {
+    pub fn of_snapshot(vm: &Arc<Vm>, version: GicVersion, mpidrs: &[u64]) -> Result<Self> {
         Self::new(vm, Some(version), mpidrs).map_err(|error| match error.code {
             ErrorCode::KvmUnavailable => {
                 let own = newest(vm).map_or("none".to_owned(), |(own, _)| own.to_string());
@@ -122,48 +126,27 @@ impl Gic {
         Ok(())
     }
 
-    /// Writes every register of an interrupt controller that was prepared with `held`, those apart that are as in it. Returns whether any
-    /// was written.
+    /// Writes every register of an interrupt controller that was prepared with `prepared`, those apart that are as in it.
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_CORRUPT if the state does not have the registers that it must have.
-    pub fn restore(&self, state: &GicState, held: &GicState) -> Result<bool> {
+    pub fn restore(&self, state: &GicState, prepared: &GicState) -> Result<()> {
         self.check(state)?;
-        let mut has_written = false;
         let values = || self.registers.iter().zip(&state.registers);
-        for ((register, &value), held) in values().zip(&held.registers) {
+        for ((register, &value), prepared) in values().zip(&prepared.registers) {
             if register.live && !register.sets_interrupts {
-                has_written |= self.write_new(register, value)?;
-            } else if !register.live && value != *held {
-                self.change(register, *held, value)?;
-                has_written = true;
+                self.write_new(register, value)?;
+            } else if !register.live && value != *prepared {
+                self.change(register, *prepared, value)?;
             }
         }
         for (registers, values) in self.active_priorities.iter().zip(&state.active_priorities) {
             for (register, &value) in registers.iter().zip(values) {
-                has_written |= self.write_new(register, value)?;
+                self.write_new(register, value)?;
             }
         }
         for (register, &value) in values().filter(|(register, _)| register.sets_interrupts) {
-            has_written |= self.write_new(register, value & !u64::from(register.ignored))?;
-        }
-        Ok(has_written)
-    }
-
-    /// Lets a shared interrupt, numbered as [`layout::Slot::spi`] does, wait only if it does in `state`, which was restored.
-    ///
-    /// # Errors
-    /// FIRN_SNAPSHOT_INCOMPATIBLE if KVM refuses.
-    pub fn withdraw(&self, spi: u32, state: &GicState) -> Result<()> {
-        let interrupt = layout::SPI_BASE + spi;
-        let bit = 1 << (interrupt % 32);
-        let word = pending_word(interrupt);
-        for (register, value) in self.registers.iter().zip(&state.registers) {
-            if register.attribute == word && value & bit == 0 {
-                // Of GICv3 KVM takes this for what is to be pending in all, of GICv2 for what is to be added.
-                self.write(register, *value)?;
-                self.write(&register.clearing(), bit)?;
-            }
+            self.write_new(register, value & !u64::from(register.ignored))?;
         }
         Ok(())
     }
@@ -188,23 +171,23 @@ impl Gic {
         }
     }
 
-    /// Writes a register that was not written before, unless it has the value by itself. Returns whether it did.
-    fn write_new(&self, register: &GicRegister, value: u64) -> Result<bool> {
+    /// Writes a register that was not written before, unless it has the value by itself.
+    fn write_new(&self, register: &GicRegister, value: u64) -> Result<()> {
         if register.reset_to_zero && value == 0 {
-            return Ok(false);
+            return Ok(());
         }
-        self.write(register, value).map(|()| true)
+        self.write(register, value)
     }
 
-    /// Writes a register that holds another value.
-    fn change(&self, register: &GicRegister, held: u64, value: u64) -> Result<()> {
+    /// Writes a register that has another value.
+    fn change(&self, register: &GicRegister, present: u64, value: u64) -> Result<()> {
         if !register.adds_bits {
             return self.write(register, value);
         }
-        if value & !held != 0 {
+        if value & !present != 0 {
             self.write(register, value)?;
         }
-        if held & !value != 0 { self.write(&register.clearing(), held & !value) } else { Ok(()) }
+        if present & !value != 0 { self.write(&register.clearing(), present & !value) } else { Ok(()) }
     }
 
     fn write(&self, register: &GicRegister, value: u64) -> Result<()> {
@@ -264,15 +247,14 @@ mod tests {
     use kvm_bindings::KVM_DEV_ARM_VGIC_GRP_DIST_REGS;
 
     use super::*;
-    use crate::devices::InterruptLine;
     use crate::kvm::{Kvm, Vcpu};
 
-    /// The interrupt controller of a VM with one vCPU; both live as long as the test that uses it.
-    fn in_new_vm() -> (Gic, Vcpu, Vm) {
+    /// The interrupt controller of a VM with one vCPU.
+    fn in_new_vm() -> (Gic, Vcpu) {
         let vm = Vm::new(&Kvm::open().unwrap()).unwrap();
         let vcpu = Vcpu::new(&vm, 0, vm.vcpu_features(None).unwrap()).unwrap();
         let gic = Gic::new(&vm, None, &[vcpu.mpidr().unwrap()]).unwrap();
-        (gic, vcpu, vm)
+        (gic, vcpu)
     }
 
     /// A state in which these of the private and shared interrupts are let through, or none of them for now.
@@ -296,35 +278,12 @@ mod tests {
     #[test]
     fn a_restore_adds_and_takes_away_of_what_was_let_through_beforehand() {
         let states = [letting_through(0x5a5a_0000, true), letting_through(0x0ff0_0000, false)];
-        for (held, wanted) in [(0, 1), (1, 0), (0, 0)] {
+        for (prepared, wanted) in [(0, 1), (1, 0), (0, 0)] {
             let (gic, ..) = in_new_vm();
-            gic.prepare(&states[held]).unwrap();
-            assert_eq!(gic.save().unwrap(), states[held], "prepared");
-            gic.restore(&states[wanted], &states[held]).unwrap();
-            assert_eq!(gic.save().unwrap(), states[wanted], "{wanted} behind {held}");
-        }
-    }
-
-    #[test]
-    fn an_interrupt_that_was_raised_beforehand_is_withdrawn_and_no_other() {
-        let configured = letting_through(0xffff_0000, true);
-        let waiting = |interrupts: &[u32]| {
-            let (gic, _vcpu, vm) = in_new_vm();
-            gic.prepare(&configured).unwrap();
-            interrupts.iter().for_each(|spi| vm.raise(*spi).unwrap());
-            gic.save().unwrap()
-        };
-        let [none, other, both] = [&[][..], &[5], &[3, 5]].map(waiting);
-        assert!(none != other && other != both);
-        for (state, raised, withdrawn, expected) in
-            [(&none, 3, 3, &none), (&other, 3, 3, &other), (&both, 3, 3, &both), (&both, 3, 5, &both)]
-        {
-            let (gic, _vcpu, vm) = in_new_vm();
-            gic.prepare(state).unwrap();
-            vm.raise(raised).unwrap();
-            assert_eq!(gic.restore(state, state).unwrap(), *state != none, "whether anything was written");
-            gic.withdraw(withdrawn, state).unwrap();
-            assert_eq!(gic.save().unwrap(), *expected);
+            gic.prepare(&states[prepared]).unwrap();
+            assert_eq!(gic.save().unwrap(), states[prepared], "prepared");
+            gic.restore(&states[wanted], &states[prepared]).unwrap();
+            assert_eq!(gic.save().unwrap(), states[wanted], "{wanted} behind {prepared}");
         }
     }
 }

@@ -9,7 +9,7 @@ use kvm_bindings::{
 };
 
 use super::attribute::Attribute;
-use crate::control::GicVersion;
+use crate::gic_version::GicVersion;
 use crate::layout::GIC_INTERRUPTS;
 
 /// One register, or one 32-bit word of a longer one.
@@ -32,14 +32,14 @@ pub(super) struct GicRegister {
 }
 
 impl GicRegister {
-    /// The register that takes away what this one adds; of GICv3, KVM ignores what is written to that of ISPENDR.
+    /// The register that takes away what this one adds.
     pub(super) fn clearing(&self) -> Self {
         let Attribute { group, number } = self.attribute;
         Self { attribute: Attribute { group, number: number + CLEARING }, ..*self }
     }
 }
 
-/// How far behind ISENABLER its ICENABLER is, and behind ISPENDR its ICPENDR, bytes.
+/// How far behind ISENABLER its ICENABLER is, bytes.
 const CLEARING: u64 = 0x80;
 
 /// A run of 32-bit words in the distributor or redistributor.
@@ -94,85 +94,153 @@ const SGIS: u32 = 0xffff;
 /// Shared interrupts.
 const SPIS: u64 = (GIC_INTERRUPTS - 32) as u64;
 
+/// Offsets in a distributor, bytes. Those of arrays with one bit, or some, for each interrupt begin with interrupt 0.
+mod distributor {
+    pub(super) const CTLR: u64 = 0x0000;
+    /// The revision, which decides how the others are read.
+    pub(super) const IIDR: u64 = 0x0008;
+    pub(super) const STATUSR: u64 = 0x0010;
+    pub(super) const IGROUPR: u64 = 0x0080;
+    pub(super) const ISENABLER: u64 = 0x0100;
+    pub(super) const ISPENDR: u64 = 0x0200;
+    pub(super) const ISACTIVER: u64 = 0x0300;
+    pub(super) const IPRIORITYR: u64 = 0x0400;
+    /// GICv2.
+    pub(super) const ITARGETSR: u64 = 0x0800;
+    pub(super) const ICFGR: u64 = 0x0c00;
+    /// GICv2: which vCPU sent which SGI.
+    pub(super) const SPENDSGIR: u64 = 0x0f20;
+    /// GICv3.
+    pub(super) const IROUTER: u64 = 0x6000;
+}
+
+/// Offsets in a GICv3 redistributor, bytes.
+mod redistributor {
+    pub(super) const CTLR: u64 = 0x0000;
+    pub(super) const STATUSR: u64 = 0x0010;
+    pub(super) const WAKER: u64 = 0x0014;
+    /// The second frame, for the private interrupts, which has the distributor's registers at the distributor's offsets.
+    pub(super) const SGI_FRAME: u64 = 0x1_0000;
+}
+
+/// Offsets in a GICv2 CPU interface, bytes.
+mod cpu_interface {
+    pub(super) const CTLR: u64 = 0x0000;
+    /// KVM shows it as five bits, in both directions.
+    pub(super) const PMR: u64 = 0x0004;
+    pub(super) const BPR: u64 = 0x0008;
+    pub(super) const ABPR: u64 = 0x001c;
+    pub(super) const APR: u64 = 0x00d0;
+}
+
+/// Where the part of an array for shared interrupts begins, if it has so many bits for each interrupt, bytes.
+const fn shared(array: u64, bits: u64) -> u64 {
+    array + 32 * bits / 8
+}
+
+/// How many words hold so many bits for each shared interrupt.
+const fn shared_words(bits: u64) -> u64 {
+    SPIS * bits / 32
+}
+
 /// GICv3 distributor.
 const V3_DISTRIBUTOR: &[Words] = &[
-    words(0x0008, 1),                  // IIDR: the revision, which decides how the others are read
-    zeroed(0x0010, 1),                 // STATUSR
-    words(0x0080 + 4, SPIS / 32),      // IGROUPR
-    zeroed(0x6000 + 32 * 8, SPIS * 2), // IROUTER
-    zeroed(0x0c00 + 8, SPIS / 16),     // ICFGR
-    zeroed(0x0400 + 32, SPIS / 4),     // IPRIORITYR
-    zeroed(0x0100 + 4, SPIS / 32).adding_bits(), // ISENABLER
-    setting(0x0200 + 4, SPIS / 32),    // ISPENDR
-    setting(0x0300 + 4, SPIS / 32),    // ISACTIVER
-    words(0x0000, 1),                  // CTLR
+    words(distributor::IIDR, 1),
+    zeroed(distributor::STATUSR, 1),
+    words(shared(distributor::IGROUPR, 1), shared_words(1)),
+    zeroed(shared(distributor::IROUTER, 64), shared_words(64)),
+    zeroed(shared(distributor::ICFGR, 2), shared_words(2)),
+    zeroed(shared(distributor::IPRIORITYR, 8), shared_words(8)),
+    zeroed(shared(distributor::ISENABLER, 1), shared_words(1)).adding_bits(),
+    setting(shared(distributor::ISPENDR, 1), shared_words(1)),
+    setting(shared(distributor::ISACTIVER, 1), shared_words(1)),
+    words(distributor::CTLR, 1),
 ];
 
-/// GICv3 redistributor; its second frame, for the private interrupts, begins at 0x1_0000.
+/// GICv3 redistributor.
 const V3_REDISTRIBUTOR: &[Words] = &[
-    zeroed(0x0010, 1),                // STATUSR
-    words(0x0014, 1),                 // WAKER
-    words(0x1_0080, 1),               // IGROUPR0
-    words(0x1_0c00, 2),               // ICFGR0, ICFGR1
-    zeroed(0x1_0400, 8),              // IPRIORITYR
-    words(0x1_0100, 1).adding_bits(), // ISENABLER0
-    setting(0x1_0200, 1),             // ISPENDR0
-    setting(0x1_0300, 1),             // ISACTIVER0
-    words(0x0000, 1),                 // CTLR
+    zeroed(redistributor::STATUSR, 1),
+    words(redistributor::WAKER, 1),
+    words(redistributor::SGI_FRAME + distributor::IGROUPR, 1),
+    words(redistributor::SGI_FRAME + distributor::ICFGR, 2),
+    zeroed(redistributor::SGI_FRAME + distributor::IPRIORITYR, 8),
+    words(redistributor::SGI_FRAME + distributor::ISENABLER, 1).adding_bits(),
+    setting(redistributor::SGI_FRAME + distributor::ISPENDR, 1),
+    setting(redistributor::SGI_FRAME + distributor::ISACTIVER, 1),
+    words(redistributor::CTLR, 1),
 ];
 
+/// The encoding of an EL1 system register of the CPU interface, as the attributes have it: op0 3, op1 0, and these.
 const fn system_register(crn: u64, crm: u64, op2: u64) -> u64 {
     3 << 14 | crn << 7 | crm << 3 | op2
 }
 
+const ICC_PMR_EL1: u64 = system_register(4, 6, 0);
+const ICC_BPR0_EL1: u64 = system_register(12, 8, 3);
+const ICC_BPR1_EL1: u64 = system_register(12, 12, 3);
+/// Its PRIbits say how many active-priority registers there are.
+const ICC_CTLR_EL1: u64 = system_register(12, 12, 4);
+const ICC_SRE_EL1: u64 = system_register(12, 12, 5);
+const ICC_IGRPEN0_EL1: u64 = system_register(12, 12, 6);
+const ICC_IGRPEN1_EL1: u64 = system_register(12, 12, 7);
+
+/// ICC_AP0R<index>_EL1, of 0 to 3.
+const fn icc_ap0r(index: u64) -> u64 {
+    system_register(12, 8, 4 | index)
+}
+
+/// ICC_AP1R<index>_EL1, of 0 to 3.
+const fn icc_ap1r(index: u64) -> u64 {
+    system_register(12, 9, index)
+}
+
 /// GICv3 CPU interface, but for the active priorities.
 const V3_CPU_INTERFACE: &[u64] = &[
-    system_register(12, 12, 5), // ICC_SRE_EL1
-    V3_ICC_CTLR,
-    system_register(12, 12, 6), // ICC_IGRPEN0_EL1
-    system_register(12, 12, 7), // ICC_IGRPEN1_EL1
-    system_register(4, 6, 0),   // ICC_PMR_EL1
-    system_register(12, 8, 3),  // ICC_BPR0_EL1
-    system_register(12, 12, 3), // ICC_BPR1_EL1
+    ICC_SRE_EL1,
+    ICC_CTLR_EL1,
+    ICC_IGRPEN0_EL1,
+    ICC_IGRPEN1_EL1,
+    ICC_PMR_EL1,
+    ICC_BPR0_EL1,
+    ICC_BPR1_EL1,
 ];
-
-/// ICC_CTLR_EL1, whose PRIbits say how many active-priority registers there are.
-const V3_ICC_CTLR: u64 = system_register(12, 12, 4);
 
 /// GICv2 distributor: per vCPU, because KVM banks interrupts 0 to 31.
 const V2_DISTRIBUTOR_BANKED: &[Words] = &[
-    words(0x0080, 1),               // IGROUPR
-    words(0x0c04, 1),               // ICFGR of the PPIs; that of the SGIs is read-only
-    zeroed(0x0400, 8),              // IPRIORITYR
-    words(0x0100, 1).adding_bits(), // ISENABLER
-    setting(0x0f20, 4),             // SPENDSGIR: which vCPU sent which SGI
-    // ISPENDR. A written SGI would come once more, from the vCPU itself.
-    setting(0x0200, 1).without(SGIS),
-    setting(0x0300, 1), // ISACTIVER
+    words(distributor::IGROUPR, 1),
+    // Of the PPIs; that of the SGIs is read-only.
+    words(distributor::ICFGR + 4, 1),
+    zeroed(distributor::IPRIORITYR, 8),
+    words(distributor::ISENABLER, 1).adding_bits(),
+    setting(distributor::SPENDSGIR, 4),
+    // A written SGI would come once more, from the vCPU itself.
+    setting(distributor::ISPENDR, 1).without(SGIS),
+    setting(distributor::ISACTIVER, 1),
 ];
 
 /// GICv2 distributor: shared interrupts.
 const V2_DISTRIBUTOR: &[Words] = &[
-    words(0x0008, 1),                            // IIDR: unlocks the writes of IGROUPR
-    words(0x0080 + 4, SPIS / 32),                // IGROUPR
-    words(0x0800 + 32, SPIS / 4),                // ITARGETSR
-    zeroed(0x0c00 + 8, SPIS / 16),               // ICFGR
-    zeroed(0x0400 + 32, SPIS / 4),               // IPRIORITYR
-    zeroed(0x0100 + 4, SPIS / 32).adding_bits(), // ISENABLER
-    setting(0x0200 + 4, SPIS / 32),              // ISPENDR
-    setting(0x0300 + 4, SPIS / 32),              // ISACTIVER
+    // Unlocks the writes of IGROUPR.
+    words(distributor::IIDR, 1),
+    words(shared(distributor::IGROUPR, 1), shared_words(1)),
+    words(shared(distributor::ITARGETSR, 8), shared_words(8)),
+    zeroed(shared(distributor::ICFGR, 2), shared_words(2)),
+    zeroed(shared(distributor::IPRIORITYR, 8), shared_words(8)),
+    zeroed(shared(distributor::ISENABLER, 1), shared_words(1)).adding_bits(),
+    setting(shared(distributor::ISPENDR, 1), shared_words(1)),
+    setting(shared(distributor::ISACTIVER, 1), shared_words(1)),
 ];
 
-/// GICv2 distributor CTLR.
-const V2_DISTRIBUTOR_CONTROL: &[Words] = &[words(0x0000, 1)];
+/// GICv2 distributor: what switches it on, last.
+const V2_DISTRIBUTOR_CONTROL: &[Words] = &[words(distributor::CTLR, 1)];
 
-/// GICv2 CPU interface. KVM shows GICC_PMR as five bits, in both directions.
+/// GICv2 CPU interface.
 const V2_CPU_INTERFACE: &[Words] = &[
-    words(0x0004, 1),         // PMR
-    words(0x0008, 1),         // BPR
-    words(0x001c, 1),         // ABPR
-    zeroed(0x00d0, 1).live(), // APR
-    words(0x0000, 1),         // CTLR
+    words(cpu_interface::PMR, 1),
+    words(cpu_interface::BPR, 1),
+    words(cpu_interface::ABPR, 1),
+    zeroed(cpu_interface::APR, 1).live(),
+    words(cpu_interface::CTLR, 1),
 ];
 
 fn expand(group: u32, cpu: u64, table: &'static [Words]) -> impl Iterator<Item = GicRegister> {
@@ -212,15 +280,9 @@ pub(super) fn registers(version: GicVersion, affinities: &[u32]) -> Vec<GicRegis
     }
 }
 
-/// The word of ISPENDR that a shared interrupt is in.
-pub(super) fn pending_word(interrupt: u32) -> Attribute {
-    let number = 0x0200 + u64::from(interrupt / 32) * 4;
-    Attribute { group: KVM_DEV_ARM_VGIC_GRP_DIST_REGS, number }
-}
-
 /// ICC_CTLR_EL1 of the vCPU with this affinity.
 pub(super) fn cpu_control(affinity: u32) -> GicRegister {
-    wide(affinity, V3_ICC_CTLR)
+    wide(affinity, ICC_CTLR_EL1)
 }
 
 /// The active-priority registers of a GICv3 vCPU whose ICC_CTLR_EL1 is `control`: 1, 2 or 4 of each group.
@@ -232,7 +294,7 @@ pub(super) fn active_priorities(affinity: u32, control: u64) -> Vec<GicRegister>
         _ => 1,
     };
     (0..count)
-        .flat_map(|index| [system_register(12, 8, 4 | index), system_register(12, 9, index)])
+        .flat_map(|index| [icc_ap0r(index), icc_ap1r(index)])
         .map(|register| GicRegister { reset_to_zero: true, live: true, ..wide(affinity, register) })
         .collect()
 }

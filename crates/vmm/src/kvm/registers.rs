@@ -5,6 +5,7 @@ use kvm_bindings::{
     KVM_REG_SIZE_U512,
 };
 
+use crate::abi::abi_assert;
 use crate::snapshot::register_id::system_register;
 pub use crate::snapshot::register_id::{MIDR_EL1, MPIDR_EL1, SVE_VECTOR_LENGTHS, register_width as width};
 
@@ -49,16 +50,17 @@ pub const TIMER_ENABLED: u64 = 1;
 /// read, and writes ignore it.
 pub const TIMER_EXPIRED: u8 = 1 << 2;
 
-// The kernel's uAPI, and what state files hold.
-const _: () = assert!(PC == 0x6030_0000_0010_0040);
-const _: () = assert!(PSTATE == 0x6030_0000_0010_0042);
-const _: () = assert!(TIMER_COUNT == 0x6030_0000_0013_df1a);
-const _: () = assert!(PHYSICAL_TIMER_COUNT == 0x6030_0000_0013_df01);
-const _: () = assert!(
-    MIDR_EL1 == KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM64_SYSREG as u64 | 0b1100_0000_0000_0000
+abi_assert!(
+    "the ids of registers in the state file",
+    version: "snapshot::STATE_VERSION",
+    written: "Linux's Documentation/virt/kvm/api.rst (KVM_SET_ONE_REG)",
+    PC == 0x6030_0000_0010_0040,
+    PSTATE == 0x6030_0000_0010_0042,
+    TIMER_COUNT == 0x6030_0000_0013_df1a,
+    PHYSICAL_TIMER_COUNT == 0x6030_0000_0013_df01,
+    MIDR_EL1 == KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM64_SYSREG as u64 | 0b1100_0000_0000_0000,
+    SVE_VECTOR_LENGTHS == KVM_REG_ARM64 | KVM_REG_ARM64_SVE as u64 | KVM_REG_SIZE_U512 | 0xffff,
 );
-const _: () =
-    assert!(SVE_VECTOR_LENGTHS == KVM_REG_ARM64 | KVM_REG_ARM64_SVE as u64 | KVM_REG_SIZE_U512 | 0xffff);
 
 /// CNTFRQ_EL0, the frequency in Hz at which the counters of host and guest tick.
 pub fn counter_frequency() -> u64 {

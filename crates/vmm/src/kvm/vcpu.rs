@@ -1,8 +1,10 @@
 //! A vCPU: initialisation, registers, and the counter that is the guest's time.
 
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
-use kvm_bindings::{KVM_ARM_VCPU_SVE, RegList, kvm_mp_state, kvm_vcpu_init};
+use kvm_bindings::{KVM_ARM_VCPU_SVE, kvm_mp_state, kvm_vcpu_init};
 use kvm_ioctls::{VcpuExit, VcpuFd};
 
 use super::features::Features;
@@ -11,7 +13,12 @@ use super::vm::Vm;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::snapshot::fingerprint::other_host;
 use crate::snapshot::register_id::name;
-use crate::snapshot::{REGISTERS_MAX, VcpuState, VectorLengths};
+use crate::snapshot::{VcpuState, VectorLengths};
+
+/// `_IOWR(KVMIO, 0xb0, struct kvm_reg_list)`.
+const KVM_GET_REG_LIST: u32 = 0xc008_aeb0;
+/// For how many registers there is room at first. CPUs have 250 to 400, with SVE included.
+const REGISTERS_EXPECTED: usize = 500;
 
 /// One vCPU.
 #[derive(Debug)]
@@ -20,6 +27,8 @@ pub struct Vcpu {
     index: u8,
     target: u32,
     features: Features,
+    // Behind the descriptor, which keeps the kernel's VM alive.
+    _vm: Arc<Vm>,
 }
 
 /// The guest's two counters at one moment, in ticks of CNTFRQ.
@@ -50,7 +59,7 @@ impl ImmediateExit {
 
 impl Vcpu {
     /// Creates and initialises vCPU `index`. All but the first start switched off, to be switched on by PSCI.
-    pub fn new(vm: &Vm, index: u8, features: Features) -> Result<Self> {
+    pub fn new(vm: &Arc<Vm>, index: u8, features: Features) -> Result<Self> {
         let fd = vm
             .fd
             .create_vcpu(u64::from(index))
@@ -61,7 +70,7 @@ impl Vcpu {
             .map_err(VmmError::wrap(ErrorCode::Kvm, "find the CPU type to emulate"))?;
         init.features[0] = features.bits(index > 0);
         fd.vcpu_init(&init).map_err(VmmError::wrap(ErrorCode::Kvm, format!("initialise vCPU {index}")))?;
-        Ok(Self { fd, index, target: init.target, features })
+        Ok(Self { fd, index, target: init.target, features, _vm: Arc::clone(vm) })
     }
 
     /// Makes the features final. After this the register list is complete.
@@ -81,30 +90,6 @@ impl Vcpu {
             self.write(registers::X0, device_tree)?;
         }
         Ok(())
-    }
-
-    /// Points the vCPU at a program with its exception vectors, which touches what is in the list of addresses from `list` to `end`
-    /// and then writes to `done`.
-    pub fn set_touch_registers(&self, vectors: u64, entry: u64, [list, end, done]: [u64; 3]) -> Result<()> {
-        let illegal = registers::PSTATE_BOOT | registers::PSTATE_ILLEGAL;
-        for (id, value) in [
-            (registers::SCTLR_EL1, registers::SCTLR_OFF),
-            (registers::VBAR_EL1, vectors),
-            (registers::PSTATE, registers::PSTATE_BOOT),
-            (registers::PC, entry),
-            (registers::X0, list),
-            (registers::general(1), end),
-            (registers::general(3), illegal),
-            (registers::general(4), done),
-        ] {
-            self.write(id, value)?;
-        }
-        Ok(())
-    }
-
-    /// How far a program of [`Vcpu::set_touch_registers`] is in its list.
-    pub fn touched(&self) -> Result<u64> {
-        self.read(registers::X0)
     }
 
     /// This vCPU's MPIDR_EL1.
@@ -127,7 +112,8 @@ impl Vcpu {
             .map_err(VmmError::wrap(ErrorCode::Kvm, format!("read {} of vCPU {}", name(id), self.index)))
     }
 
-    fn write(&self, id: u64, value: u64) -> Result<()> {
+    /// Writes a 64-bit register.
+    pub(crate) fn write(&self, id: u64, value: u64) -> Result<()> {
         self.write_bytes(id, &value.to_le_bytes())
     }
 
@@ -146,10 +132,23 @@ impl Vcpu {
 
     /// The ids of all registers that this vCPU has.
     pub fn register_ids(&self) -> Result<Vec<u64>> {
-        let mut list = RegList::new(REGISTERS_MAX)
-            .map_err(VmmError::wrap(ErrorCode::Kvm, "make room for the register list"))?;
-        self.fd.get_reg_list(&mut list).map_err(VmmError::wrap(ErrorCode::Kvm, "list the registers"))?;
-        Ok(list.as_slice().to_vec())
+        // `struct kvm_reg_list`: the number of registers, and their ids.
+        let mut list = vec![0_u64; 1 + REGISTERS_EXPECTED];
+        loop {
+            let room = list.len() - 1;
+            if let Some(count) = list.first_mut() {
+                *count = room as u64;
+            }
+            // SAFETY: KVM writes the number, and so many ids as fit if there is room for all.
+            let listed = unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_GET_REG_LIST as _, list.as_mut_ptr()) };
+            let error = std::io::Error::last_os_error();
+            let count = list.first().and_then(|count| usize::try_from(*count).ok()).unwrap_or_default();
+            match listed {
+                0 => return Ok(list.get(1..).unwrap_or_default().iter().copied().take(count).collect()),
+                _ if error.raw_os_error() == Some(libc::E2BIG) && count > room => list.resize(1 + count, 0),
+                _ => return Err(VmmError::wrap(ErrorCode::Kvm, "list the registers")(error)),
+            }
+        }
     }
 
     /// Reads everything. The vCPU must have completed its last exit (see [`Vcpu::complete_exit`]). The counters go on while
@@ -260,24 +259,24 @@ impl Vcpu {
         self.set_power_state(state)
     }
 
-    /// Writes what is not as in `held`, which the vCPU was prepared with, and what that left out; not the counters, which
+    /// Writes what is not as in `prepared`, which the vCPU was prepared with, and what that left out; not the counters, which
     /// [`Vcpu::set_counters`] writes last.
     ///
     /// # Errors
     /// FIRN_SNAPSHOT_INCOMPATIBLE if the vCPU refuses a value: from its first run on those of its features and identity are fixed.
-    pub fn restore(&self, state: &VcpuState, held: &VcpuState) -> Result<Counters> {
+    pub fn restore(&self, state: &VcpuState, prepared: &VcpuState) -> Result<Counters> {
         self.check_kind(state)?;
         let mut counters = Counters { timer: 0, physical: None };
-        if state.power_state != held.power_state {
+        if state.power_state != prepared.power_state {
             self.set_power_state(state)?;
         }
-        let mut held = held.registers();
+        let mut prepared = prepared.registers();
         for (id, value) in state.registers() {
-            let is_held = held.next() == Some((id, value));
+            let is_prepared = prepared.next() == Some((id, value));
             match id {
                 registers::TIMER_COUNT => counters.timer = to_u64(value),
                 registers::PHYSICAL_TIMER_COUNT => counters.physical = Some(to_u64(value)),
-                _ if is_held && !is_running_time(id, value) => {}
+                _ if is_prepared && !is_running_time(id, value) => {}
                 registers::MPIDR_EL1 => self.check_mpidr(value)?,
                 _ => self.write_bytes(id, value)?,
             }

@@ -323,7 +323,6 @@ fn digest_at(bytes: &[u8], at: usize, present: bool, of: &str) -> Result<Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layer::testing::digest;
 
     fn header() -> LayerHeader {
         LayerHeader {
@@ -332,7 +331,7 @@ mod tests {
             extent_count: 2,
             table_checksum: 0,
             data_checksum: 0x1122_3344_5566_7788,
-            parent: Some(digest(0xaa)),
+            parent: Some([0xaa; 32]),
             app_image: None,
             page_size: 16 << 10,
         }

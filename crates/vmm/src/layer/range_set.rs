@@ -186,17 +186,17 @@ mod tests {
         fn a_union_holds_what_either_holds_and_gaps_are_the_rest(a in ranges(), b in ranges()) {
             let set: RangeSet = a.iter().cloned().collect();
             let union = set.union(b.iter().cloned());
-            let held = |offset: u64| a.iter().chain(&b).any(|range| range.contains(&offset));
+            let is_in_one = |offset: u64| a.iter().chain(&b).any(|range| range.contains(&offset));
             for pair in union.ranges().windows(2) {
                 prop_assert!(pair[0].end < pair[1].start);
             }
             let mut gaps = Vec::new();
             union.gaps().for_each_in(0..80, |gap| gaps.push(gap));
             for offset in 0..80 {
-                prop_assert_eq!(union.ranges().iter().any(|range| range.contains(&offset)), held(offset));
-                prop_assert_eq!(gaps.iter().any(|range| range.contains(&offset)), !held(offset));
+                prop_assert_eq!(union.ranges().iter().any(|range| range.contains(&offset)), is_in_one(offset));
+                prop_assert_eq!(gaps.iter().any(|range| range.contains(&offset)), !is_in_one(offset));
             }
-            prop_assert_eq!(union.length(), (0..80).filter(|offset| held(*offset)).count() as u64);
+            prop_assert_eq!(union.length(), (0..80).filter(|offset| is_in_one(*offset)).count() as u64);
         }
 
         #[test]

@@ -10,13 +10,12 @@ use linux_loader::loader::KernelLoader;
 use linux_loader::loader::pe::PE;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend as _, ReadVolatile};
 
-use super::vcpu_thread::{Crew, Wanted};
-use super::{Baseline, Machine, lock, microseconds_since};
+use super::vcpu_threads::{Command, VcpuThreads};
+use super::{Machine, lock, microseconds_since};
 use crate::control::{BootRequest, Phases};
 use crate::devices::{DeviceOptions, Devices, DiskImage, FdtOptions, InterruptLine, device_tree};
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::file_length::regular_file_length;
-use crate::kvm::vcpu::Counters;
 use crate::kvm::{Gic, Kvm, Vcpu, Vm};
 use crate::layout::{
     DEVICE_TREE_AREA_SIZE, MEMORY_BASE, MEMORY_GRANULE, MEMORY_MAX, MEMORY_MIN, RAM_BASE, VCPUS_MAX,
@@ -62,11 +61,11 @@ impl BootFiles {
 
 impl Machine {
     /// Boots a kernel. The microVM runs when this returns.
-    pub fn boot(kvm: &Kvm, crew: Crew, request: &BootRequest, files: BootFiles) -> Result<Self> {
+    pub fn boot(kvm: &Kvm, request: &BootRequest, files: BootFiles) -> Result<Self> {
         let start = Instant::now();
         check(request)?;
-        let vm = Parts::create(kvm, request.vcpus, None)?;
-        let gic = Gic::new(&vm.vm, request.gic, &vm.mpidrs)?;
+        let Parts { vm, vcpus, mpidrs } = Parts::create(kvm, request.vcpus, None)?;
+        let gic = Gic::new(&vm, request.gic, &mpidrs)?;
         let mut phases = Phases { create_vm: microseconds_since(start), ..Phases::default() };
 
         let loading = Instant::now();
@@ -74,15 +73,14 @@ impl Machine {
             size: request.memory_bytes,
             track_writes: request.track_writes,
         })?;
-        // SAFETY: `memory` is moved into the machine, whose VM is dropped before it.
-        unsafe { vm.vm.set_memory(memory.host_address(), memory.size(), request.track_writes) }?;
+        vm.set_memory(&memory, request.track_writes)?;
         let guest_memory = memory.guest_memory();
         let tree_address = MEMORY_BASE + request.memory_bytes - DEVICE_TREE_AREA_SIZE;
         let kernel = load_kernel(&guest_memory, files.kernel, tree_address)?;
         let load_initrd = |file| load_initrd(&guest_memory, file, kernel.end..tree_address);
         let initrd = files.initrd.map(load_initrd).transpose()?;
         let tree = device_tree(&FdtOptions {
-            vcpus: vm.mpidrs.clone(),
+            vcpus: mpidrs,
             memory_size: request.memory_bytes,
             command_line: request.command_line.clone(),
             gic: gic.version(),
@@ -93,7 +91,7 @@ impl Machine {
             .map_err(VmmError::wrap(ErrorCode::Kernel, "load the device tree"))?;
         phases.load_memory = microseconds_since(loading);
 
-        for vcpu in &vm.vcpus {
+        for vcpu in &vcpus {
             let vcpu = lock(vcpu)?;
             vcpu.finalize()?;
             vcpu.set_boot_registers(kernel.entry, tree_address)?;
@@ -110,14 +108,14 @@ impl Machine {
             mac: request.mac,
             ..DeviceOptions::new(DiskImage::root(files.root_disk)?)
         };
-        let interrupts: Arc<dyn InterruptLine> = Arc::clone(&vm.vm) as Arc<dyn InterruptLine>;
+        let interrupts: Arc<dyn InterruptLine> = Arc::clone(&vm) as Arc<dyn InterruptLine>;
         let devices = Devices::new(guest_memory, interrupts, options)?;
-        let crew = crew.with_vcpus(&vm.vcpus)?;
-        let mut machine = vm.assemble(crew, gic, memory, devices, request.track_writes, false, None)?;
+        let threads = VcpuThreads::start(vcpus, None)?;
+        let mut machine = Machine::new(threads, devices, gic, vm, memory, request.track_writes)?;
         phases.total = microseconds_since(start);
         machine.phases = phases;
         machine.requested_at = Some(start);
-        machine.crew.set(Wanted::Run)?;
+        machine.threads.set(Command::Run)?;
         Ok(machine)
     }
 }
@@ -132,42 +130,12 @@ pub(super) struct Parts {
 impl Parts {
     /// `features` are those of a snapshot's vCPUs; without one, vCPUs have all that the host has.
     pub fn create(kvm: &Kvm, count: u8, features: Option<u32>) -> Result<Self> {
-        let vm = Arc::new(Vm::new(kvm)?);
+        let vm = Vm::new(kvm)?;
         let features = vm.vcpu_features(features)?;
         let vcpus = (0..count).map(|index| Vcpu::new(&vm, index, features)).collect::<Result<Vec<_>>>()?;
         let mpidrs = vcpus.iter().map(Vcpu::mpidr).collect::<Result<_>>()?;
         let vcpus = vcpus.into_iter().map(|vcpu| Arc::new(Mutex::new(vcpu))).collect();
         Ok(Self { vm, vcpus, mpidrs })
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "it gathers the fields of one struct")]
-    pub fn assemble(
-        self,
-        crew: Crew,
-        gic: Gic,
-        memory: MemoryStack,
-        devices: Devices,
-        track_writes: bool,
-        leaf: bool,
-        stopped_at: Option<Counters>,
-    ) -> Result<Machine> {
-        let devices = Arc::new(Mutex::new(devices));
-        crew.connect(&devices)?;
-        Ok(Machine {
-            crew,
-            vcpus: self.vcpus,
-            devices,
-            gic,
-            vm: self.vm,
-            memory,
-            track_writes,
-            leaf,
-            stopped_at,
-            phases: Phases::default(),
-            requested_at: None,
-            baseline: Baseline::default(),
-            anticipated: false,
-        })
     }
 }
 

@@ -9,7 +9,7 @@
 //! use firn_vmm::VmmError;
 //! use firn_vmm::control::{BootRequest, Event, LayerIdentity, RestoreRequest, SnapshotRequest};
 //! use firn_vmm::kvm::Kvm;
-//! use firn_vmm::machine::{BootFiles, Crew, Machine, Prepared, RestoreFiles};
+//! use firn_vmm::machine::{BootFiles, Machine, Prepared, RestoreFiles};
 //! use rustix::event::{PollFd, PollFlags, Timespec, poll};
 //!
 //! // An arm64 Image: a header of 64 bytes, which begins with a branch over it, and a program.
@@ -42,7 +42,7 @@
 //!
 //! let kvm = Kvm::open()?;
 //! let files = BootFiles::new(File::open(path("Image"))?, File::open(path("disk"))?);
-//! let mut source = Machine::boot(&kvm, Crew::start()?, &BootRequest::default(), files)?;
+//! let mut source = Machine::boot(&kvm, &BootRequest::default(), files)?;
 //! assert_eq!(wait_for_doorbell(&mut source)?, 1);
 //!
 //! let pagemap = File::open("/proc/self/pagemap")?;
@@ -53,7 +53,7 @@
 //! let request = RestoreRequest { layers: vec![LayerIdentity { digest: [0xd1; 32] }], ..RestoreRequest::default() };
 //! let state = firn_vmm::snapshot::decode(&read(path("base.state"))?)?;
 //! // Everything that can be done before it is known which snapshot on top of these layers is wanted; then the rest.
-//! let prepared = Prepared::new(&kvm, Crew::start()?, state, vec![File::open(path("base.layer"))?], &request)?;
+//! let prepared = Prepared::new(&kvm, state, vec![File::open(path("base.layer"))?], &request, &[])?;
 //! let files = RestoreFiles::new(File::open(path("disk"))?);
 //! let mut clone = prepared.restore(None, Vec::new(), &RestoreRequest::default(), files)?;
 //! assert_eq!(wait_for_doorbell(&mut clone)?, 2);
@@ -64,11 +64,13 @@
 //! ```
 
 mod boot;
+mod prepare;
+mod pretouch;
 mod restore;
 mod snapshot;
-mod touch;
-mod vcpu_thread;
+mod vcpu_threads;
 mod working_set;
+#[cfg(feature = "test-support")]
 mod written;
 
 use std::hash::Hasher;
@@ -77,26 +79,24 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 pub use boot::BootFiles;
-pub use restore::{Prepared, RestoreFiles};
-pub use vcpu_thread::Crew;
+pub use prepare::Prepared;
+pub use restore::RestoreFiles;
 
 use crate::checksum::hasher;
 use crate::control::{Event, Phases, Statistics};
 use crate::devices::Devices;
 use crate::error::{ErrorCode, Result, VmmError};
-use crate::jail::Kept;
+use crate::jail::ProcFiles;
 use crate::kvm::vcpu::Counters;
 use crate::kvm::{Gic, Vcpu, Vm};
 use crate::memory::{LoadReport, MemoryStack};
 use crate::snapshot::register_id::is_identification;
 use crate::snapshot::{HostFingerprint, VectorLengths};
-use vcpu_thread::Wanted;
+use vcpu_threads::{Command, VcpuThreads};
 
 /// A microVM with its vCPU threads. Dropping it ends them.
 pub struct Machine {
-    // Fields are dropped in this order: the threads must be gone before the VM, and the VM before its memory.
-    crew: Crew,
-    vcpus: Vec<Arc<Mutex<Vcpu>>>,
+    threads: VcpuThreads,
     devices: Arc<Mutex<Devices>>,
     gic: Gic,
     vm: Arc<Vm>,
@@ -108,9 +108,11 @@ pub struct Machine {
     phases: Phases,
     /// When it was asked for, if it has run ever since it was there.
     requested_at: Option<Instant>,
+    /// When the guest's time began to go on, the first time.
+    started: Option<Instant>,
     baseline: Baseline,
     /// Whether memory was made present before it was known what is restored.
-    anticipated: bool,
+    is_pretouched: bool,
 }
 
 /// What a process had counted when it was told what to restore: preparing it is not part of the start.
@@ -122,18 +124,45 @@ struct Baseline {
 }
 
 impl Machine {
+    fn new(
+        threads: VcpuThreads,
+        devices: Devices,
+        gic: Gic,
+        vm: Arc<Vm>,
+        memory: MemoryStack,
+        track_writes: bool,
+    ) -> Result<Self> {
+        let devices = Arc::new(Mutex::new(devices));
+        threads.connect(&devices)?;
+        Ok(Self {
+            threads,
+            devices,
+            gic,
+            vm,
+            memory,
+            track_writes,
+            leaf: false,
+            stopped_at: None,
+            phases: Phases::default(),
+            requested_at: None,
+            started: None,
+            baseline: Baseline::default(),
+            is_pretouched: false,
+        })
+    }
+
     fn first_vcpu(&self) -> Result<MutexGuard<'_, Vcpu>> {
-        lock(self.vcpus.first().ok_or_else(without_vcpus)?)
+        lock(self.threads.vcpus().next().ok_or_else(without_vcpus)?)
     }
 
     /// The descriptor that becomes readable when there are [`Machine::take_events`].
     pub fn events_fd(&self) -> BorrowedFd<'_> {
-        self.crew.events_fd()
+        self.threads.events_fd()
     }
 
     /// What happened since the last call. After a doorbell, call [`Machine::stop`] before anything else.
     pub fn take_events(&self) -> Vec<Event> {
-        self.crew.take_events()
+        self.threads.take_events()
     }
 
     /// The devices, for the thread that serves their descriptors.
@@ -154,11 +183,8 @@ impl Machine {
         if self.is_stopped() {
             return Ok(());
         }
-        self.crew.stop()?;
-        let counters = match self.crew.take_guest_time()? {
-            Some(counters) => counters,
-            None => self.first_vcpu()?.counters()?,
-        };
+        self.threads.stop()?;
+        let counters = self.first_vcpu()?.counters()?;
         self.stopped_at = Some(counters);
         Ok(())
     }
@@ -166,27 +192,21 @@ impl Machine {
     /// Lets the vCPUs run on from where they stopped, with a new VM generation id; what the stream holds is in the guest's
     /// receive queue before its next instruction.
     pub fn resume(&mut self) -> Result<()> {
-        if self.is_stopped() { self.resume_as(new_generation()?) } else { Ok(()) }
-    }
-
-    fn resume_as(&mut self, generation: [u8; 16]) -> Result<()> {
         let Some(counters) = self.stopped_at else { return Ok(()) };
-        self.crew.get_ready()?;
-        if let Err(error) = self.devices().and_then(|mut devices| devices.resume(generation)) {
-            self.crew.set(Wanted::Stop)?;
-            self.crew.wait_ready()?;
-            return Err(error);
-        }
+        self.devices()?.resume(new_generation()?)?;
+        // Last of all: the guest's time goes on from here.
+        self.first_vcpu()?.set_counters(counters)?;
+        self.started.get_or_insert_with(Instant::now);
         self.stopped_at = None;
-        self.crew.run_from(counters)
+        self.threads.set(Command::Run)
     }
 
-    /// Counters and phases so far. Reads the files of /proc that the process has kept.
-    pub fn statistics(&self, kept: &Kept) -> Result<Statistics> {
-        let (kvm_exits, mmio_exits) = self.crew.exits();
+    /// Counters and phases so far. Reads the files of /proc that the process has proc_files.
+    pub fn statistics(&self, proc_files: &ProcFiles) -> Result<Statistics> {
+        let (kvm_exits, mmio_exits) = self.threads.exits();
         let devices = self.devices()?.counters();
         let load = self.memory.report().since(&self.baseline.load);
-        let (minor_faults, major_faults) = kept.fault_counts()?;
+        let (minor_faults, major_faults) = proc_files.fault_counts()?;
         Ok(Statistics {
             kvm_exits,
             mmio_exits,
@@ -196,7 +216,7 @@ impl Machine {
             bytes_populated: load.populated_bytes,
             load_calls: load.map_calls + load.read_calls + load.populate_calls,
             disk_bytes_read: devices.disk_bytes_read,
-            private_bytes: kept.private_bytes()?,
+            private_bytes: proc_files.private_bytes()?,
             minor_faults: minor_faults.saturating_sub(self.baseline.minor_faults),
             major_faults: major_faults.saturating_sub(self.baseline.major_faults),
             phases: self.phases(),
@@ -211,9 +231,9 @@ impl Machine {
 
     fn phases(&self) -> Phases {
         let mut phases = self.phases.clone();
-        if let (Some(requested), Some(first_run)) = (self.requested_at, self.crew.first_run()) {
+        if let (Some(requested), Some(first_run)) = (self.requested_at, self.threads.first_run()) {
             phases.total = microseconds(first_run.saturating_duration_since(requested));
-            let started = self.crew.started().unwrap_or(first_run);
+            let started = self.started.unwrap_or(first_run);
             phases.start_vcpus = microseconds(first_run.saturating_duration_since(started));
         }
         phases
@@ -302,12 +322,12 @@ mod tests {
         }
         let files = BootFiles::new(kernel, tempfile::tempfile().unwrap());
         let kvm = Kvm::open().unwrap();
-        Machine::boot(&kvm, Crew::start().unwrap(), &BootRequest::default(), files).unwrap()
+        Machine::boot(&kvm, &BootRequest::default(), files).unwrap()
     }
 
     fn wait_for_mmio_exits(machine: &Machine, count: u64) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while machine.crew.exits().1 < count {
+        while machine.threads.exits().1 < count {
             assert!(Instant::now() < deadline, "{count} exits");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -322,7 +342,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(3));
             let start = Instant::now();
             machine.resume().unwrap();
-            // At once: the thread that sets the time may not have come to it.
+            // At once: the vCPU may not have come to run.
             machine.stop().unwrap();
             let most = start.elapsed().as_nanos() * u128::from(counter_frequency()) / 1_000_000_000 + 1;
             let passed = machine.stopped_at.unwrap().timer.checked_sub(before).unwrap();
@@ -337,9 +357,9 @@ mod tests {
         let devices = Arc::clone(&machine.devices);
         // As by a device that takes long: the vCPU counts its exit and waits.
         let busy = devices.lock().unwrap();
-        let exits = machine.crew.exits().1;
+        let exits = machine.threads.exits().1;
         machine.stopped_at = None;
-        machine.crew.set(Wanted::Run).unwrap();
+        machine.threads.set(Command::Run).unwrap();
         wait_for_mmio_exits(&machine, exits + 1);
         assert_eq!(machine.stop().unwrap_err().code, ErrorCode::Kvm);
         assert!(!machine.is_stopped());

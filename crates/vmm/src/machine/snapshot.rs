@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::{Machine, host_fingerprint, lock, microseconds_since};
 use crate::control::{SnapshotReport, SnapshotRequest};
+use crate::diff::{WriteOptions, write_layer};
 use crate::error::{ErrorCode, Result, VmmError};
-use crate::layer::{WriteOptions, write_layer};
 use crate::snapshot::{MachineState, encode};
 
 impl Machine {
@@ -33,11 +33,8 @@ impl Machine {
         }
         // Before interrupt controller and memory: what is half done is answered, which raises interrupts and writes memory.
         let devices = self.devices()?.save()?;
-        let mut vcpus = Vec::with_capacity(self.vcpus.len());
-        for vcpu in &self.vcpus {
-            let vcpu = lock(vcpu)?;
-            vcpus.push(vcpu.save(stopped_at)?);
-        }
+        let vcpus = self.threads.vcpus().map(|vcpu| lock(vcpu)?.save(stopped_at));
+        let vcpus = vcpus.collect::<Result<Vec<_>>>()?;
         let gic = self.gic.save()?;
         let host = host_fingerprint(&*self.first_vcpu()?, &self.gic)?;
         let machine = MachineState { host, memory_bytes: self.memory.size(), vcpus, gic, devices };

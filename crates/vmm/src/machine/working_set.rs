@@ -5,8 +5,9 @@ use std::io::Write;
 
 use super::Machine;
 use crate::control::WorkingSetReport;
+use crate::diff::{changed_ranges, read_ranges};
 use crate::error::{ErrorCode, Result, VmmError};
-use crate::layer::{RangeSet, changed_ranges, read_ranges};
+use crate::layer::RangeSet;
 use crate::working_set::WorkingSet;
 
 impl Machine {
@@ -27,7 +28,7 @@ impl Machine {
         if !self.is_stopped() {
             return Err(refused("the microVM runs; pause it before its working set is recorded"));
         }
-        if self.anticipated {
+        if self.is_pretouched {
             return Err(refused(
                 "its process was prepared with working sets, and what it holds is not what this clone has used; restore in a new process to record",
             ));

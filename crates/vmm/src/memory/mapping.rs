@@ -272,6 +272,7 @@ pub(crate) enum Advice {
     /// Children do not get it: a fork does not copy its page tables.
     DontFork = libc::MADV_DONTFORK,
     /// Children get it.
+    #[cfg(target_arch = "aarch64")]
     DoFork = libc::MADV_DOFORK,
     /// It is not in core dumps.
     DontDump = libc::MADV_DONTDUMP,
@@ -288,6 +289,18 @@ pub(crate) enum Advice {
     /// Swap pages out.
     #[cfg(test)]
     PageOut = libc::MADV_PAGEOUT,
+}
+
+/// What a host may back by one block, bytes.
+pub(crate) const BLOCK_LENGTH: u64 = 2 << 20;
+
+/// Keeps a part of memory from being backed by 2 MiB blocks, on kernels that could.
+pub(crate) fn no_huge_pages(reservation: &Reservation, offset: u64, length: u64) -> io::Result<()> {
+    match reservation.advise(offset, length, Advice::NoHugePage) {
+        // A kernel that was built without transparent huge pages knows no such advice.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        other => other,
+    }
 }
 
 /// What is compared between two looks at whether to go on, in bytes.

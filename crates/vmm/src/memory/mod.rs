@@ -2,27 +2,28 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`guest`] | [`MemoryStack`]: the stack of layers, and memory as devices and KVM see it |
+//! | [`stack`] | [`MemoryStack`]: the stack of layers, and memory as devices and KVM see it |
+//! | `load` | carries out a plan, with as few system calls as it can |
 //! | `plan` | which parts of which layer are mapped, copied or cleared |
-//! | [`loading`] | [`Loading`]: a stack of layers that may not be complete yet |
-//! | `load` | carries out a plan's mappings, with as few system calls as it can |
-//! | `copy` | copies short runs, by two threads if there is one that helps |
+//! | [`report`] | what loading took |
 //! | `mapping` | the only unsafe code: system calls on the reservation and bounded access to it |
+//!
+//! Each uses those below it.
 
-mod copy;
-pub mod guest;
 mod load;
-pub mod loading;
 pub(crate) mod mapping;
 mod plan;
 #[cfg(test)]
 mod plan_tests;
+pub mod report;
+pub mod stack;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use vm_memory::bitmap::AtomicBitmap;
 
-pub use copy::{Helper, SharedWork};
-pub use guest::{GuestMemoryOptions, LoadOptions, LoadReport, MemoryStack, Populate};
-pub use loading::Loading;
+pub use report::LoadReport;
+pub use stack::{GuestMemoryOptions, LoadOptions, MemoryStack, Populate};
 
 /// Guest memory as the devices see it: one region at [`crate::layout::MEMORY_BASE`]. The bitmap, if there is one, records what
 /// the VMM itself writes, which the KVM dirty log does not see.

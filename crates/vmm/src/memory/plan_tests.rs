@@ -5,7 +5,7 @@ use crate::layer::{Extent, ExtentSource, GRANULE};
 
 /// What a granule of memory holds: what was there before, zeros, or a granule of a layer's file.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Held {
+enum Cell {
     Before,
     Zero,
     Data { layer: usize, granule: u64 },
@@ -44,20 +44,20 @@ fn index(granule: u64) -> usize {
     usize::try_from(granule).unwrap()
 }
 
-fn paint(memory: &mut [Held], layer: usize, offset: u64, length: u64, source: ExtentSource) {
+fn paint(memory: &mut [Cell], layer: usize, offset: u64, length: u64, source: ExtentSource) {
     for granule in 0..length / GRANULE {
         memory[index(offset / GRANULE + granule)] = match source {
-            ExtentSource::Zero => Held::Zero,
+            ExtentSource::Zero => Cell::Zero,
             ExtentSource::Data { file_offset } => {
-                Held::Data { layer, granule: file_offset / GRANULE + granule }
+                Cell::Data { layer, granule: file_offset / GRANULE + granule }
             }
         };
     }
 }
 
 /// Memory after the plan, if the system makes no mapping for which `fails` holds: what is visible of it is copied.
-fn carried_out(plan: &Plan, granules: u64, fails: impl Fn(usize) -> bool) -> Vec<Held> {
-    let mut memory = vec![Held::Before; index(granules)];
+fn carried_out(plan: &Plan, granules: u64, fails: impl Fn(usize) -> bool) -> Vec<Cell> {
+    let mut memory = vec![Cell::Before; index(granules)];
     let mut copies = plan.copies.clone();
     for (number, Mapping { piece, visible, .. }) in plan.mappings.iter().enumerate() {
         if fails(number) {
@@ -85,7 +85,7 @@ fn assert_every_plan(layers: u32, granules: u64) {
             let chain: Vec<&[Extent]> = (0..layers)
                 .map(|layer| &tables_of_place[(number / tables.pow(layer) % tables) as usize][..])
                 .collect();
-            let mut expected = vec![Held::Before; index(granules)];
+            let mut expected = vec![Cell::Before; index(granules)];
             for (layer, extents) in chain.iter().enumerate() {
                 for extent in *extents {
                     paint(&mut expected, layer, extent.guest_offset, extent.length, extent.source);

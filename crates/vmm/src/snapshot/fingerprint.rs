@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::register_id;
-use crate::control::GicVersion;
+use crate::gic_version::GicVersion;
 use crate::error::{ErrorCode, Result, VmmError};
 
 /// A host, as far as a guest can see it.

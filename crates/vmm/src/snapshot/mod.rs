@@ -9,7 +9,5 @@ mod state_file;
 mod words;
 
 pub use fingerprint::{HostFingerprint, VectorLengths};
-#[cfg(target_arch = "aarch64")]
-pub(crate) use state::REGISTERS_MAX;
 pub use state::{GicState, MachineState, VcpuState};
-pub use state_file::{STATE_VERSION, decode, encode};
+pub use state_file::{MAGIC as STATE_MAGIC, STATE_VERSION, decode, encode};

@@ -9,6 +9,8 @@
 
 use std::fmt::Write;
 
+use crate::abi::abi_assert;
+
 const ARM64_U64: u64 = 0x6030_0000_0000_0000;
 const SYSTEM_REGISTER: u64 = 0x13 << 16;
 
@@ -95,10 +97,14 @@ const NAMES: &[(u64, &str)] = &[
     (system_register(3, 0, 0, 7, 4), "ID_AA64MMFR4_EL1"),
 ];
 
-// The kernel's uAPI: these never change.
-const _: () = assert!(MIDR_EL1 == 0x6030_0000_0013_c000);
-const _: () = assert!(MPIDR_EL1 == 0x6030_0000_0013_c005);
-const _: () = assert!(system_register(3, 3, 14, 3, 2) == 0x6030_0000_0013_df1a);
+abi_assert!(
+    "the ids of registers in the state file",
+    version: "snapshot::STATE_VERSION",
+    written: "Linux's Documentation/virt/kvm/api.rst (KVM_SET_ONE_REG)",
+    MIDR_EL1 == 0x6030_0000_0013_c000,
+    MPIDR_EL1 == 0x6030_0000_0013_c005,
+    system_register(3, 3, 14, 3, 2) == 0x6030_0000_0013_df1a,
+);
 
 #[cfg(test)]
 mod tests {

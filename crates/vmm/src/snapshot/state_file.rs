@@ -17,7 +17,8 @@ use crate::format_version;
 
 /// Version of the body. A change of any type in it is a new version.
 pub const STATE_VERSION: u32 = 1;
-pub(super) const MAGIC: [u8; 8] = *b"FIRNSTAT";
+/// First bytes of a state file.
+pub const MAGIC: [u8; 8] = *b"FIRNSTAT";
 pub(super) const HEADER_SIZE: usize = 24;
 const CHECKSUM_AT: usize = 16;
 /// No state is longer: eight vCPUs with SVE of 2,048 bits are under 200 KiB. What decoding takes is a small multiple of this.

@@ -1,13 +1,12 @@
 //! Chains of layers against a model of memory.
 
-use std::sync::Mutex;
-
 use proptest::prelude::*;
 
 use super::testing::*;
 use super::*;
 use crate::error::ErrorCode;
-use crate::memory::{Helper, LoadOptions, Loading, MemoryStack, SharedWork};
+use crate::layer::{ExtentSource, GRANULE, GRANULE_LENGTH, LayerFile, MAP_THRESHOLD};
+use crate::memory::{LoadOptions, MemoryStack};
 
 const GRANULES: u64 = SIZE / GRANULE;
 /// Of all hosts.
@@ -96,15 +95,13 @@ proptest! {
             prop_assert!(bytes(&restored) == after);
             prop_assert_eq!(restored.content_digest().unwrap(), source.content_digest().unwrap());
 
-            // Copied by two threads.
-            let mut copied = Loading::from(empty(SIZE));
-            copied.push(opened(), &LoadOptions { map_threshold: Some(u64::MAX) }).unwrap();
-            copied.share(&AnotherThread);
-            prop_assert!(bytes(copied.finish().unwrap()) == after);
+            // All copied.
+            let mut copied = empty(SIZE);
+            copied.push_with(opened(), &LoadOptions { map_threshold: Some(u64::MAX) }).unwrap();
+            prop_assert!(bytes(&copied) == after);
 
             // One by one, with pages of any host.
-            let pushed = MemoryStack::with_page_size(options(SIZE), page_size).unwrap();
-            let mut pushed = pushed;
+            let mut pushed = MemoryStack::with_page_size(options(SIZE), page_size).unwrap();
             for layer in opened() {
                 pushed.push_with(vec![layer], &LoadOptions { map_threshold }).unwrap();
             }
@@ -191,57 +188,11 @@ fn more_short_extents_than_one_read_takes_are_read_in_few_calls() {
     assert_eq!((load.read_calls, load.map_calls, load.copied_bytes), (2, 0, 2048 * GRANULE));
     assert!(bytes(&clone) == expected);
 
-    // By two threads in small portions, whether the other one stays, leaves or does not come.
-    for helper in [&AnotherThread as &dyn Helper, &Leaves, &Late::default()] {
-        let base = vec![(open(&base_file), digest(1))];
-        let mut clone = Loading::new(options(size), base, &LoadOptions::default()).unwrap();
-        let before = clone.finish().unwrap().report();
-        clone.push(vec![(open(&diff_file), digest(2))], &LoadOptions::default()).unwrap();
-        clone.share(helper);
-        let clone = clone.into_memory().unwrap();
-        let load = clone.report().since(&before);
-        assert_eq!((load.read_calls, load.map_calls, load.copied_bytes), (128, 0, 2048 * GRANULE));
-        assert!(bytes(&clone) == expected);
-    }
     // What the diff copied is private, but no difference.
     memory.push(vec![(open(&diff_file), digest(2))]).unwrap();
     let (nothing, report) = snapshot(&memory).unwrap();
     assert!(report.candidate_bytes >= 2048 * GRANULE);
     assert!(open(&nothing).extents().is_empty());
-}
-
-/// A thread that soon has something else to do.
-struct Leaves;
-
-impl Helper for Leaves {
-    fn share(&self, work: SharedWork) {
-        std::thread::spawn(move || work());
-    }
-}
-
-/// A thread that comes when all is done.
-#[derive(Default)]
-struct Late(Mutex<Option<SharedWork>>);
-
-impl Helper for Late {
-    fn share(&self, work: SharedWork) {
-        *self.0.lock().unwrap() = Some(work);
-    }
-}
-
-#[test]
-fn a_thread_that_comes_to_help_when_all_is_done_does_nothing() {
-    let source = empty(SIZE);
-    fill(&source, 0..512, 1);
-    let (file, _) = snapshot(&source).unwrap();
-    let late = Late::default();
-    let how = LoadOptions { map_threshold: Some(u64::MAX) };
-    let mut clone = Loading::new(options(SIZE), vec![(open(&file), digest(1))], &how).unwrap();
-    clone.share(&late);
-    let clone = clone.into_memory().unwrap();
-    fill(&clone, 0..512, 2);
-    assert!(!late.0.into_inner().unwrap().expect("there was work for two")());
-    assert!(bytes(&clone).iter().all(|byte| *byte == 2));
 }
 
 #[test]
@@ -331,19 +282,32 @@ fn a_file_that_shrank_after_it_was_opened_is_an_error_where_it_is_read() {
     let mut memory = MemoryStack::from_layers(options(SIZE), vec![(open(&base_file), digest(1))]).unwrap();
     (0..80u64).for_each(|tooth| fill(&memory, 2 * tooth..2 * tooth + 1, 2));
     let (diff_file, report) = snapshot(&memory).unwrap();
-    let [by_one, by_two] = [0; 2].map(|_| open(&diff_file));
+    let shrunk = open(&diff_file);
     diff_file.set_len(report.file_bytes - 5000).unwrap();
-    let other = MemoryStack::from_layers(options(SIZE), vec![(open(&base_file), digest(1))]).unwrap();
-    let mut other = Loading::from(other);
-    other.push(vec![(by_two, digest(2))], &LoadOptions::default()).unwrap();
-    other.share(&AnotherThread);
-    // Memory that is not complete is not to be had by asking again.
-    for error in [
-        memory.push(vec![(by_one, digest(2))]).unwrap_err(),
-        other.finish().unwrap_err(),
-        other.into_memory().unwrap_err(),
-    ] {
-        assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
-        assert!(error.message.contains("ends"), "{error}");
+    let error = memory.push(vec![(shrunk, digest(2))]).unwrap_err();
+    assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
+    assert!(error.message.contains("ends"), "{error}");
+}
+
+#[test]
+fn all_of_loaded_memory_is_exempt_from_dumps_and_forks() {
+    let base = empty(SIZE);
+    fill(&base, 32..64, 1);
+    let (file, _) = snapshot(&base).unwrap();
+    let clone = MemoryStack::from_layers(options(SIZE), vec![(open(&file), digest(1))]).unwrap();
+    let start = clone.host_address() as u64;
+    let mut inside = false;
+    let mut checked = 0;
+    for line in std::fs::read_to_string("/proc/self/smaps").unwrap().lines() {
+        let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+        if let Some((from, to)) = range {
+            let address = |text| u64::from_str_radix(text, 16).unwrap_or(0);
+            inside = address(from) < start + SIZE && address(to) > start;
+        }
+        if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| inside) {
+            assert!(flags.contains(" dc ") && flags.contains(" dd "), "{flags}");
+            checked += 1;
+        }
     }
+    assert_eq!(checked, 3);
 }

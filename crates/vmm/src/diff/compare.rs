@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use super::format::{GRANULE, GRANULE_LENGTH, PAGE_SIZE_MAX};
-use super::range_set::RangeSet;
-use super::view::{Content, StackView};
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::layer::format::{GRANULE, GRANULE_LENGTH, PAGE_SIZE_MAX};
+use crate::layer::{Content, RangeSet, StackView};
 use crate::memory::MemoryStack;
 
 /// How much of a layer's file is read at once, bytes.

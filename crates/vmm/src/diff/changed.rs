@@ -8,8 +8,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use super::range_set::RangeSet;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::layer::RangeSet;
 use crate::memory::MemoryStack;
 use crate::memory::mapping::{PageKind, PageRegion, host_page_size};
 
@@ -119,7 +119,7 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::layer::testing::*;
+    use crate::diff::testing::*;
     use crate::layer::{GRANULE, GRANULE_LENGTH};
     use crate::memory::Populate;
 

@@ -8,16 +8,15 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::io::{pread, retry_on_intr};
 
-use super::messages::{
-    CONTROL_VERSION, Descriptor, Event, Message, PreparedReport, Request, RequestFrame, Response,
-    RestoreRequest,
+use crate::control::{
+    CONTROL_VERSION, ControlSocket, Descriptor, Event, Message, PreparedReport, Received, Request,
+    RequestFrame, Response, RestoreRequest,
 };
-use super::socket::{ControlSocket, Received};
 use crate::devices::Watched;
 use crate::error::{ErrorCode, Result, VmmError};
-use crate::jail::{Inside, Kept, seccomp};
+use crate::jail::{Inside, ProcFiles, seccomp};
 use crate::kvm::Kvm;
-use crate::machine::{BootFiles, Crew, Machine, Prepared, RestoreFiles, microseconds_since};
+use crate::machine::{BootFiles, Machine, Prepared, RestoreFiles, microseconds_since};
 use crate::snapshot::{MachineState, decode};
 use crate::working_set::{FILE_LENGTH_MAX, WorkingSet};
 
@@ -39,14 +38,13 @@ const DEVICES: u64 = 2;
 /// # Errors
 /// FIRN_JAIL_UNAVAILABLE if the kernel has no filters, FIRN_PROTOCOL or FIRN_IO if the socket itself cannot be served.
 pub fn serve(socket: ControlSocket, kvm: Result<Kvm>, inside: Inside) -> Result<()> {
-    let Inside { kept, mut report, started } = inside;
+    let Inside { proc_files, mut report, started } = inside;
     seccomp::confine_main_thread()?;
     report.microseconds = microseconds_since(started);
     socket.send(&Message::Jailed(report), &[])?;
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)
         .map_err(VmmError::wrap(ErrorCode::Io, "create an epoll"))?;
-    let crew = Some(Crew::start()?);
-    let mut server = Server { socket, kvm, kept, poll, crew, machine: None, prepared: None, stream: None };
+    let mut server = Server { socket, kvm, proc_files, poll, machine: None, prepared: None, stream: None };
     server.watch(CONTROL)?;
     server.run()
 }
@@ -54,10 +52,8 @@ pub fn serve(socket: ControlSocket, kvm: Result<Kvm>, inside: Inside) -> Result<
 struct Server {
     socket: ControlSocket,
     kvm: Result<Kvm>,
-    kept: Kept,
+    proc_files: ProcFiles,
     poll: OwnedFd,
-    /// Until there is a microVM or a preparation.
-    crew: Option<Crew>,
     machine: Option<Machine>,
     prepared: Option<Prepared>,
     /// The stream that is being watched, by its descriptor's number, which only changes when it is replaced.
@@ -147,6 +143,7 @@ impl Server {
         match request {
             Request::Boot(request) => {
                 self.refuse_second_start()?;
+                refuse_tracking(request.track_writes)?;
                 let boot = BootFiles {
                     kernel: files.need_file(Descriptor::Kernel)?,
                     initrd: files.take_file(Descriptor::Initrd),
@@ -157,26 +154,23 @@ impl Server {
                     stream: files.take(Descriptor::Stream),
                     console: files.take_file(Descriptor::Console),
                 };
-                let crew = self.take_crew()?;
-                let machine = Machine::boot(self.kvm()?, crew, &request, boot)?;
+                let machine = Machine::boot(self.kvm()?, &request, boot)?;
                 self.adopt(machine)
             }
             Request::Prepare(request) => {
                 self.refuse_second_start()?;
+                refuse_tracking(request.track_writes)?;
                 let state = read_state(&files.need_file(Descriptor::State)?)?;
                 let layers = files.take_all_files(Descriptor::Layer);
-                let crew = self.take_crew()?;
-                let mut prepared = Prepared::new(self.kvm()?, crew, state, layers, &request)?;
-                if let Some(root_disk) = files.take_file(Descriptor::RootDisk) {
-                    prepared.set_root_disk(root_disk)?;
-                }
                 let sets = files.take_all_files(Descriptor::WorkingSet).into_iter().map(read_working_set);
-                let touched_pages = prepared.anticipate(&sets.collect::<Result<Vec<_>>>()?)?;
-                let mut phases = prepared.end_preparation(&self.kept)?;
+                let sets = sets.collect::<Result<Vec<_>>>()?;
+                let mut prepared = Prepared::new(self.kvm()?, state, layers, &request, &sets)?;
+                let touched_pages = prepared.touched_pages();
+                let mut phases = prepared.end_preparation(&self.proc_files)?;
                 phases.total = microseconds_since(start);
                 self.prepared = Some(prepared);
                 Ok(Response::Prepared(PreparedReport {
-                    private_bytes: self.kept.private_bytes()?,
+                    private_bytes: self.proc_files.private_bytes()?,
                     touched_pages,
                     phases,
                 }))
@@ -186,7 +180,7 @@ impl Server {
                 let mut layer = files.need_file(Descriptor::LayerOutput)?;
                 let mut state = files.need_file(Descriptor::StateOutput)?;
                 let pagemap = self
-                    .kept
+                    .proc_files
                     .pagemap
                     .try_clone()
                     .map_err(VmmError::wrap(ErrorCode::Io, "share the pagemap"))?;
@@ -210,7 +204,7 @@ impl Server {
             Request::Pause => self.machine()?.stop().map(|()| Response::Done),
             Request::Statistics => {
                 let machine = self.machine.as_ref().ok_or_else(no_machine)?;
-                machine.statistics(&self.kept).map(|statistics| Response::Statistics(Box::new(statistics)))
+                machine.statistics(&self.proc_files).map(|statistics| Response::Statistics(Box::new(statistics)))
             }
             Request::MemoryChecksum => {
                 let machine = self.machine()?;
@@ -225,11 +219,14 @@ impl Server {
             Request::RecordWorkingSet => {
                 let mut output = files.need_file(Descriptor::WorkingSetOutput)?;
                 let previous = files.take_file(Descriptor::WorkingSet).map(read_working_set).transpose()?;
-                let pagemap = &self.kept.pagemap;
+                let pagemap = &self.proc_files.pagemap;
                 let machine = self.machine.as_ref().ok_or_else(no_machine)?;
                 machine.record_working_set(pagemap, previous.as_ref(), &mut output).map(Response::WorkingSet)
             }
+            #[cfg(feature = "test-support")]
             Request::WrittenRanges => self.machine()?.written_ranges().map(Response::WrittenRanges),
+            #[cfg(not(feature = "test-support"))]
+            Request::WrittenRanges => Err(without_test_support()),
         }
     }
 
@@ -242,16 +239,14 @@ impl Server {
         if self.machine.is_some() {
             return self.refuse_second_start().map(|()| Response::Done);
         }
-        if let Some(prepared) = self.prepared.as_ref().filter(|_| !request.paused) {
-            prepared.get_ready()?;
-        }
+        refuse_tracking(request.track_writes)?;
         // Closed when the guest runs.
         let state_file = files.take_file(Descriptor::State);
         let state = state_file.as_ref().map(read_state).transpose()?;
         let read_state = microseconds_since(start);
         let layers = files.take_all_files(Descriptor::Layer);
         let restore_files = RestoreFiles {
-            root_disk: files.take_file(Descriptor::RootDisk),
+            root_disk: files.need_file(Descriptor::RootDisk)?,
             app_disk: files.take_file(Descriptor::AppDisk),
             scratch_disk: files.take_file(Descriptor::ScratchDisk),
             link: files.take(Descriptor::Net),
@@ -263,13 +258,8 @@ impl Server {
             (Some(prepared), state) => prepared.restore(state.as_ref(), layers, request, restore_files)?,
             (None, Some(state)) => {
                 let nothing_more = RestoreRequest { layers: Vec::new(), ..request.clone() };
-                let crew = self.take_crew()?;
-                Prepared::new(self.kvm()?, crew, state, layers, request)?.restore(
-                    None,
-                    Vec::new(),
-                    &nothing_more,
-                    restore_files,
-                )?
+                let prepared = Prepared::new(self.kvm()?, state, layers, request, &[])?;
+                prepared.restore(None, Vec::new(), &nothing_more, restore_files)?
             }
             (None, None) => return Err(missing(Descriptor::State)),
         };
@@ -283,11 +273,6 @@ impl Server {
 
     fn kvm(&self) -> Result<&Kvm> {
         self.kvm.as_ref().map_err(Clone::clone)
-    }
-
-    /// The threads for a microVM: new ones if an attempt has failed before.
-    fn take_crew(&mut self) -> Result<Crew> {
-        self.crew.take().map_or_else(Crew::start, Ok)
     }
 
     fn refuse_second_start(&self) -> Result<()> {
@@ -410,6 +395,18 @@ impl Descriptors {
     fn take_all_files(&mut self, wanted: Descriptor) -> Vec<File> {
         std::iter::from_fn(|| self.take_file(wanted)).collect()
     }
+}
+
+/// Writes are recorded by builds for tests only.
+fn refuse_tracking(is_wanted: bool) -> Result<()> {
+    if is_wanted && !cfg!(feature = "test-support") { Err(without_test_support()) } else { Ok(()) }
+}
+
+fn without_test_support() -> VmmError {
+    VmmError::new(
+        ErrorCode::Config,
+        "this firn-vmm does not record writes; build it with the feature test-support",
+    )
 }
 
 fn no_machine() -> VmmError {

@@ -6,14 +6,13 @@ use std::os::unix::fs::FileExt;
 
 use serde::{Deserialize, Serialize};
 
+use super::changed::changed_ranges;
 use super::compare::{content, difference};
-use super::diff::changed_ranges;
-use super::format::{Digest, Extent, ExtentSource, LayerHeader, encode_table};
 use super::placement::place;
-use super::range_set::RangeSet;
 use crate::checksum::{XxHash64, checksum, hasher};
 use crate::error::{ErrorCode, Result, VmmError};
-use crate::layer::hex;
+use crate::layer::format::{HEADER_LENGTH, encode_table};
+use crate::layer::{Digest, Extent, ExtentSource, LayerHeader, RangeSet, hex};
 use crate::memory::MemoryStack;
 
 /// How much is written at once, bytes.
@@ -93,7 +92,7 @@ pub fn write_layer(
         page_size: memory.page_size(),
     };
     output.set_len(0).map_err(writing(0))?;
-    output.write_all_at(&table, super::format::HEADER_LENGTH as u64).map_err(writing(0))?;
+    output.write_all_at(&table, HEADER_LENGTH as u64).map_err(writing(0))?;
     let data_checksum = write_data(memory, output, &extents, header.table_end(), file_length)?;
     output.write_all_at(&LayerHeader { data_checksum, ..header }.encode(), 0).map_err(writing(0))?;
     Ok(WriteReport {

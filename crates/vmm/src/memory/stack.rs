@@ -4,15 +4,13 @@ use std::hash::Hasher;
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use vm_memory::{GuestAddress, GuestRegionMmap};
 
 use super::GuestMemory;
-use super::copy::Copying;
-use super::load::{BLOCK_LENGTH, map, no_huge_pages};
-use super::loading::Loading;
-use super::mapping::{Advice, Reservation, host_page_size};
+use super::load::load;
+use super::mapping::{Advice, Reservation, host_page_size, no_huge_pages};
 use super::plan::{Plan, PlannedLayer};
+use super::report::LoadReport;
 use crate::checksum::hasher;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::layer::{
@@ -41,51 +39,6 @@ pub struct LoadOptions {
     /// Runs of at least this many bytes are mapped, shorter ones copied. `None`: all of a base is mapped, so that clones share it,
     /// and of other layers the runs of at least [`MAP_THRESHOLD`].
     pub map_threshold: Option<u64>,
-}
-
-/// What bringing layers into memory took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoadReport {
-    /// Bytes that were mapped, private, from layer files.
-    pub mapped_bytes: u64,
-    /// Bytes that were read from layer files into private memory.
-    pub copied_bytes: u64,
-    /// Bytes that explicit zero extents cleared.
-    pub zeroed_bytes: u64,
-    /// Calls of mmap.
-    pub map_calls: u64,
-    /// Calls of preadv.
-    pub read_calls: u64,
-    /// Bytes that were made private ahead of being written.
-    pub populated_bytes: u64,
-    /// Calls of madvise for that.
-    pub populate_calls: u64,
-}
-
-impl LoadReport {
-    pub(super) fn add(&mut self, other: &Self) {
-        self.mapped_bytes += other.mapped_bytes;
-        self.copied_bytes += other.copied_bytes;
-        self.zeroed_bytes += other.zeroed_bytes;
-        self.map_calls += other.map_calls;
-        self.read_calls += other.read_calls;
-        self.populated_bytes += other.populated_bytes;
-        self.populate_calls += other.populate_calls;
-    }
-
-    /// What was done after `before`.
-    #[must_use]
-    pub fn since(&self, before: &Self) -> Self {
-        Self {
-            mapped_bytes: self.mapped_bytes.saturating_sub(before.mapped_bytes),
-            copied_bytes: self.copied_bytes.saturating_sub(before.copied_bytes),
-            zeroed_bytes: self.zeroed_bytes.saturating_sub(before.zeroed_bytes),
-            map_calls: self.map_calls.saturating_sub(before.map_calls),
-            read_calls: self.read_calls.saturating_sub(before.read_calls),
-            populated_bytes: self.populated_bytes.saturating_sub(before.populated_bytes),
-            populate_calls: self.populate_calls.saturating_sub(before.populate_calls),
-        }
-    }
 }
 
 /// How pages are made present ahead of their first use.
@@ -167,7 +120,10 @@ impl MemoryStack {
     /// # Errors
     /// As [`Self::anonymous`] and [`Self::push_with`].
     pub fn from_layers(options: GuestMemoryOptions, layers: Vec<(LayerFile, Digest)>) -> Result<Self> {
-        Loading::new(options, layers, &LoadOptions::default())?.into_memory()
+        let mut memory = Self::anonymous(options)?;
+        memory.push(layers)?;
+        memory.protect_clone()?;
+        Ok(memory)
     }
 
     /// Lays more layers over the memory, as [`Self::push_with`].
@@ -193,14 +149,6 @@ impl MemoryStack {
         layers: Vec<(LayerFile, Digest)>,
         options: &LoadOptions,
     ) -> Result<LoadReport> {
-        let before = self.report;
-        let copying = self.map(layers, options)?;
-        self.finish(&copying)?;
-        Ok(self.report.since(&before))
-    }
-
-    /// The first part of [`Self::push_with`]: all but what is to be copied, which is not there before [`Self::finish`].
-    pub(super) fn map(&mut self, layers: Vec<(LayerFile, Digest)>, options: &LoadOptions) -> Result<Copying> {
         let mut below = self.top_digest();
         for (layer, digest) in &layers {
             self.check_layer(layer, below)?;
@@ -224,16 +172,10 @@ impl MemoryStack {
             self.populated = self.populated.without(&replaced);
         }
         self.copied.extend(plan.copied());
-        let (report, copying) = map(&self.reservation, &files, plan)?;
+        let report = load(&self.reservation, &files, plan)?;
         self.report.add(&report);
         self.layers.extend(layers);
-        Ok(copying)
-    }
-
-    /// The rest of [`Self::push_with`].
-    pub(super) fn finish(&mut self, copying: &Copying) -> Result<()> {
-        self.report.add(&copying.finish()?);
-        Ok(())
+        Ok(report)
     }
 
     /// Makes the pages private that are going to be written, before anything runs: one call for each range that is not private yet,
@@ -273,22 +215,6 @@ impl MemoryStack {
             }
         }
         self.faults_page_by_page = true;
-        Ok(())
-    }
-
-    /// Sees to it that no mapping holds a whole aligned block of 2 MiB. When the kernel cuts a mapping that does, it has KVM forget the
-    /// whole block, as if it were mapped as one (Linux, `vma_adjust_trans_huge`): what a VM was given ahead of time would be lost
-    /// where layers are laid on top. The process does not fork, so what children would get is a difference that costs nothing.
-    ///
-    /// # Errors
-    /// [`ErrorCode::Memory`] if the process has too many mappings.
-    pub fn cut_blocks(&self) -> Result<()> {
-        let half = BLOCK_LENGTH / 2;
-        let starts = (half..self.size()).step_by(usize::try_from(2 * BLOCK_LENGTH).unwrap_or(usize::MAX));
-        for start in starts {
-            let length = BLOCK_LENGTH.min(self.size() - start);
-            self.reservation.advise(start, length, Advice::DoFork).map_err(advising)?;
-        }
         Ok(())
     }
 
@@ -393,7 +319,7 @@ impl MemoryStack {
     }
 
     /// The mapping.
-    pub(crate) fn reservation(&self) -> &Reservation {
+    pub(crate) fn reservation(&self) -> &Arc<Reservation> {
         &self.reservation
     }
 
@@ -417,7 +343,7 @@ impl MemoryStack {
     }
 
     /// Sets what is to hold for all of the memory of a clone, as [`Self::protect`] does.
-    pub(super) fn protect_clone(&self) -> Result<()> {
+    fn protect_clone(&self) -> Result<()> {
         self.protect()?;
         // A clone is to own what it writes, not the 2 MiB around it. A regular boot, which writes most of what it touches, is left to the
         // host's policy.
@@ -447,7 +373,7 @@ mod tests {
     use vm_memory::Bytes;
 
     use super::*;
-    use crate::layer::testing::*;
+    use crate::memory::testing::*;
 
     impl MemoryStack {
         /// Asks the kernel to swap all of memory out, which it does if it has swap.
@@ -496,29 +422,6 @@ mod tests {
         memory.forget_writes();
         assert_eq!(memory.written_ranges(), []);
         assert_eq!(empty(SIZE).written_ranges(), []);
-    }
-
-    #[test]
-    fn all_of_loaded_memory_is_exempt_from_dumps_and_forks() {
-        let base = empty(SIZE);
-        fill(&base, 32..64, 1);
-        let (file, _) = snapshot(&base).unwrap();
-        let clone = MemoryStack::from_layers(options(SIZE), vec![(open(&file), digest(1))]).unwrap();
-        let start = clone.host_address() as u64;
-        let mut inside = false;
-        let mut checked = 0;
-        for line in std::fs::read_to_string("/proc/self/smaps").unwrap().lines() {
-            let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
-            if let Some((from, to)) = range {
-                let address = |text| u64::from_str_radix(text, 16).unwrap_or(0);
-                inside = address(from) < start + SIZE && address(to) > start;
-            }
-            if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| inside) {
-                assert!(flags.contains(" dc ") && flags.contains(" dd "), "{flags}");
-                checked += 1;
-            }
-        }
-        assert_eq!(checked, 3);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::compare::Difference;
-use super::format::{
+use crate::layer::format::{
     EXTENT_LENGTH, Extent, ExtentSource, GRANULE, HEADER_LENGTH, MAP_THRESHOLD, PAGE_SIZE_MAX,
 };
 
