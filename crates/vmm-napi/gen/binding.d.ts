@@ -38,20 +38,10 @@ export declare class VmmProcess {
   statistics(id: number): Promise<Statistics>
   /** A checksum of all guest memory, 16 hexadecimal digits. */
   memoryChecksum(id: number): Promise<string>
-  /** The guest address ranges that were written. */
-  writtenRanges(id: number): Promise<Array<AddressRange>>
   /** Rejects request `id` with this error, whose text reads `FIRN_CODE: sentence`. Without effect if it was answered. */
   cancel(id: number, code: string, message: string): void
   /** Kills the process; resolves when it is gone, at once if it already is. */
   close(): Promise<void>
-}
-
-/** Guest physical addresses, `end` exclusive. */
-export interface AddressRange {
-  /** First address. */
-  start: number
-  /** Address after the last. */
-  end: number
 }
 
 /** A regular boot. */
@@ -74,8 +64,6 @@ export interface BootOptions {
   commandLine: string
   /** Whether the serial console is wanted. */
   console: boolean
-  /** Whether writes are recorded. */
-  trackWrites: boolean
   /** Image of the scratch disk. */
   scratchDiskPath?: string
   /** Whether there is a random number generator. */
@@ -208,8 +196,6 @@ export interface PrepareOptions {
   statePath: string
   /** Working sets of snapshots on top of them. */
   workingSetPaths: Array<string>
-  /** Root file system of what is restored on top of them. */
-  rootDiskPath?: string
 }
 
 /** Most that a device may do. */
@@ -226,8 +212,8 @@ export interface RestoreOptions {
   layers: Array<Layer>
   /** State file of the topmost layer. */
   statePath: string
-  /** Root file system; may be left out in a process that was prepared with it. */
-  rootDiskPath?: string
+  /** Root file system. */
+  rootDiskPath: string
   /** App image. */
   appDiskPath?: string
   /** SHA-256 of the app image, 32 bytes. */
@@ -242,8 +228,6 @@ export interface RestoreOptions {
   paused: boolean
   /** Whether the serial console is wanted. */
   console: boolean
-  /** Whether writes are recorded. */
-  trackWrites: boolean
   /** Whether reads are recorded. */
   recordReads: boolean
   /** Image of the scratch disk, if the snapshot's microVM had one. */

@@ -46,8 +46,6 @@ pub struct BootOptions {
     pub command_line: String,
     /// Whether the serial console is wanted.
     pub console: bool,
-    /// Whether writes are recorded.
-    pub track_writes: bool,
     /// Image of the scratch disk.
     pub scratch_disk_path: Option<String>,
     /// Whether there is a random number generator.
@@ -74,8 +72,8 @@ pub struct RestoreOptions {
     pub layers: Vec<Layer>,
     /// State file of the topmost layer.
     pub state_path: String,
-    /// Root file system; may be left out in a process that was prepared with it.
-    pub root_disk_path: Option<String>,
+    /// Root file system.
+    pub root_disk_path: String,
     /// App image.
     pub app_disk_path: Option<String>,
     /// SHA-256 of the app image, 32 bytes.
@@ -90,8 +88,6 @@ pub struct RestoreOptions {
     pub paused: bool,
     /// Whether the serial console is wanted.
     pub console: bool,
-    /// Whether writes are recorded.
-    pub track_writes: bool,
     /// Whether reads are recorded.
     pub record_reads: bool,
     /// Image of the scratch disk, if the snapshot's microVM had one.
@@ -111,8 +107,6 @@ pub struct PrepareOptions {
     pub state_path: String,
     /// Working sets of snapshots on top of them.
     pub working_set_paths: Vec<String>,
-    /// Root file system of what is restored on top of them.
-    pub root_disk_path: Option<String>,
 }
 
 /// A snapshot.

@@ -84,7 +84,7 @@ impl Work {
                 .map_err(|_| Failure::options("the memory size is negative"))?,
             command_line: options.command_line,
             gic,
-            track_writes: options.track_writes,
+            track_writes: false,
             rng: options.rng,
             net: options.net.is_some(),
             mac: options.net.as_ref().map(NetOptions::mac).transpose()?.flatten(),
@@ -110,7 +110,7 @@ impl Work {
     /// FIRN_VMM_OPTIONS for a digest that is not 32 bytes long.
     pub fn restore(options: RestoreOptions) -> Result<Self, Failure> {
         let (layers, mut inputs) = snapshot_inputs(options.layers, options.state_path)?;
-        inputs.extend(options.root_disk_path.map(root_disk));
+        inputs.push(root_disk(options.root_disk_path));
         inputs.extend(options.app_disk_path.map(|path| (Descriptor::AppDisk, "app disk", path)));
         inputs.extend(options.working_set_path.map(|path| (Descriptor::WorkingSet, "working set", path)));
         let request = Request::Restore(RestoreRequest {
@@ -118,7 +118,7 @@ impl Work {
             app_image: options.app_image_digest.as_ref().map(digest).transpose()?,
             leaf: options.leaf,
             paused: options.paused,
-            track_writes: options.track_writes,
+            track_writes: false,
             record_reads: options.record_reads,
             limits: DeviceLimits::to_vmm(options.limits.as_ref())?,
         });
@@ -140,7 +140,6 @@ impl Work {
     /// FIRN_VMM_OPTIONS for a digest that is not 32 bytes long.
     pub fn prepare(options: PrepareOptions) -> Result<Self, Failure> {
         let (layers, mut inputs) = snapshot_inputs(options.layers, options.state_path)?;
-        inputs.extend(options.root_disk_path.map(root_disk));
         let sets = options.working_set_paths.into_iter();
         inputs.extend(sets.map(|path| (Descriptor::WorkingSet, "working set", path)));
         let request = RestoreRequest { layers, ..RestoreRequest::default() };

@@ -154,15 +154,6 @@ pub struct Phases {
     pub total: i64,
 }
 
-/// Guest physical addresses, `end` exclusive.
-#[napi(object, object_from_js = false)]
-pub struct AddressRange {
-    /// First address.
-    pub start: i64,
-    /// Address after the last.
-    pub end: i64,
-}
-
 /// What a request's promise resolves with.
 pub enum Reply {
     /// `undefined`.
@@ -179,8 +170,6 @@ pub enum Reply {
     Statistics(Box<Statistics>),
     /// The answer to a memory checksum, 16 hexadecimal digits.
     MemoryChecksum(String),
-    /// The answer to written ranges.
-    WrittenRanges(Vec<AddressRange>),
     /// The answer to the recording of a working set.
     WorkingSet(WorkingSetReport),
 }
@@ -197,7 +186,6 @@ impl ToNapiValue for Reply {
                 Self::Snapshot(report) => SnapshotReport::to_napi_value(env, report),
                 Self::Statistics(statistics) => Statistics::to_napi_value(env, *statistics),
                 Self::MemoryChecksum(checksum) => String::to_napi_value(env, checksum),
-                Self::WrittenRanges(ranges) => Vec::to_napi_value(env, ranges),
                 Self::WorkingSet(report) => WorkingSetReport::to_napi_value(env, report),
             }
         }
@@ -297,12 +285,8 @@ impl From<control::Response> for Reply {
                 read_bytes: number(report.read_bytes),
                 ranges: number(report.ranges),
             }),
-            control::Response::WrittenRanges(ranges) => Self::WrittenRanges(
-                ranges
-                    .into_iter()
-                    .map(|(start, end)| AddressRange { start: number(start), end: number(end) })
-                    .collect(),
-            ),
+            // Nobody here asks for these.
+            control::Response::WrittenRanges(_) => Self::Done,
         }
     }
 }

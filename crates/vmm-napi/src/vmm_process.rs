@@ -151,12 +151,6 @@ impl VmmProcess {
         self.request(env, id, Work::plain(Request::MemoryChecksum))
     }
 
-    /// The guest address ranges that were written.
-    #[napi(ts_return_type = "Promise<Array<AddressRange>>", catch_unwind)]
-    pub fn written_ranges<'env>(&self, env: &'env Env, id: u32) -> Result<Object<'env>> {
-        self.request(env, id, Work::plain(Request::WrittenRanges))
-    }
-
     /// Rejects request `id` with this error, whose text reads `FIRN_CODE: sentence`. Without effect if it was answered.
     #[napi(catch_unwind)]
     pub fn cancel(&self, id: u32, code: String, message: String) {

@@ -170,12 +170,12 @@ export class FunctionHost {
   }
 
   /** Has processes wait for a function that was deployed. */
-  async #keepReady({ snapshot, runtime }: FunctionRecord): Promise<void> {
+  async #keepReady({ snapshot }: FunctionRecord): Promise<void> {
     if (snapshot === null) return;
     // One that cannot be found is made anew by its first start, which also says why there is no jail.
     await this.store
       .locate(snapshot)
-      .then((located) => this.#pool.for(located, this.bases.runtime(runtime).rootDiskPath))
+      .then((located) => this.#pool.for(located))
       .catch(() => {});
   }
 
@@ -258,7 +258,7 @@ export class FunctionHost {
     const plan = await this.#plan(record, mode);
     const locate = { name: "locate", milliseconds: performance.now() - began };
     const jail = await this.#jail.options();
-    const pool = plan.mode === "diff" ? { pool: await this.#pool.for(plan.snapshot, rootDiskPath) } : {};
+    const pool = plan.mode === "diff" ? { pool: await this.#pool.for(plan.snapshot) } : {};
     const started = await startInstance(plan, {
       ...options,
       ...pool,

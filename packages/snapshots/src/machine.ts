@@ -147,7 +147,7 @@ export class Machine implements AsyncDisposable {
         store: this.store,
         rootDiskPath,
         snapshottable,
-        pool: await this.#pool.for(located, rootDiskPath),
+        pool: await this.#pool.for(located),
         jail: await this.#jail.options(),
         deadlines: this.#deadlines,
       },

@@ -20,7 +20,6 @@ export interface VmmProcess {
   pause(id: number): Promise<void>;
   statistics(id: number): Promise<Statistics>;
   memoryChecksum(id: number): Promise<string>;
-  writtenRanges(id: number): Promise<{ start: number; end: number }[]>;
   cancel(id: number, code: string, message: string): void;
   close(): Promise<void>;
 }
@@ -54,7 +53,6 @@ export interface NativeBootOptions {
   gic?: number;
   commandLine: string;
   console: boolean;
-  trackWrites: boolean;
   scratchDiskPath?: string;
   rng: boolean;
   net?: NativeNetOptions;
@@ -65,13 +63,12 @@ export interface NativePrepareOptions {
   layers: { path: string; digest: Uint8Array }[];
   statePath: string;
   workingSetPaths: string[];
-  rootDiskPath?: string;
 }
 
 export interface NativeRestoreOptions {
   layers: { path: string; digest: Uint8Array }[];
   statePath: string;
-  rootDiskPath?: string;
+  rootDiskPath: string;
   appDiskPath?: string;
   appImageDigest?: Uint8Array;
   workingSetPath?: string;
@@ -79,7 +76,6 @@ export interface NativeRestoreOptions {
   leaf: boolean;
   paused: boolean;
   console: boolean;
-  trackWrites: boolean;
   recordReads: boolean;
   scratchDiskPath?: string;
   net?: NativeNetOptions;

@@ -40,8 +40,6 @@ export interface BootOptions {
   kernelParameters?: readonly string[] | undefined;
   /** Whether `console` of the microVM is wanted; no by default. */
   console?: boolean | undefined;
-  /** Whether writes are recorded for `writtenRanges`; slow, for tests. */
-  trackWrites?: boolean | undefined;
   /** The jail of the process; by default the best that the host can give. */
   jail?: JailOptions | undefined;
   /** Ends the start, not the microVM. */
@@ -63,7 +61,7 @@ export interface BootOptions {
  */
 export async function bootMicrovm(options: BootOptions): Promise<Microvm> {
   const { kernelPath, initrdPath, rootDiskPath, appDiskPath, memoryBytes, gic, jail, signal } = options;
-  const { vcpus = 1, console = false, trackWrites = false, rng = false, kernelParameters = [] } = options;
+  const { vcpus = 1, console = false, rng = false, kernelParameters = [] } = options;
   requireWhole("memoryBytes", memoryBytes, 1);
   requireWhole("vcpus", vcpus, 1, 255);
   const native = {
@@ -72,7 +70,6 @@ export async function bootMicrovm(options: BootOptions): Promise<Microvm> {
     memoryBytes,
     vcpus,
     console,
-    trackWrites,
     rng,
     ...nativeDeviceOptions(options),
     commandLine: [options.commandLine ?? defaultCommandLine(console), ...kernelParameters].join(" "),

@@ -37,12 +37,6 @@ export interface WorkingSetOptions {
   previousPath?: string | undefined;
 }
 
-/** Guest physical addresses in bytes, `end` exclusive. */
-export interface AddressRange {
-  start: number;
-  end: number;
-}
-
 /** What is known of a microVM when it starts. */
 interface StartedMicrovm extends Started {
   jail: JailReport;
@@ -153,11 +147,6 @@ export class Microvm implements AsyncDisposable {
   async memoryChecksum(): Promise<string> {
     const send = (id: number) => this.#vmm.memoryChecksum(id);
     return request(this.#vmm, "The memory checksum", { timeoutMs: CHECKSUM_TIMEOUT_MS }, send);
-  }
-
-  /** What a microVM started with `trackWrites`, which stands still, has written since its start. For tests. */
-  async writtenRanges(): Promise<AddressRange[]> {
-    return this.#command("Reading the written ranges", (id) => this.#vmm.writtenRanges(id));
   }
 
   /**

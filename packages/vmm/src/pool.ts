@@ -53,7 +53,7 @@ export function createMicrovmPool(options: PoolOptions = {}): MicrovmPool {
  *
  * @example
  * ```ts
- * await using pool = createMicrovmPool({ bases: [{ layers: [base], statePath: "base.state", rootDiskPath }] });
+ * await using pool = createMicrovmPool({ bases: [{ layers: [base], statePath: "base.state" }] });
  * await using clone = await pool.restore({ layers: [base, diff], statePath: "diff.state", rootDiskPath, leaf: true });
  * console.log(clone.pooled, pool.statistics());
  * ```
@@ -110,7 +110,7 @@ export class MicrovmPool implements AsyncDisposable {
   }
 
   /** Ends the processes that wait for this base, and prepares no more; resolves when they are gone. */
-  async remove(base: Pick<PoolBase, "layers" | "rootDiskPath" | "jail">): Promise<void> {
+  async remove(base: Pick<PoolBase, "layers" | "jail">): Promise<void> {
     const key = keyOf(base);
     const shelf = this.#shelves.get(key);
     this.#shelves.delete(key);
@@ -212,14 +212,13 @@ export class MicrovmPool implements AsyncDisposable {
     await this.filled();
   }
 
-  /** The shelf with the most of the layers that are wanted, in the jail that is, and if possible with the root disk. */
+  /** The shelf with the most of the layers that are wanted, in the jail that is. */
   #shelfFor(options: RestoreOptions): PoolShelf | undefined {
-    const { layers, rootDiskPath, jail, trackWrites, recordReads } = options;
-    // Writes are tracked from the start or not at all, and what a waiting process holds is not what a clone has used.
-    if (trackWrites === true || recordReads === true) return undefined;
+    const { layers, jail, recordReads } = options;
+    // What a waiting process has in memory is not what a clone has used.
+    if (recordReads === true) return undefined;
     for (let count = layers.length; count > 0; count -= 1) {
-      const below = { layers: layers.slice(0, count), jail };
-      const shelf = this.#shelves.get(keyOf({ ...below, rootDiskPath })) ?? this.#shelves.get(keyOf(below));
+      const shelf = this.#shelves.get(keyOf({ layers: layers.slice(0, count), jail }));
       if (shelf !== undefined) return shelf;
     }
     return undefined;
@@ -349,6 +348,6 @@ export class MicrovmPool implements AsyncDisposable {
   }
 }
 
-function keyOf({ layers, rootDiskPath, jail }: Pick<PoolBase, "layers" | "rootDiskPath" | "jail">): string {
-  return JSON.stringify([layers.map(({ digest }) => digest), rootDiskPath ?? null, nativeJail(jail)]);
+function keyOf({ layers, jail }: Pick<PoolBase, "layers" | "jail">): string {
+  return JSON.stringify([layers.map(({ digest }) => digest), nativeJail(jail)]);
 }

@@ -19,11 +19,6 @@ export interface PoolBase {
    * and what all of them write, up to 16 MiB, is private by then. Those that are not there any more are left out.
    */
   readonly workingSetPaths?: readonly string[] | undefined;
-  /**
-   * Root file system of what is restored on top of it, if that is known: a restore then neither opens nor checks it. What lies at this
-   * path must stay as it is while the pool has the base. Restores with another path have processes of their own.
-   */
-  readonly rootDiskPath?: string | undefined;
   /** The jail of its processes, which are for restores that want the same. */
   readonly jail?: JailOptions | undefined;
 }
@@ -42,12 +37,10 @@ export interface PreparedProcess extends SpawnedProcess {
  */
 export async function prepareProcess(base: PoolBase, signal: AbortSignal): Promise<PreparedProcess> {
   const workingSetPaths = (base.workingSetPaths ?? []).filter((path) => existsSync(path));
-  const { statePath, rootDiskPath } = base;
   const native = {
     layers: base.layers.map(nativeLayer),
-    statePath,
+    statePath: base.statePath,
     workingSetPaths,
-    ...(rootDiskPath === undefined ? {} : { rootDiskPath }),
   };
   const spawned = spawnProcess(base.jail);
   const { vmm } = spawned;

@@ -43,8 +43,6 @@ export interface RestoreOptions {
   paused?: boolean | undefined;
   /** Whether `console` of the microVM is wanted; no by default. */
   console?: boolean | undefined;
-  /** Whether writes are recorded for `writtenRanges`; slow, for tests. */
-  trackWrites?: boolean | undefined;
   /** Whether `recordWorkingSet` tells what was only read, too: a slow start, for a clone that is thrown away. */
   recordReads?: boolean | undefined;
   /** The jail of the process; by default the best that the host can give. */
@@ -67,23 +65,19 @@ export async function restoreMicrovm(options: RestoreOptions): Promise<Microvm> 
 /**
  * The restore as a process is asked for it.
  *
- * @param there What the process was prepared with: the lowest of the layers, and maybe the root disk.
+ * @param there What the process was prepared with: the lowest of the layers.
  * @throws {FirnVmmError} FIRN_VMM_OPTIONS.
  */
-export function restoreStart(
-  options: RestoreOptions,
-  there?: { layers: readonly LayerReference[]; rootDiskPath?: string | undefined },
-): Start {
+export function restoreStart(options: RestoreOptions, there?: { layers: readonly LayerReference[] }): Start {
   const { layers, statePath, rootDiskPath, appDisk, workingSetPath, initialBytes, jail, signal } = options;
-  const { leaf = false, paused = false, console = false, trackWrites = false, recordReads = false } = options;
+  const { leaf = false, paused = false, console = false, recordReads = false } = options;
   const native = {
     layers: layers.slice(there?.layers.length ?? 0).map(nativeLayer),
     statePath,
-    ...(there?.rootDiskPath === rootDiskPath ? {} : { rootDiskPath }),
+    rootDiskPath,
     leaf,
     paused,
     console,
-    trackWrites,
     recordReads,
     ...nativeDeviceOptions(options),
     ...(appDisk === undefined

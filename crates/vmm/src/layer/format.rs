@@ -359,7 +359,7 @@ mod tests {
     /// A change of the format changes these bytes, and needs a new [`VERSION`].
     #[test]
     fn the_bytes_are_those_of_the_version() {
-        let [of_header, of_table] = [0_u64, 0xa234_0bca_01f8_336a];
+        let [of_header, of_table] = [0x523f_d092_951b_f856_u64, 0xa234_0bca_01f8_336a];
         let table = encode_table(&extents());
         let header = LayerHeader { table_checksum: checksum(&table), ..header() };
         let mut golden = b"FIRNLAYR".to_vec();

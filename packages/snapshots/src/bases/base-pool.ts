@@ -6,7 +6,6 @@ import {
   type PoolOptions,
 } from "@firn/vmm";
 import { errorCode } from "../errors.ts";
-import type { Digest } from "../store/digest.ts";
 import type { SnapshotManifest } from "../store/manifest.ts";
 import type { LocatedSnapshot } from "../store/snapshot-reader.ts";
 import type { Store } from "../store/store.ts";
@@ -23,8 +22,6 @@ export class BasePool {
   readonly microvms: MicrovmPool;
   readonly #store: Store;
   readonly #jail: JailChoice;
-  /** By the digest of a base's memory: the root disk that its processes were told of. */
-  readonly #rootDisks = new Map<Digest, string>();
   /** By the state file of a base: the working sets of the diffs that were started last, the last one first. */
   readonly #workingSets = new Map<string, readonly string[]>();
 
@@ -40,22 +37,22 @@ export class BasePool {
   }
 
   /** Keeps processes ready for diffs of a base that has been made, or was found. */
-  async add(base: SnapshotManifest, rootDiskPath: string): Promise<void> {
+  async add(base: SnapshotManifest): Promise<void> {
     // One that cannot be found is of no use to anybody, nor is one without a jail; whoever starts from it will say why.
     await this.#store
       .locate(base.digest)
-      .then((located) => this.#add(located, base.memory.digest, rootDiskPath))
+      .then((located) => this.#add(located))
       .catch(() => {});
   }
 
   /** The pool, with processes kept ready for this diff and its like from now on. @throws {FirnVmmError} What `probeJail` throws. */
-  async for(diff: LocatedSnapshot, rootDiskPath: string): Promise<MicrovmPool> {
+  async for(diff: LocatedSnapshot): Promise<MicrovmPool> {
     const parent = diff.chain.at(-2);
     if (parent !== undefined) {
       const statePath = this.#store.blobs.pathOf(parent.state.digest);
       const layers = diff.layers.slice(0, -1);
       const note = this.#note(statePath, diff.workingSetPath);
-      await this.#add({ layers, statePath, ...note }, parent.memory.digest, rootDiskPath);
+      await this.#add({ layers, statePath, ...note });
     }
     return this.microvms;
   }
@@ -66,11 +63,7 @@ export class BasePool {
     const layers = [{ path: this.#store.blobs.pathOf(digest), digest }];
     // Without a jail there are none.
     const jail = await this.#jail.options().catch(() => undefined);
-    const rootDiskPath = this.#rootDisks.get(digest);
-    this.#rootDisks.delete(digest);
-    if (jail !== undefined && rootDiskPath !== undefined) {
-      await this.microvms.remove({ layers, rootDiskPath, jail });
-    }
+    if (jail !== undefined) await this.microvms.remove({ layers, jail });
   }
 
   /** The working sets that processes for this base are to be prepared with from now on. */
@@ -83,15 +76,10 @@ export class BasePool {
     return { workingSetPaths };
   }
 
-  async #add(
-    { layers, statePath, workingSetPaths }: PoolBase,
-    memory: Digest,
-    rootDiskPath: string,
-  ): Promise<void> {
+  async #add({ layers, statePath, workingSetPaths }: PoolBase): Promise<void> {
     const jail = await this.#jail.options();
     try {
-      this.microvms.add({ layers, statePath, workingSetPaths, rootDiskPath, jail });
-      this.#rootDisks.set(memory, rootDiskPath);
+      this.microvms.add({ layers, statePath, workingSetPaths, jail });
     } catch (error) {
       // The program ends.
       if (errorCode(error) !== "FIRN_POOL_CLOSED") throw error;

@@ -201,7 +201,7 @@ export class BaseProvider {
     const made = this.#findOrMake(runtime, memoryBytes);
     this.#wanted.set(key, made);
     made.then(
-      (base) => this.#pool.add(base, this.runtime(runtime).rootDiskPath),
+      (base) => this.#pool.add(base),
       () => {
         if (this.#wanted.get(key) === made) this.#wanted.delete(key);
       },

@@ -85,32 +85,13 @@ describe("MicrovmPool.restore()", () => {
     expect(pool.statistics()).toMatchObject({ waiting: 1, wanted: 1 });
   });
 
-  it("takes a process with the root disk that is wanted, or with none, and no other", async () => {
-    standIn.servePool();
-    const withDisk: PoolBase = { ...A, rootDiskPath: standIn.path };
-    const elsewhere = { rootDiskPath: `${standIn.folder}/./program` };
-    const pool = openPool({ bases: [withDisk], size: 1 });
-    await pool.filled();
-    await using other = await pool.restore(diffOf(A, elsewhere));
-    await using same = await pool.restore(diffOf(A));
-    expect([other.pooled, same.pooled]).toEqual([false, true]);
-    pool.add(A);
-    await pool.filled();
-    expect(pool.statistics()).toMatchObject({ waiting: 2, wanted: 2 });
-    await using any = await pool.restore(diffOf(A, elsewhere));
-    expect(any.pooled).toBe(true);
-    await pool.filled();
-    await pool.remove(withDisk);
-    expect(pool.statistics()).toMatchObject({ waiting: 1, wanted: 1 });
-  });
-
-  it("leaves those that wait for another base, or cannot track writes", async () => {
+  it("leaves those that wait for another base, or cannot record reads", async () => {
     standIn.servePool();
     const pool = openPool({ size: 1 });
     await pool.filled();
     await using other = await pool.restore(diffOf(B));
-    await using tracked = await pool.restore(diffOf(A, { trackWrites: true }));
-    expect([other.pooled, tracked.pooled]).toEqual([false, false]);
+    await using recording = await pool.restore(diffOf(A, { recordReads: true }));
+    expect([other.pooled, recording.pooled]).toEqual([false, false]);
     expect(pool.statistics()).toMatchObject({ hits: 0, misses: 2, waiting: 1 });
   });
 
