@@ -27,7 +27,8 @@ fn main() {
     jail::close_inherited().unwrap();
     let socket = ControlSocket::from_fd(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
     let options = JailOptions::from_arguments(arguments).unwrap();
-    let inside = match jail::enter(&options, |pid, pidfd| socket.send(&Message::Successor { pid }, &[pidfd])) {
+    let inside = match jail::enter(&options, |pid, pidfd| socket.send(&Message::Successor { pid }, &[pidfd]))
+    {
         Ok(Some(inside)) => inside,
         Ok(None) => return,
         Err(error) => return socket.send(&Message::Event(Event::Failed(error)), &[]).unwrap(),

@@ -204,7 +204,9 @@ impl Server {
             Request::Pause => self.machine()?.stop().map(|()| Response::Done),
             Request::Statistics => {
                 let machine = self.machine.as_ref().ok_or_else(no_machine)?;
-                machine.statistics(&self.proc_files).map(|statistics| Response::Statistics(Box::new(statistics)))
+                machine
+                    .statistics(&self.proc_files)
+                    .map(|statistics| Response::Statistics(Box::new(statistics)))
             }
             Request::MemoryChecksum => {
                 let machine = self.machine()?;

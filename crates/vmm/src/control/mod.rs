@@ -9,10 +9,9 @@ mod messages;
 mod packet_tests;
 mod socket;
 
-pub use messages::{
-    BootRequest, CONTROL_VERSION, Descriptor, Event, LayerIdentity, Message, Phases,
-    PreparedReport, Request, RequestFrame, Response, RestoreRequest, SnapshotReport, SnapshotRequest,
-    Statistics, WorkingSetReport,
-};
 pub use crate::gic_version::GicVersion;
+pub use messages::{
+    BootRequest, CONTROL_VERSION, Descriptor, Event, LayerIdentity, Message, Phases, PreparedReport, Request,
+    RequestFrame, Response, RestoreRequest, SnapshotReport, SnapshotRequest, Statistics, WorkingSetReport,
+};
 pub use socket::{ControlSocket, PACKET_MAX, Received};

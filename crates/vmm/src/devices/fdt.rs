@@ -6,8 +6,8 @@
 use vm_fdt::FdtWriter;
 
 use super::entropy;
-use crate::gic_version::GicVersion;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::gic_version::GicVersion;
 use crate::layout::{
     DEVICE_FRAME_SIZE, GENERATION_ID_ADDRESS, GIC_DISTRIBUTOR, GIC_DISTRIBUTOR_SIZE, GICV2_CPU_INTERFACE,
     GICV2_CPU_INTERFACE_SIZE, GICV3_REDISTRIBUTOR_SIZE, GICV3_REDISTRIBUTORS, RAM_BASE, SYSTEM_AREA_SIZE,

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::{FdtOptions, device_tree};
-use crate::gic_version::GicVersion;
 use crate::error::ErrorCode;
+use crate::gic_version::GicVersion;
 use crate::layout::{DEVICE_TREE_AREA_SIZE, RAM_BASE, SYSTEM_AREA_SIZE};
 
 #[path = "fdt_check.rs"]

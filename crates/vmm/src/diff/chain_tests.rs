@@ -6,7 +6,7 @@ use super::testing::*;
 use super::*;
 use crate::error::ErrorCode;
 use crate::layer::{ExtentSource, GRANULE, GRANULE_LENGTH, LayerFile, MAP_THRESHOLD};
-use crate::memory::{LoadOptions, MemoryStack};
+use crate::memory::MemoryStack;
 
 const GRANULES: u64 = SIZE / GRANULE;
 /// Of all hosts.
@@ -71,7 +71,6 @@ proptest! {
     fn a_chain_of_layers_rebuilds_memory_and_each_diff_is_exact(
         rounds in proptest::collection::vec(writes(), 1..5),
         page_size in prop_oneof![Just(4096u64), Just(16384), Just(65536)],
-        map_threshold in prop_oneof![Just(None), Just(Some(GRANULE)), Just(Some(65536)), Just(Some(u64::MAX))],
     ) {
         let mut chain = Vec::new();
         let mut source = empty(SIZE);
@@ -95,15 +94,10 @@ proptest! {
             prop_assert!(bytes(&restored) == after);
             prop_assert_eq!(restored.content_digest().unwrap(), source.content_digest().unwrap());
 
-            // All copied.
-            let mut copied = empty(SIZE);
-            copied.push_with(opened(), &LoadOptions { map_threshold: Some(u64::MAX) }).unwrap();
-            prop_assert!(bytes(&copied) == after);
-
             // One by one, with pages of any host.
             let mut pushed = MemoryStack::with_page_size(options(SIZE), page_size).unwrap();
             for layer in opened() {
-                pushed.push_with(vec![layer], &LoadOptions { map_threshold }).unwrap();
+                pushed.push(vec![layer]).unwrap();
             }
             prop_assert!(bytes(&pushed) == after);
 
@@ -112,7 +106,7 @@ proptest! {
             let mut layers = opened();
             let diffs = layers.split_off(1);
             pooled.push(layers).unwrap();
-            pooled.push_with(diffs, &LoadOptions { map_threshold }).unwrap();
+            pooled.push(diffs).unwrap();
             prop_assert!(bytes(&pooled) == after);
 
             before = after;

@@ -121,7 +121,6 @@ mod tests {
     use super::*;
     use crate::diff::testing::*;
     use crate::layer::{GRANULE, GRANULE_LENGTH};
-    use crate::memory::Populate;
 
     fn pagemap() -> File {
         File::open("/proc/self/pagemap").unwrap()
@@ -153,7 +152,7 @@ mod tests {
         bytes(&base);
         assert_eq!(both(&clone), (RangeSet::default(), RangeSet::default()));
         // Reading what a layer holds makes nothing private; every other granule, so that there are more ranges than one scan returns.
-        clone.populate(Some(0..512 * GRANULE), Populate::Read).unwrap();
+        clone.reservation().copy_out(0, &mut vec![0; 512 * GRANULE_LENGTH]).unwrap();
         (0..700u64).for_each(|index| fill(&clone, index * 2..index * 2 + 1, 3));
         let (by_scan, by_pagemap) = both(&clone);
         assert_eq!(by_scan, by_pagemap);
@@ -210,8 +209,8 @@ mod tests {
     fn populated_pages_are_candidates_and_no_difference() {
         let base = empty(SIZE);
         fill(&base, 0..64, 1);
-        let clone = clone_of(&base);
-        clone.populate(Some(GRANULE..5 * GRANULE), Populate::Write).unwrap();
+        let mut clone = clone_of(&base);
+        clone.populate_written(&std::iter::once(GRANULE..5 * GRANULE).collect()).unwrap();
         assert!(both(&clone).0.length() >= 4 * GRANULE);
         let (file, _) = snapshot(&clone).unwrap();
         assert!(open(&file).extents().is_empty());

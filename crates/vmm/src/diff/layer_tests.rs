@@ -35,10 +35,7 @@ fn open_refuses_a_file_of_any_other_length() {
     }
     let longer = [bytes.as_slice(), &[0]].concat();
     assert!(
-        LayerFile::open(file_of(&longer))
-            .unwrap_err()
-            .message
-            .contains("bytes long, and was written with")
+        LayerFile::open(file_of(&longer)).unwrap_err().message.contains("bytes long, and was written with")
     );
 }
 
@@ -61,8 +58,7 @@ fn every_flipped_byte_is_found_by_open_or_by_verify_data() {
         bytes[at] ^= 0x40;
         let verified = LayerFile::open(file_of(&bytes)).and_then(|layer| layer.verify_data());
         let is_version = (8..12).contains(&at);
-        let expected =
-            if is_version { ErrorCode::SnapshotIncompatible } else { ErrorCode::SnapshotCorrupt };
+        let expected = if is_version { ErrorCode::SnapshotIncompatible } else { ErrorCode::SnapshotCorrupt };
         assert_eq!(verified.unwrap_err().code, expected, "byte {at}");
     }
 }
@@ -70,8 +66,7 @@ fn every_flipped_byte_is_found_by_open_or_by_verify_data() {
 /// The layer of a golden snapshot.
 #[test]
 fn all_of_a_layer_is_verified() {
-    let mut bytes =
-        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/gic3.layer")).unwrap();
+    let mut bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/gic3.layer")).unwrap();
     LayerFile::open(file_of(&bytes)).unwrap().verify_data().unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     let error = LayerFile::open(file_of(&bytes)).unwrap().verify_data().unwrap_err();

@@ -13,8 +13,8 @@ use kvm_ioctls::DeviceFd;
 use super::attribute::Attribute;
 use super::gic_registers::{GicRegister, active_priorities, cpu_control, registers};
 use super::vm::Vm;
-use crate::gic_version::GicVersion;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::gic_version::GicVersion;
 use crate::layout;
 use crate::snapshot::GicState;
 use crate::snapshot::fingerprint::other_host;
@@ -119,7 +119,7 @@ impl Gic {
     pub fn prepare(&self, state: &GicState) -> Result<()> {
         self.check(state)?;
         for (register, &value) in self.registers.iter().zip(&state.registers) {
-            if !register.live {
+            if !register.kind.live {
                 self.write_new(register, value)?;
             }
         }
@@ -134,9 +134,9 @@ impl Gic {
         self.check(state)?;
         let values = || self.registers.iter().zip(&state.registers);
         for ((register, &value), prepared) in values().zip(&prepared.registers) {
-            if register.live && !register.sets_interrupts {
+            if register.kind.live && !register.kind.sets_interrupts {
                 self.write_new(register, value)?;
-            } else if !register.live && value != *prepared {
+            } else if !register.kind.live && value != *prepared {
                 self.change(register, *prepared, value)?;
             }
         }
@@ -145,8 +145,8 @@ impl Gic {
                 self.write_new(register, value)?;
             }
         }
-        for (register, &value) in values().filter(|(register, _)| register.sets_interrupts) {
-            self.write_new(register, value & !u64::from(register.ignored))?;
+        for (register, &value) in values().filter(|(register, _)| register.kind.sets_interrupts) {
+            self.write_new(register, value & !u64::from(register.kind.ignored))?;
         }
         Ok(())
     }
@@ -164,7 +164,7 @@ impl Gic {
     }
 
     fn read(&self, register: &GicRegister) -> Result<u64> {
-        if register.wide {
+        if register.kind.wide {
             register.attribute.get_u64(&self.device)
         } else {
             register.attribute.get_u32(&self.device).map(u64::from)
@@ -173,7 +173,7 @@ impl Gic {
 
     /// Writes a register that was not written before, unless it has the value by itself.
     fn write_new(&self, register: &GicRegister, value: u64) -> Result<()> {
-        if register.reset_to_zero && value == 0 {
+        if register.kind.reset_to_zero && value == 0 {
             return Ok(());
         }
         self.write(register, value)
@@ -181,7 +181,7 @@ impl Gic {
 
     /// Writes a register that has another value.
     fn change(&self, register: &GicRegister, present: u64, value: u64) -> Result<()> {
-        if !register.adds_bits {
+        if !register.kind.adds_bits {
             return self.write(register, value);
         }
         if value & !present != 0 {
@@ -191,7 +191,7 @@ impl Gic {
     }
 
     fn write(&self, register: &GicRegister, value: u64) -> Result<()> {
-        if register.wide {
+        if register.kind.wide {
             return register.attribute.set_u64(&self.device, value).map_err(refused);
         }
         let value = u32::try_from(value).map_err(VmmError::wrap(
@@ -263,7 +263,7 @@ mod tests {
         let mut state = gic.save().unwrap();
         for (register, value) in gic.registers.iter().zip(&mut state.registers) {
             let Attribute { group, number } = register.attribute;
-            if register.adds_bits {
+            if register.kind.adds_bits {
                 // SGIs may be on for good.
                 *value = *value & 0xffff | u64::from(interrupts);
             } else if (group, number) == (KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0) {

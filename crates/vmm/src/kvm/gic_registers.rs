@@ -12,23 +12,39 @@ use super::attribute::Attribute;
 use crate::gic_version::GicVersion;
 use crate::layout::GIC_INTERRUPTS;
 
-/// One register, or one 32-bit word of a longer one.
+/// How a register is saved and restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct GicRegister {
-    pub attribute: Attribute,
+pub(super) struct Kind {
     /// Whether the attribute is 64 bits wide.
     pub wide: bool,
     /// Whether it is zero in a new interrupt controller, so that a zero need not be written.
     pub reset_to_zero: bool,
     /// Whether a write only adds bits: those that are to go are written to the register at [`CLEARING`].
     pub adds_bits: bool,
-    /// Whether it holds the state of interrupts, and not how they are configured: it is written once, behind the configuration.
+    /// Whether it has the state of interrupts, and not how they are configured: it is written once, behind the configuration.
     pub live: bool,
     /// Whether it makes interrupts pending or active. These are written behind all others: what becomes pending while the
     /// distributor or the interrupt is disabled is never delivered.
     pub sets_interrupts: bool,
     /// Bits that are not written back.
     pub ignored: u32,
+}
+
+/// A register whose value is always written.
+const PLAIN: Kind = Kind {
+    wide: false,
+    reset_to_zero: false,
+    adds_bits: false,
+    live: false,
+    sets_interrupts: false,
+    ignored: 0,
+};
+
+/// One register, or one 32-bit word of a longer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GicRegister {
+    pub attribute: Attribute,
+    pub kind: Kind,
 }
 
 impl GicRegister {
@@ -46,46 +62,34 @@ const CLEARING: u64 = 0x80;
 struct Words {
     offset: u64,
     count: u64,
-    reset_to_zero: bool,
-    adds_bits: bool,
-    live: bool,
-    sets_interrupts: bool,
-    ignored: u32,
+    kind: Kind,
 }
 
 const fn words(offset: u64, count: u64) -> Words {
-    Words {
-        offset,
-        count,
-        reset_to_zero: false,
-        adds_bits: false,
-        live: false,
-        sets_interrupts: false,
-        ignored: 0,
-    }
+    Words { offset, count, kind: PLAIN }
 }
 
 const fn zeroed(offset: u64, count: u64) -> Words {
-    Words { reset_to_zero: true, ..words(offset, count) }
+    Words { offset, count, kind: Kind { reset_to_zero: true, ..PLAIN } }
 }
 
 impl Words {
     const fn adding_bits(self) -> Self {
-        Self { adds_bits: true, ..self }
+        Self { kind: Kind { adds_bits: true, ..self.kind }, ..self }
     }
 
     const fn live(self) -> Self {
-        Self { live: true, ..self }
+        Self { kind: Kind { live: true, ..self.kind }, ..self }
     }
 
     const fn without(self, ignored: u32) -> Self {
-        Self { ignored, ..self }
+        Self { kind: Kind { ignored, ..self.kind }, ..self }
     }
 }
 
 /// A run that makes interrupts pending or active.
 const fn setting(offset: u64, count: u64) -> Words {
-    Words { sets_interrupts: true, ..zeroed(offset, count).live() }
+    Words { offset, count, kind: Kind { reset_to_zero: true, live: true, sets_interrupts: true, ..PLAIN } }
 }
 
 /// The SGIs in a register with a bit for each interrupt.
@@ -195,15 +199,8 @@ const fn icc_ap1r(index: u64) -> u64 {
 }
 
 /// GICv3 CPU interface, but for the active priorities.
-const V3_CPU_INTERFACE: &[u64] = &[
-    ICC_SRE_EL1,
-    ICC_CTLR_EL1,
-    ICC_IGRPEN0_EL1,
-    ICC_IGRPEN1_EL1,
-    ICC_PMR_EL1,
-    ICC_BPR0_EL1,
-    ICC_BPR1_EL1,
-];
+const V3_CPU_INTERFACE: &[u64] =
+    &[ICC_SRE_EL1, ICC_CTLR_EL1, ICC_IGRPEN0_EL1, ICC_IGRPEN1_EL1, ICC_PMR_EL1, ICC_BPR0_EL1, ICC_BPR1_EL1];
 
 /// GICv2 distributor: per vCPU, because KVM banks interrupts 0 to 31.
 const V2_DISTRIBUTOR_BANKED: &[Words] = &[
@@ -247,12 +244,7 @@ fn expand(group: u32, cpu: u64, table: &'static [Words]) -> impl Iterator<Item =
     table.iter().flat_map(move |run| {
         (0..run.count).map(move |index| GicRegister {
             attribute: Attribute { group, number: cpu << 32 | (run.offset + index * 4) },
-            wide: false,
-            reset_to_zero: run.reset_to_zero,
-            adds_bits: run.adds_bits,
-            live: run.live,
-            sets_interrupts: run.sets_interrupts,
-            ignored: run.ignored,
+            kind: run.kind,
         })
     })
 }
@@ -295,7 +287,10 @@ pub(super) fn active_priorities(affinity: u32, control: u64) -> Vec<GicRegister>
     };
     (0..count)
         .flat_map(|index| [icc_ap0r(index), icc_ap1r(index)])
-        .map(|register| GicRegister { reset_to_zero: true, live: true, ..wide(affinity, register) })
+        .map(|register| {
+            let register = wide(affinity, register);
+            GicRegister { kind: Kind { reset_to_zero: true, live: true, ..register.kind }, ..register }
+        })
         .collect()
 }
 
@@ -305,12 +300,7 @@ fn wide(affinity: u32, register: u64) -> GicRegister {
             group: KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
             number: u64::from(affinity) << 32 | register,
         },
-        wide: true,
-        reset_to_zero: false,
-        adds_bits: false,
-        live: false,
-        sets_interrupts: false,
-        ignored: 0,
+        kind: Kind { wide: true, ..PLAIN },
     }
 }
 
@@ -340,7 +330,7 @@ mod tests {
     fn what_sets_interrupts_is_told_from_what_configures_them() {
         let numbers = |version| -> Vec<u64> {
             let registers = registers(version, &[0]);
-            let setting = registers.iter().filter(|register| register.sets_interrupts);
+            let setting = registers.iter().filter(|register| register.kind.sets_interrupts);
             setting.map(|register| register.attribute.number & 0xf_ffff).collect()
         };
         assert_eq!(numbers(GicVersion::V2), [0x204, 0x304, 0xf20, 0xf24, 0xf28, 0xf2c, 0x200, 0x300]);

@@ -140,7 +140,8 @@ impl Vcpu {
                 *count = room as u64;
             }
             // SAFETY: KVM writes the number, and so many ids as fit if there is room for all.
-            let listed = unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_GET_REG_LIST as _, list.as_mut_ptr()) };
+            let listed =
+                unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_GET_REG_LIST as _, list.as_mut_ptr()) };
             let error = std::io::Error::last_os_error();
             let count = list.first().and_then(|count| usize::try_from(*count).ok()).unwrap_or_default();
             match listed {

@@ -166,7 +166,8 @@ pub(super) fn run(vcpu: &mut Vcpu) -> Result<()> {
 /// The addresses of the pages that hold these ranges, with a mark.
 fn entries(set: &RangeSet, page_size: u64, mark: u64) -> impl Iterator<Item = u64> {
     let first = move |range: &Range<u64>| range.start - range.start % page_size;
-    let pages = set.ranges().iter().flat_map(move |range| (first(range)..range.end).step_by(usize_of(page_size)));
+    let pages =
+        set.ranges().iter().flat_map(move |range| (first(range)..range.end).step_by(usize_of(page_size)));
     pages.map(move |page| MEMORY_BASE.saturating_add(page) | mark)
 }
 

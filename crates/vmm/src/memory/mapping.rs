@@ -282,8 +282,6 @@ pub(crate) enum Advice {
     NoHugePage = libc::MADV_NOHUGEPAGE,
     /// What is used next is anywhere: here only a difference between neighbours, which the kernel does not merge then.
     Random = libc::MADV_RANDOM,
-    /// Fault pages in for reading.
-    PopulateRead = libc::MADV_POPULATE_READ,
     /// Make pages private and writable now.
     PopulateWrite = libc::MADV_POPULATE_WRITE,
     /// Swap pages out.

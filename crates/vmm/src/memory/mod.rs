@@ -23,7 +23,7 @@ pub(crate) mod testing;
 use vm_memory::bitmap::AtomicBitmap;
 
 pub use report::LoadReport;
-pub use stack::{GuestMemoryOptions, LoadOptions, MemoryStack, Populate};
+pub use stack::{GuestMemoryOptions, MemoryStack};
 
 /// Guest memory as the devices see it: one region at [`crate::layout::MEMORY_BASE`]. The bitmap, if there is one, records what
 /// the VMM itself writes, which the KVM dirty log does not see.

@@ -33,23 +33,6 @@ pub struct GuestMemoryOptions {
     pub track_writes: bool,
 }
 
-/// How layers are brought into memory.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LoadOptions {
-    /// Runs of at least this many bytes are mapped, shorter ones copied. `None`: all of a base is mapped, so that clones share it,
-    /// and of other layers the runs of at least [`MAP_THRESHOLD`].
-    pub map_threshold: Option<u64>,
-}
-
-/// How pages are made present ahead of their first use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Populate {
-    /// For reading: still shared with the layer's file.
-    Read,
-    /// For writing: private to this microVM.
-    Write,
-}
-
 /// Guest memory mapped from a stack of layers: zero, base, diff, diff.
 ///
 /// Pages are private: what the guest writes changes no file. The mapping outlives the stack for as long as a [`GuestMemory`] is left.
@@ -118,20 +101,12 @@ impl MemoryStack {
     /// before it.
     ///
     /// # Errors
-    /// As [`Self::anonymous`] and [`Self::push_with`].
+    /// As [`Self::anonymous`] and [`Self::push`].
     pub fn from_layers(options: GuestMemoryOptions, layers: Vec<(LayerFile, Digest)>) -> Result<Self> {
         let mut memory = Self::anonymous(options)?;
         memory.push(layers)?;
         memory.protect_clone()?;
         Ok(memory)
-    }
-
-    /// Lays more layers over the memory, as [`Self::push_with`].
-    ///
-    /// # Errors
-    /// As [`Self::push_with`].
-    pub fn push(&mut self, layers: Vec<(LayerFile, Digest)>) -> Result<LoadReport> {
-        self.push_with(layers, &LoadOptions::default())
     }
 
     /// Lays layers over the memory, the lowest first, each with its digest. Nothing may have run in it, nor written to it, since the
@@ -144,11 +119,7 @@ impl MemoryStack {
     /// [`ErrorCode::SnapshotCorrupt`] if a layer is of another memory size or not made for the layer below it, or if a file has
     /// shrunk. Memory is then as it was in the first case, and unusable in the other. [`ErrorCode::Memory`] if a mapping or
     /// a read failed; memory is unusable.
-    pub fn push_with(
-        &mut self,
-        layers: Vec<(LayerFile, Digest)>,
-        options: &LoadOptions,
-    ) -> Result<LoadReport> {
+    pub fn push(&mut self, layers: Vec<(LayerFile, Digest)>) -> Result<LoadReport> {
         let mut below = self.top_digest();
         for (layer, digest) in &layers {
             self.check_layer(layer, below)?;
@@ -159,10 +130,8 @@ impl MemoryStack {
             .iter()
             .map(|layer| PlannedLayer {
                 extents: layer.extents(),
-                map_threshold: options.map_threshold.unwrap_or(match layer.parent() {
-                    Some(_) => MAP_THRESHOLD,
-                    None => GRANULE,
-                }),
+                // All of a base is mapped, so that clones share it.
+                map_threshold: if layer.parent().is_some() { MAP_THRESHOLD } else { GRANULE },
             })
             .collect();
         let mappings_left = MAPPINGS_MAX.saturating_sub(self.report.map_calls);
@@ -182,11 +151,19 @@ impl MemoryStack {
     /// in place of a fault for each page.
     ///
     /// # Errors
-    /// As [`Self::populate`].
+    /// [`ErrorCode::Memory`] if a range is not in guest memory, or the kernel has not the memory or the call (Linux 5.14).
     pub fn populate_written(&mut self, written: &RangeSet) -> Result<()> {
         let copied = RangeSet::of_unsorted(self.copied.iter().cloned());
         let ranges = written.without(&copied).without(&self.populated);
-        self.populate(ranges.ranges().iter().cloned(), Populate::Write)?;
+        for range in ranges.ranges() {
+            let start = range.start - range.start % self.page_size;
+            let end = range.end.checked_next_multiple_of(self.page_size).unwrap_or(u64::MAX);
+            let length = end.saturating_sub(start);
+            self.reservation.advise(start, length, Advice::PopulateWrite).map_err(VmmError::wrap(
+                ErrorCode::Memory,
+                format!("populating guest memory from {start:#x} to {end:#x}"),
+            ))?;
+        }
         self.report.populated_bytes += ranges.length();
         self.report.populate_calls += ranges.ranges().len() as u64;
         self.populated = self.populated.union(ranges.into_ranges());
@@ -221,27 +198,6 @@ impl MemoryStack {
     /// Whether what is present of the layers is what was used of them.
     pub fn faults_page_by_page(&self) -> bool {
         self.faults_page_by_page
-    }
-
-    /// Makes pages present before they are used. The ranges are in bytes from the start of guest memory, and are widened to whole
-    /// pages.
-    ///
-    /// # Errors
-    /// [`ErrorCode::Memory`] if a range is not in guest memory, or the kernel has not the memory or the call (Linux 5.14).
-    pub fn populate(&self, ranges: impl IntoIterator<Item = Range<u64>>, how: Populate) -> Result<()> {
-        let advice = match how {
-            Populate::Read => Advice::PopulateRead,
-            Populate::Write => Advice::PopulateWrite,
-        };
-        for range in ranges {
-            let start = range.start - range.start % self.page_size;
-            let end = range.end.checked_next_multiple_of(self.page_size).unwrap_or(u64::MAX);
-            self.reservation.advise(start, end.saturating_sub(start), advice).map_err(VmmError::wrap(
-                ErrorCode::Memory,
-                format!("populating guest memory from {start:#x} to {end:#x}"),
-            ))?;
-        }
-        Ok(())
     }
 
     /// Memory for devices: the same pages, not a copy.
@@ -297,20 +253,12 @@ impl MemoryStack {
         Ok(hasher.finish())
     }
 
-    /// The ranges, in granules of 4 KiB, that the VMM has written to since the last [`Self::forget_writes`]; none unless writes
-    /// are tracked.
+    /// The ranges, in granules of 4 KiB, that the VMM has written to; none unless writes are tracked.
     pub fn written_ranges(&self) -> Vec<Range<u64>> {
         let region = self.reservation.region();
         let Some(bitmap) = region.bitmap() else { return Vec::new() };
         let granules = (0..bitmap.len()).filter(|index| bitmap.is_bit_set(*index)).map(|index| index as u64);
         granules.map(|index| index * GRANULE..(index + 1) * GRANULE).collect::<RangeSet>().into_ranges()
-    }
-
-    /// Starts a new record of writes.
-    pub fn forget_writes(&self) {
-        if let Some(bitmap) = self.reservation.region().bitmap() {
-            bitmap.reset();
-        }
     }
 
     /// What the layers hold.
@@ -419,14 +367,13 @@ mod tests {
         write(&memory, 4095, &[1, 2]);
         write(&memory, 3 * 4096, &[3]);
         assert_eq!(memory.written_ranges(), [0..2 * 4096, 3 * 4096..4 * 4096]);
-        memory.forget_writes();
-        assert_eq!(memory.written_ranges(), []);
         assert_eq!(empty(SIZE).written_ranges(), []);
     }
 
     #[test]
     fn populate_refuses_what_is_not_memory() {
-        let error = empty(SIZE).populate([0..4096, SIZE - 4096..SIZE + 4096], Populate::Read).unwrap_err();
+        let ranges = [0..4096, SIZE - 4096..SIZE + 4096].into_iter().collect();
+        let error = empty(SIZE).populate_written(&ranges).unwrap_err();
         assert_eq!(error.code, ErrorCode::Memory);
     }
 }

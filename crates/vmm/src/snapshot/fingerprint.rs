@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::register_id;
-use crate::gic_version::GicVersion;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::gic_version::GicVersion;
 
 /// A host, as far as a guest can see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

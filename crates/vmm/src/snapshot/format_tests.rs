@@ -3,12 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::gic_version::GicVersion;
 use crate::devices::{
     BlockState, ClockState, ConnectionState, DevicesState, DoorbellState, NetState, OptionalDevicesState,
     QueueState, SerialState, TransportState, VsockState,
 };
 use crate::error::ErrorCode;
+use crate::gic_version::GicVersion;
 
 /// A state with another value in every field.
 fn sample() -> MachineState {

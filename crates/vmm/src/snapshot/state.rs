@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::fingerprint::HostFingerprint;
 use super::register_id::register_width;
-use crate::gic_version::GicVersion;
 use crate::devices::DevicesState;
 use crate::error::{ErrorCode, Result, VmmError};
+use crate::gic_version::GicVersion;
 use crate::layout::VCPUS_MAX;
 
 /// Most registers of an interrupt controller: a GICv3 with eight vCPUs has under 700.
