@@ -322,8 +322,8 @@ mod tests {
                 .collect();
             (registers.len(), checksum(&bytes))
         };
-        assert_eq!(identity(GicVersion::V2), (68, 3_468_857_026_530_527_422));
-        assert_eq!(identity(GicVersion::V3), (129, 4_698_957_700_166_362_940));
+        assert_eq!(identity(GicVersion::V2), (68, 1_894_800_294_713_819_943));
+        assert_eq!(identity(GicVersion::V3), (129, 4_454_564_931_650_421_603));
     }
 
     #[test]
