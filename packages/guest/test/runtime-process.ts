@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import {
+  decodeRuntimeLog,
   decodeRuntimeReport,
   encodeRuntimeCommand,
   encodeRuntimeResume,
@@ -17,6 +18,7 @@ import {
   type LoadFunction,
   MAX_CHUNK_BYTES,
   type RuntimeCommand,
+  type RuntimeLog,
   type RuntimeReport,
 } from "@firn/protocol";
 
@@ -32,6 +34,8 @@ export interface RuntimeOptions {
   readonly program?: string;
   /** Path of the addon, or "" for the one beside the program. */
   readonly addon?: string;
+  /** Whether what it prints goes through the log pipe. */
+  readonly logs?: boolean;
 }
 
 /** What a runtime reports, with the pieces of each answer put together. */
@@ -45,6 +49,8 @@ export class RuntimeProcess implements AsyncDisposable {
   readonly child: ChildProcess;
   /** What it printed so far. */
   output = "";
+  /** What came through the log pipe so far. */
+  readonly logged: (Omit<RuntimeLog, "text"> & { readonly text: string })[] = [];
   readonly #decoder = new FrameDecoder();
   readonly #reports: Report[] = [];
   /** Of invocations whose payload is not sent: takes credit. */
@@ -63,8 +69,20 @@ export class RuntimeProcess implements AsyncDisposable {
       ...(addon === "" ? [] : [`--addon=${addon}`]),
     ];
     this.child = spawn(process.execPath, args, {
-      stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
-      env: { PATH: process.env.PATH, FIRN_BRIDGE_FD: "3", FIRN_GATE_FD: "4" },
+      stdio: ["ignore", "pipe", "pipe", "pipe", "pipe", "pipe"],
+      env: {
+        PATH: process.env.PATH,
+        FIRN_BRIDGE_FD: "3",
+        FIRN_GATE_FD: "4",
+        ...(options.logs === true ? { FIRN_LOG_FD: "5" } : {}),
+      },
+    });
+    const logs = new FrameDecoder();
+    (this.child.stdio as unknown as readonly Duplex[])[5]?.on("data", (chunk: Buffer) => {
+      for (const bytes of logs.push(chunk)) {
+        const log = decodeRuntimeLog(bytes);
+        this.logged.push({ ...log, text: Buffer.from(log.text).toString() });
+      }
     });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.on("data", (chunk: Buffer) => {

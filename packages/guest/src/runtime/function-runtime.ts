@@ -4,14 +4,14 @@ import { Bridge, type Command } from "./bridge.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { errorResult } from "./errors/error-result.ts";
 import { InvocationError, unhandledRejection } from "./errors/invocation-errors.ts";
-import { logError, logText } from "./errors/log.ts";
+import { logError } from "./errors/log.ts";
 import { describeThrown, messageOf } from "./errors/thrown.ts";
 import { FunctionError } from "./function-error.ts";
 import { waitAtGate } from "./gate.ts";
 import type { Handler } from "./handler.ts";
 import { Hooks } from "./hooks.ts";
 import { Invocations, type Owner } from "./invocations.ts";
-import { nameLogStream } from "./lambda/environment.ts";
+import { applyLateEnvironment, nameLogStream } from "./lambda/environment.ts";
 import { EventLoop } from "./lambda/event-loop.ts";
 import { loadHandler } from "./load.ts";
 import { speakOfSnapshots } from "./startup-snapshot.ts";
@@ -45,8 +45,6 @@ export class FunctionRuntime {
     this.#gate = gate;
     this.#root = root;
     this.#addon = addon;
-    // They are the runtime's alone; a child process that had them could outlive it, or read what is meant for it.
-    for (const descriptor of [bridge, gate]) addon.closeOnExec(descriptor);
     this.#uniqueness = Uniqueness.install(addon, workerPreload);
     this.#endBuilding = speakOfSnapshots(this.hooks);
     this.#bridge = new Bridge(
@@ -86,7 +84,7 @@ export class FunctionRuntime {
         this.#invocations.cancel(command.id);
         break;
       case "setEnvironment":
-        Object.assign(process.env, command.environment);
+        applyLateEnvironment(command.environment);
         break;
     }
   }
@@ -151,7 +149,7 @@ export class FunctionRuntime {
       this.#uniqueness.holdBreath();
       const { entropy, environment } = waitAtGate(this.#gate);
       this.#uniqueness.afterRestore(entropy, this.hooks.refillsPools);
-      Object.assign(process.env, environment);
+      applyLateEnvironment(environment);
       if (this.#loaded === undefined) return;
       this.#endBuilding();
       nameLogStream();

@@ -41,34 +41,46 @@ export class Invocations {
   }
 
   /** Calls the handler; resolves with the one result of this invocation. Never rejects. */
-  async run(invoke: Invoke, handler: Handler, load: LoadFunction): Promise<InvokeResult> {
-    const failed = Promise.withResolvers<never>();
-    const abort = new AbortController();
-    const { requestId, timeoutMs } = invoke;
-    const invocation: Invocation = { id: invoke.id, requestId, fail: failed.reject, abort, strays: 0 };
-    this.#running.set(invoke.id, invocation);
+  run(invoke: Invoke, handler: Handler, load: LoadFunction): Promise<InvokeResult> {
+    const { promise: failed, reject: fail } = Promise.withResolvers<never>();
+    const { id, requestId } = invoke;
+    const invocation: Invocation = { id, requestId, fail, abort: new AbortController(), strays: 0 };
+    this.#running.set(id, invocation);
+    return this.#current.run(invocation, () => this.#run(invocation, failed, invoke, handler, load));
+  }
+
+  async #run(
+    invocation: Invocation,
+    failed: Promise<never>,
+    invoke: Invoke,
+    handler: Handler,
+    load: LoadFunction,
+  ): Promise<InvokeResult> {
+    const { id, requestId, fail, abort } = invocation;
+    const { timeoutMs } = invoke;
     const call = new EventCall(this.#eventLoop, requestId);
     const deadline = performance.now() + timeoutMs;
     const timer = setTimeout(() => {
       if (call.expire()) return;
       if (invocation.strays > 0) logText(strayHint(invocation));
       const error = timeoutError(requestId, timeoutMs);
-      failed.reject(error);
+      fail(error);
       abort.abort(error);
     }, timeoutMs);
     // The bridge keeps the event loop alive, and nothing else of the runtime does.
     timer.unref();
+    if (invoke.traceId) process.env._X_AMZN_TRACE_ID = invoke.traceId;
     try {
       const context = createContext({ invoke, load, deadline, signal: abort.signal, done: call.done });
-      const answer = this.#current.run(invocation, () => callHandler(handler, invoke, context, call));
-      return { id: invoke.id, functionError: "", ...(await Promise.race([answer, failed.promise])) };
+      const answer = callHandler(handler, invoke, context, call);
+      return { id, functionError: "", ...(await Promise.race([answer, failed])) };
     } catch (error) {
       logError(`Request ${requestId} failed`, error);
-      return errorResult(invoke.id, error);
+      return errorResult(id, error);
     } finally {
       call.close();
       clearTimeout(timer);
-      this.#running.delete(invoke.id);
+      this.#running.delete(id);
     }
   }
 

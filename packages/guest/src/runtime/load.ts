@@ -4,6 +4,7 @@ import type { LoadFunction } from "@firn/protocol";
 import { messageOf } from "./errors/thrown.ts";
 import { FunctionError } from "./function-error.ts";
 import { findHandler, type Handler } from "./handler.ts";
+import { noteEarlyReads } from "./lambda/early-reads.ts";
 import { handlerName, setLambdaEnvironment } from "./lambda/environment.ts";
 import { heedNodeVariables } from "./node-options/apply.ts";
 
@@ -26,9 +27,8 @@ export async function loadHandler(load: LoadFunction, root: string): Promise<Han
   process.chdir(root);
   setLambdaEnvironment(load, root, RUNTIME_FOLDER);
   await failAsImport("", () => heedNodeVariables(load.environment, root));
-  const exports = await failAsImport(
-    `${load.entry} cannot be imported: `,
-    (): Promise<Record<string, unknown>> => import(pathToFileURL(path).href),
+  const exports = await failAsImport(`${load.entry} cannot be imported: `, () =>
+    noteEarlyReads((): Promise<Record<string, unknown>> => import(pathToFileURL(path).href)),
   );
   const handler = findHandler(exports, load.handler, load.entry);
   process.env._HANDLER = handlerName(load, handler.name);

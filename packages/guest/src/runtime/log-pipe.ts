@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import { encodeRuntimeLog, frame } from "@firn/protocol";
+import { writeLogBy } from "./errors/log.ts";
 
 /** What the methods of `console` say about how much a line matters. */
 const LEVELS = {
@@ -40,6 +41,7 @@ export class LogPipe {
 
   /** Takes over the output of this process. */
   install(): void {
+    writeLogBy((text, level) => this.#send("stderr", Buffer.from(text), level));
     for (const stream of ["stdout", "stderr"] as const) {
       process[stream].write = this.#writeTo(stream, process[stream].write.bind(process[stream]) as Write);
     }
@@ -81,11 +83,11 @@ export class LogPipe {
     return write as Write;
   }
 
-  #send(stream: string, bytes: Uint8Array): void {
+  #send(stream: string, bytes: Uint8Array, level: string = this.#level): void {
     const invocation = this.#currentInvocation();
     for (let at = 0; at < bytes.length; at += MAX_PIECE_BYTES) {
       const text = bytes.subarray(at, at + MAX_PIECE_BYTES);
-      writeAll(this.#descriptor, frame(encodeRuntimeLog({ stream, text, level: this.#level, invocation })));
+      writeAll(this.#descriptor, frame(encodeRuntimeLog({ stream, text, level, invocation })));
     }
   }
 }

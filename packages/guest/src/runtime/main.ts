@@ -14,15 +14,13 @@ export * from "../index.ts";
 
 provideSdk(import.meta.url);
 if (isMainThread) {
-  const { bridge, gate, log, root, addon } = takeRuntimeArguments();
-  const native = loadAddon(addon);
-  const runtime = new FunctionRuntime(bridge, gate, root, native, import.meta.url);
+  const { bridge, gate, log, root, addon: path } = takeRuntimeArguments();
+  const addon = loadAddon(path);
+  // They are the runtime's alone: a child process that had them could outlive it, or read what is meant for it.
+  for (const descriptor of [bridge, gate, log]) if (descriptor !== undefined) addon.closeOnExec(descriptor);
+  const runtime = new FunctionRuntime(bridge, gate, root, addon, import.meta.url);
   Object.defineProperty(globalThis, LIFECYCLE, { value: runtime.hooks });
-  if (log !== undefined) {
-    // A child process that had it could print in the name of an invocation.
-    native.closeOnExec(log);
-    new LogPipe(log, runtime.currentInvocation).install();
-  }
+  if (log !== undefined) new LogPipe(log, runtime.currentInvocation).install();
   refuseStreaming();
   hideCollector();
   runtime.start();

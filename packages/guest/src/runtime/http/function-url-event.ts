@@ -26,7 +26,7 @@ export function toFunctionUrlEvent(invoke: Invoke): Record<string, unknown> {
         method: invoke.method ?? "GET",
         path: url.pathname,
         protocol: "HTTP/1.1",
-        sourceIp: sourceOf(invoke, headers),
+        sourceIp: sourceOf(headers),
         userAgent: headers.get("user-agent") ?? "",
       },
       requestId: invoke.requestId,
@@ -61,9 +61,9 @@ function joined(pairs: Iterable<[string, string]>): Map<string, string> {
   return map;
 }
 
-/** The address that the server saw, which it puts last: what stands before it is what the caller says. This machine's own otherwise. */
-function sourceOf(invoke: Invoke & { readonly sourceIp?: string }, headers: Map<string, string>): string {
-  return invoke.sourceIp || headers.get("x-forwarded-for")?.split(",").at(-1)?.trim() || "127.0.0.1";
+/** The caller's address. The server appends it; what stands before it is what the caller says. */
+function sourceOf(headers: Map<string, string>): string {
+  return headers.get("x-forwarded-for")?.split(",").at(-1)?.trim() || "127.0.0.1";
 }
 
 /** A time as in the Common Log Format, for example "12/Mar/2020:19:03:58 +0000". */

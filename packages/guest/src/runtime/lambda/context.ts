@@ -29,11 +29,7 @@ export interface HandlerContext {
 
 /** What an invocation's surroundings say. */
 export interface ContextParts {
-  readonly invoke: Invoke & {
-    readonly clientContext?: string;
-    readonly functionVersion?: string;
-    readonly functionArn?: string;
-  };
+  readonly invoke: Invoke;
   readonly load: LoadFunction;
   /** When it times out, by `performance.now()`. */
   readonly deadline: number;

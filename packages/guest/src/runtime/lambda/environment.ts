@@ -2,6 +2,9 @@ import { randomBytes } from "node:crypto";
 import Module from "node:module";
 import { parse } from "node:path";
 import type { LoadFunction } from "@firn/protocol";
+import { logText } from "../errors/log.ts";
+import { refuseVariable } from "../node-options/variables.ts";
+import { missedAtImport } from "./early-reads.ts";
 
 /** Where functions run, as far as the AWS SDKs and the names of functions are concerned. */
 export const REGION = "local";
@@ -30,8 +33,26 @@ export function setLambdaEnvironment(load: LoadFunction, root: string, runtimeFo
   applyEnvironment(load.environment);
 }
 
-/** Sets variables of the function. */
-export function applyEnvironment(environment: Readonly<Record<string, string>>): void {
+/**
+ * Sets variables of the function in a process that has loaded it, for example those of a clone, before its after-restore hooks run.
+ * Those that Node.js reads only when it starts are set, too, and the log says that they have no effect.
+ */
+export function applyLateEnvironment(environment: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(environment)) {
+    const refusal = process.env[name] === value ? undefined : refuseVariable(name, value);
+    if (refusal !== undefined) logText(`Warning: ${refusal}`);
+  }
+  const missed = missedAtImport(Object.keys(environment));
+  if (missed.length > 0) {
+    logText(
+      `Warning: ${missed.join(", ")}: read while the module was imported, and not there yet, for the environment comes with each start. ` +
+        'Read it in the handler or in afterRestore(), or set "firn": { "snapshotEnvironment": true } in package.json.',
+    );
+  }
+  applyEnvironment(environment);
+}
+
+function applyEnvironment(environment: Readonly<Record<string, string>>): void {
   Object.assign(process.env, environment);
   // Node.js has read it when it started.
   (Module as unknown as { _initPaths(): void })._initPaths();
