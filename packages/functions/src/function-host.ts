@@ -301,7 +301,7 @@ export class FunctionHost {
       return { mode, snapshot };
     }
     await this.store.blobs.check(record.app);
-    const load = loadMessage(record);
+    const load = loadMessage(record, this.runtimes.get(record.runtime).loadEnvironment);
     const app = { path: this.store.blobs.pathOf(record.app.digest), digest: record.app.digest };
     const memoryBytes = memoryClassBytes(record.memoryMib);
     if (mode === "base") {

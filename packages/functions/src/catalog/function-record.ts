@@ -82,8 +82,18 @@ export function memoryClassBytes(memoryMib: number): number {
   return found * 1024 * 1024;
 }
 
-/** The message that loads a function into a runtime. */
-export function loadMessage(record: FunctionRecord): LoadFunction {
-  const { entry, handler, environment, readyTimeoutMs, name, memoryMib } = record;
+/**
+ * The message that loads a function into a runtime. What it carries is part of the snapshot, so it has no environment unless the
+ * function asks for that, apart from what counts only when the code is loaded.
+ *
+ * @param loadEnvironment Names of such variables, by the runtime's manifest.
+ */
+export function loadMessage(record: FunctionRecord, loadEnvironment: readonly string[]): LoadFunction {
+  const { entry, handler, readyTimeoutMs, name, memoryMib } = record;
+  const variables = Object.entries(record.environment);
+  const carried = record.snapshotEnvironment
+    ? variables
+    : variables.filter(([variable]) => loadEnvironment.includes(variable));
+  const environment = Object.fromEntries(carried);
   return { entry, handler, environment, readyTimeoutMs, functionName: name, memoryMib };
 }

@@ -12,7 +12,6 @@ import {
   type VersionContents,
 } from "../catalog/function-record.ts";
 import { FunctionsError } from "../errors.ts";
-import type { FunctionRuntimes } from "../runtimes/function-runtime.ts";
 import { makeSnapshot, type SnapshotParts } from "./make-snapshot.ts";
 
 /** What a deploy needs. */
@@ -31,7 +30,6 @@ export interface DeployInput extends Omit<FunctionSettings, "runtime" | "wantedE
 /** What deployments work with. */
 export interface DeploymentParts extends SnapshotParts {
   readonly catalog: Catalog;
-  readonly runtimes: FunctionRuntimes;
   /** Called after a version has begun to serve, or a function has been removed. */
   readonly onChange: (name: string) => void;
 }

@@ -9,6 +9,7 @@ import {
   type Store,
 } from "@firn/snapshots";
 import { type FunctionRecord, loadMessage, memoryClassBytes } from "../catalog/function-record.ts";
+import type { FunctionRuntimes } from "../runtimes/function-runtime.ts";
 import { recordWorkingSet } from "./record-working-set.ts";
 import { mayBeDamaged } from "./snapshot-trouble.ts";
 
@@ -17,6 +18,7 @@ export interface SnapshotParts {
   readonly store: Store;
   readonly bases: BaseProvider;
   readonly machine: MachineOptions;
+  readonly runtimes: FunctionRuntimes;
   readonly jail: JailChoice;
   readonly onLog: (name: string, line: GuestLogLine) => void;
   /** Aborts when the program ends. */
@@ -44,7 +46,7 @@ export async function makeSnapshot(parts: SnapshotParts, record: FunctionRecord)
 }
 
 async function makeOn(
-  { store, bases, machine, jail, onLog, signal }: SnapshotParts,
+  { store, bases, machine, runtimes, jail, onLog, signal }: SnapshotParts,
   base: SnapshotManifest,
   record: FunctionRecord,
 ): Promise<SnapshotManifest> {
@@ -55,11 +57,11 @@ async function makeOn(
     onLog: (line: GuestLogLine) => onLog(record.name, line),
     signal,
   };
-  const load = loadMessage(record);
+  const load = loadMessage(record, runtimes.get(record.runtime).loadEnvironment);
   const diff = await createDiff(store, { ...common, base: base.digest, app: record.app, load });
   try {
-    const { samples, timeoutMs } = record;
-    return await recordWorkingSet(store, diff, { ...common, samples, timeoutMs });
+    const { samples, timeoutMs, environment } = record;
+    return await recordWorkingSet(store, diff, { ...common, samples, timeoutMs, environment });
   } catch (error) {
     await store.remove(diff.digest);
     throw error;

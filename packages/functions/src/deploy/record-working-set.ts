@@ -19,6 +19,8 @@ export interface RecordOptions {
   readonly samples: readonly Sample[];
   /** Milliseconds that the function may take for each. */
   readonly timeoutMs: number;
+  /** Variables of the clones, as those that serve have them. */
+  readonly environment: Readonly<Record<string, string>>;
   readonly jail?: JailOptions | undefined;
   readonly deadlines?: Deadlines;
   readonly onLog?: (line: GuestLogLine) => void;
@@ -60,7 +62,7 @@ async function recordClone(
   snapshot: LocatedSnapshot,
   request: InvokeRequest | undefined,
   files: { path: string; previousPath: string | undefined },
-  { rootDiskPath, jail, deadlines, onLog, signal }: RecordOptions,
+  { rootDiskPath, environment, jail, deadlines, onLog, signal }: RecordOptions,
 ): Promise<void> {
   const { instance, firstResponse } = await startInstance(
     { mode: "diff", snapshot },
@@ -69,6 +71,7 @@ async function recordClone(
       rootDiskPath,
       jail,
       recordReads: true,
+      environment,
       ...(request === undefined ? {} : { firstRequest: request }),
       ...(deadlines === undefined ? {} : { deadlines }),
       ...(onLog === undefined ? {} : { onLog }),
