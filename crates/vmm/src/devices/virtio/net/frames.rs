@@ -19,6 +19,16 @@ pub(super) const CAPACITY: usize = 64 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OutOfStep;
 
+/// The link is gone, or talks nonsense: it is down from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Broken;
+
+impl From<OutOfStep> for Broken {
+    fn from(OutOfStep: OutOfStep) -> Self {
+        Self
+    }
+}
+
 /// Frames in the order of their arrival. Memory is allocated with the first one.
 #[derive(Default)]
 pub(super) struct Frames {

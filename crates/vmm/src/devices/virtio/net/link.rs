@@ -8,19 +8,9 @@ use rustix::fs::FileType;
 use rustix::net::SocketType;
 use rustix::net::sockopt::socket_type;
 
-use super::frames::{Frames, OutOfStep};
+use super::frames::{Broken, Frames};
 use super::tap::Tap;
 use crate::error::{ErrorCode, Result, VmmError};
-
-/// The link is gone, or talks nonsense: it is down from now on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Broken;
-
-impl From<OutOfStep> for Broken {
-    fn from(OutOfStep: OutOfStep) -> Self {
-        Self
-    }
-}
 
 /// A link. It never blocks.
 pub(super) enum Link {

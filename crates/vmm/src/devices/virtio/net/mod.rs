@@ -20,8 +20,8 @@ use virtio_bindings::virtio_net::{
     VIRTIO_NET_F_MAC, VIRTIO_NET_F_MTU, VIRTIO_NET_F_STATUS, VIRTIO_NET_S_LINK_UP,
 };
 
-use self::frames::{FRAME_MAX, FRAME_MIN, Frames, MTU};
-use self::link::{Broken, Link};
+use self::frames::{Broken, FRAME_MAX, FRAME_MIN, Frames, MTU};
+use self::link::Link;
 use super::device::VirtioDevice;
 use super::mmio::TransportState;
 use super::queue::{QueueFault, VirtQueue};

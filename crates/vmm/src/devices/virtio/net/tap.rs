@@ -6,8 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use super::frames::{FRAME_MAX, Frames};
-use super::link::Broken;
+use super::frames::{Broken, FRAME_MAX, Frames};
 use crate::error::{ErrorCode, Result, VmmError};
 
 // linux/if_tun.h, the same on every architecture that KVM guests of this VMM are made on; libc has them not.
