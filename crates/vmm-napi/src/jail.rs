@@ -7,12 +7,15 @@ use std::sync::{Mutex, PoisonError};
 
 use firn_vmm::jail::cgroup::{Cgroup, CgroupLimits, remove_abandoned};
 use firn_vmm::jail::{JailLevel, JailOptions};
+use firn_vmm::layout::MEMORY_MAX;
 use rustix::process::geteuid;
 
 use crate::failure::Failure;
 use crate::options;
 
-/// Threads that a process may have if nothing else is said: it has one for each of at most 8 vCPUs, and one more.
+/// What a process needs beside guest memory, in bytes: its own memory, page tables of guest memory, what is read of files.
+const OVERHEAD_BYTES: u64 = 64 << 20;
+/// Threads that a process may have if nothing else is said: it has one for each of at most 8 vCPUs, two for disks, and one more.
 const PIDS_MAX: u32 = 64;
 
 /// The jail that is wanted, detached from JavaScript's memory.
@@ -47,6 +50,7 @@ impl TryFrom<options::JailOptions> for JailWish {
         let memory = options.memory_max_bytes.map(u64::try_from).transpose();
         let limits = CgroupLimits {
             memory_bytes: memory.map_err(|_| Failure::options("the memory limit is negative"))?,
+            is_memory_swapped: false,
             pids: options.pids_max,
             cpu_thousandths: options.cpu_max_thousandths,
         };
@@ -61,9 +65,26 @@ pub struct Granted {
     pub options: JailOptions,
     /// Why there is no cgroup, or which limits it does not set.
     pub missing: Vec<String>,
+    /// Whether the memory limit follows from the size of guest memory.
+    limits_memory: bool,
     // Taken apart in this order: the cgroup is empty when its process is reaped.
-    _cgroup: Option<Cgroup>,
+    cgroup: Option<Cgroup>,
     _id: Option<IdLease>,
+}
+
+impl Granted {
+    /// Limits the process to this much guest memory and what it needs itself, in bytes, unless another limit was asked for.
+    ///
+    /// # Errors
+    /// FIRN_JAIL_UNAVAILABLE if the host takes the limit back.
+    pub fn limit_memory(&self, guest_bytes: u64) -> Result<(), Failure> {
+        match &self.cgroup {
+            Some(cgroup) if self.limits_memory => {
+                cgroup.limit_memory(guest_bytes.saturating_add(OVERHEAD_BYTES)).map_err(unavailable)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl JailWish {
@@ -79,7 +100,8 @@ impl JailWish {
             ids: id.as_ref().map(|id| (id.0, id.0)),
             cgroup: cgroup.as_ref().map(|cgroup| cgroup.path().to_owned()),
         };
-        Ok(Granted { options, missing, _cgroup: cgroup, _id: id })
+        let limits_memory = self.limits.memory_bytes.is_none();
+        Ok(Granted { options, missing, limits_memory, cgroup, _id: id })
     }
 
     /// Makes the cgroup, and says what it lacks of that which nobody has asked for.
@@ -92,7 +114,13 @@ impl JailWish {
                 swept.insert(self.cgroup_parent.clone());
             }
         }
-        let limits = CgroupLimits { pids: self.limits.pids.or(Some(PIDS_MAX)), ..self.limits };
+        let limits = CgroupLimits {
+            pids: self.limits.pids.or(Some(PIDS_MAX)),
+            // Until it is known how much memory the guest has.
+            memory_bytes: self.limits.memory_bytes.or(Some(MEMORY_MAX + OVERHEAD_BYTES)),
+            is_memory_swapped: self.limits.memory_bytes.is_none(),
+            ..self.limits
+        };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         match Cgroup::create(self.cgroup_parent.as_deref(), number, limits) {
             Ok(cgroup) => match cgroup.missing(self.limits).pop() {

@@ -7,7 +7,6 @@ use napi::{Env, JsDeferred};
 
 use crate::failure::Failure;
 use crate::files::Outputs;
-use crate::inbox::Inbox;
 use crate::reply::{Prepared, Reply, Started};
 
 /// How a reply is made on the JavaScript thread.
@@ -51,11 +50,13 @@ pub struct Kept {
     pub connections: Option<Connections>,
     /// Of a snapshot or a working set.
     pub outputs: Outputs,
+    /// Of a preparation or a restore that brings layers: guest memory, as the first of them says.
+    pub memory_bytes: Option<u64>,
 }
 
 impl Kept {
-    /// The reply of a request that the VMM answered with `reply`.
-    fn complete(self, pid: u32, reply: Reply, inbox: &Inbox) -> Reply {
+    /// The reply of a request that the VMM answered with `reply`; Node's ends, if there are any, go to `deposit`.
+    fn complete(self, pid: u32, reply: Reply, deposit: impl FnOnce(Connections)) -> Reply {
         self.outputs.keep();
         if let Reply::Prepared(prepared) = reply {
             return Reply::Prepared(Prepared { pid, ..prepared });
@@ -63,7 +64,7 @@ impl Kept {
         match self.connections {
             Some(connections) => {
                 let written = connections.initial_bytes_written;
-                inbox.deposit(connections);
+                deposit(connections);
                 Reply::Started(Started {
                     pid,
                     initial_bytes_written: u32::try_from(written).unwrap_or(u32::MAX),
@@ -88,10 +89,16 @@ impl Pending {
         }
     }
 
-    /// Settles request `id`; without effect if it was cancelled before. What a microVM is connected to is left in the inbox.
-    pub fn settle(&mut self, id: u32, pid: u32, result: Result<Reply, Failure>, inbox: &Inbox) {
+    /// Settles request `id`; without effect if it was cancelled before. What a microVM is connected to goes to `deposit` before that.
+    pub fn settle(
+        &mut self,
+        id: u32,
+        pid: u32,
+        result: Result<Reply, Failure>,
+        deposit: impl FnOnce(Connections),
+    ) {
         if let Some((answer, kept)) = self.waiting.remove(&id) {
-            answer.settle(result.map(|reply| kept.complete(pid, reply, inbox)));
+            answer.settle(result.map(|reply| kept.complete(pid, reply, deposit)));
         }
     }
 

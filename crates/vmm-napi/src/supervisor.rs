@@ -80,6 +80,14 @@ struct Supervisor<'a> {
     kill_at: Option<Instant>,
 }
 
+/// Guest memory of the microVM that a request makes of the process, where that is known, in bytes.
+fn memory_bytes(request: &Request, of_layers: Option<u64>) -> Option<u64> {
+    match request {
+        Request::Boot(boot) => Some(boot.memory_bytes),
+        _ => of_layers,
+    }
+}
+
 /// Which descriptors have something.
 #[derive(Debug, Default)]
 struct Ready {
@@ -166,7 +174,8 @@ impl Supervisor<'_> {
     }
 
     fn settle(&mut self, id: u32, result: Result<Reply, Failure>) {
-        self.pending.settle(id, self.spawned.process.pid(), result, self.inbox);
+        let pid = self.spawned.process.pid();
+        self.pending.settle(id, pid, result, |connections| self.inbox.deposit(connections));
     }
 
     fn request(&mut self, id: u32, work: Work, answer: Answer) {
@@ -179,6 +188,10 @@ impl Supervisor<'_> {
             Ok(Packet { frame, descriptors, kept }) => {
                 if matches!(frame.request, Request::Boot(_) | Request::Restore(_) | Request::Resume) {
                     self.rings_due = self.rings_due.saturating_add(1);
+                }
+                let memory = memory_bytes(&frame.request, kept.memory_bytes);
+                if let Some(Err(failure)) = memory.map(|bytes| self.spawned.granted.limit_memory(bytes)) {
+                    return answer.settle(Err(failure));
                 }
                 self.pending.insert(id, answer, kept);
                 let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();

@@ -363,7 +363,12 @@ fn every_unlisted_system_call_ends_the_process() {
 
 #[test]
 fn a_cgroup_holds_the_process_and_is_removed_behind_it() {
-    let limits = CgroupLimits { memory_bytes: Some(64 << 20), pids: Some(16), cpu_thousandths: Some(500) };
+    let limits = CgroupLimits {
+        memory_bytes: Some(64 << 20),
+        is_memory_swapped: false,
+        pids: Some(16),
+        cpu_thousandths: Some(500),
+    };
     let cgroup = match Cgroup::create(None, 1, limits) {
         Ok(cgroup) => cgroup,
         // Whoever may not make one is told why; a host that has none has nothing to test.

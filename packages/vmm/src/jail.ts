@@ -30,7 +30,10 @@ export interface JailOptions {
    * itself to hand limits on, unless it is the root.
    */
   cgroupParent?: string | undefined;
-  /** Most memory of the process in bytes, the guest's and the page cache that it is the first to need included; no limit by default. */
+  /**
+   * Most memory of the process in bytes, the guest's and the page cache that it is the first to need included. What does not fit ends the
+   * microVM. By default the guest's memory and 64 MiB, where the host has cgroups.
+   */
   memoryMaxBytes?: number | undefined;
   /** Most threads; 64 by default, where the host can limit them. A microVM has one more than vCPUs. */
   pidsMax?: number | undefined;

@@ -20,6 +20,8 @@ const REMOVAL_TRIES: u32 = 100;
 pub struct CgroupLimits {
     /// Memory in bytes, page cache that the process was the first to need included.
     pub memory_bytes: Option<u64>,
+    /// Whether what does not fit into memory may be swapped out, where the host has swap.
+    pub is_memory_swapped: bool,
     /// Threads.
     pub pids: Option<u32>,
     /// Thousandths of a CPU.
@@ -55,8 +57,9 @@ impl Cgroup {
         fs::create_dir(&path).map_err(|error| format!("make the cgroup {}: {error}", path.display()))?;
         let cgroup = Self { path };
         cgroup.set("memory.max", limits.memory_bytes.map(|bytes| bytes.to_string()))?;
-        // What does not fit is to be an end, not a crawl.
-        cgroup.set("memory.swap.max", limits.memory_bytes.map(|_| "0".to_owned()))?;
+        // What does not fit into a limit that was asked for is to be an end, not a crawl.
+        let swap = limits.memory_bytes.filter(|_| !limits.is_memory_swapped);
+        cgroup.set("memory.swap.max", swap.map(|_| "0".to_owned()))?;
         cgroup.set("pids.max", limits.pids.map(|pids| pids.to_string()))?;
         let quota = limits.cpu_thousandths.map(|share| format!("{} 100000", u64::from(share) * 100));
         cgroup.set("cpu.max", quota)?;
@@ -78,6 +81,14 @@ impl Cgroup {
             )
         };
         lacking.into_iter().filter(|(_, lacks)| *lacks).map(|(controller, _)| sentence(controller)).collect()
+    }
+
+    /// Limits memory to so many bytes from here on, where the cgroup can.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub fn limit_memory(&self, bytes: u64) -> Result<(), String> {
+        self.set("memory.max", Some(bytes.to_string()))
     }
 
     /// Its directory.

@@ -14,7 +14,8 @@ pub mod view;
 
 pub use file::LayerFile;
 pub use format::{
-    Digest, Extent, ExtentSource, GRANULE, GRANULE_LENGTH, LayerHeader, MAP_THRESHOLD, corrupt, hex,
+    Digest, Extent, ExtentSource, GRANULE, GRANULE_LENGTH, HEADER_LENGTH, LayerHeader, MAP_THRESHOLD,
+    corrupt, hex,
 };
 pub use range_set::{Gaps, RangeSet};
 pub use view::{Content, StackView};
