@@ -34,6 +34,8 @@ export declare class VmmProcess {
   resume(id: number): Promise<void>
   /** Stops the vCPUs. */
   pause(id: number): Promise<void>
+  /** Has the guest's balloon hold so many bytes, as far as the guest can spare them. */
+  setBalloonBytes(id: number, bytes: number): Promise<void>
   /** Counters and phases. */
   statistics(id: number): Promise<Statistics>
   /** A checksum of all guest memory, 16 hexadecimal digits. */
@@ -68,6 +70,8 @@ export interface BootOptions {
   scratchDiskPath?: string
   /** Whether there is a random number generator. */
   rng: boolean
+  /** Whether there is a balloon. */
+  balloon: boolean
   /** The network card. */
   net?: NetOptions
   /** How fast devices may be. */
@@ -110,7 +114,7 @@ export interface JailOptions {
   idCount: number
   /** The directory of the cgroup below which it gets its own; without, this process's. */
   cgroupParent?: string
-  /** Its memory.max. */
+  /** Its memory.max; without, guest memory and what the process itself needs. */
   memoryMaxBytes?: number
   /** Its pids.max. */
   pidsMax?: number
@@ -312,6 +316,10 @@ export interface Statistics {
   randomBytes: number
   /** Bytes of the console's output that were lost. */
   consoleBytesDropped: number
+  /** Bytes that the guest says are in its balloon now. */
+  balloonBytes: number
+  /** Bytes of memory that the guest has given back. */
+  balloonBytesReclaimed: number
 }
 
 /** A token bucket; both at least 1. */

@@ -17,7 +17,7 @@ pub struct JailOptions {
     pub id_count: u32,
     /// The directory of the cgroup below which it gets its own; without, this process's.
     pub cgroup_parent: Option<String>,
-    /// Its memory.max.
+    /// Its memory.max; without, guest memory and what the process itself needs.
     pub memory_max_bytes: Option<i64>,
     /// Its pids.max.
     pub pids_max: Option<u32>,
@@ -50,6 +50,8 @@ pub struct BootOptions {
     pub scratch_disk_path: Option<String>,
     /// Whether there is a random number generator.
     pub rng: bool,
+    /// Whether there is a balloon.
+    pub balloon: bool,
     /// The network card.
     pub net: Option<NetOptions>,
     /// How fast devices may be.

@@ -6,6 +6,7 @@ use firn_vmm::control::{
     BootRequest, CONTROL_VERSION, Descriptor, GicVersion, LayerIdentity, Request, RequestFrame,
     RestoreRequest, SnapshotRequest,
 };
+use firn_vmm::layer::{HEADER_LENGTH, LayerHeader};
 use napi::bindgen_prelude::Uint8Array;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -87,6 +88,7 @@ impl Work {
             track_writes: false,
             rng: options.rng,
             net: options.net.is_some(),
+            balloon: options.balloon,
             mac: options.net.as_ref().map(NetOptions::mac).transpose()?.flatten(),
             limits: DeviceLimits::to_vmm(options.limits.as_ref())?,
         });
@@ -179,7 +181,11 @@ impl Work {
         let mut descriptors = Vec::new();
         let mut kept = Kept::default();
         for (descriptor, role, path) in &self.inputs {
-            descriptors.push((*descriptor, open_input(role, path)?));
+            let file = open_input(role, path)?;
+            if *descriptor == Descriptor::Layer && kept.memory_bytes.is_none() {
+                kept.memory_bytes = memory_bytes_of(&file);
+            }
+            descriptors.push((*descriptor, file));
         }
         for (descriptor, role, path) in &self.outputs {
             descriptors.push((*descriptor, kept.outputs.create(role, path)?));
@@ -214,6 +220,17 @@ impl Connect {
             None
         };
         Ok(Connections { stream: stream.node_end, console, initial_bytes_written: stream.bytes_written })
+    }
+}
+
+/// Guest memory of which a file is a layer. Whether it is one is for the VMM to say.
+fn memory_bytes_of(layer: &OwnedFd) -> Option<u64> {
+    let mut header = [0; HEADER_LENGTH];
+    let read = rustix::io::pread(layer, &mut header, 0).ok()?;
+    if read < HEADER_LENGTH {
+        None
+    } else {
+        LayerHeader::decode(&header).ok().map(|header| header.memory_size)
     }
 }
 

@@ -129,6 +129,10 @@ pub struct Statistics {
     pub random_bytes: i64,
     /// Bytes of the console's output that were lost.
     pub console_bytes_dropped: i64,
+    /// Bytes that the guest says are in its balloon now.
+    pub balloon_bytes: i64,
+    /// Bytes of memory that the guest has given back.
+    pub balloon_bytes_reclaimed: i64,
 }
 
 /// Where the time of a boot or restore went, in microseconds.
@@ -247,6 +251,8 @@ impl From<control::Statistics> for Statistics {
             net_frames_dropped: number(statistics.net_frames_dropped),
             random_bytes: number(statistics.random_bytes),
             console_bytes_dropped: number(statistics.console_bytes_dropped),
+            balloon_bytes: number(statistics.balloon_bytes),
+            balloon_bytes_reclaimed: number(statistics.balloon_bytes_reclaimed),
         }
     }
 }

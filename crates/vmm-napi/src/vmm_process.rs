@@ -139,6 +139,13 @@ impl VmmProcess {
         self.request(env, id, Work::plain(Request::Pause))
     }
 
+    /// Has the guest's balloon hold so many bytes, as far as the guest can spare them.
+    #[napi(ts_return_type = "Promise<void>", catch_unwind)]
+    pub fn set_balloon_bytes<'env>(&self, env: &'env Env, id: u32, bytes: i64) -> Result<Object<'env>> {
+        let bytes = u64::try_from(bytes).map_err(|_| Failure::options("a balloon's size is negative"))?;
+        self.request(env, id, Work::plain(Request::SetBalloon(bytes)))
+    }
+
     /// Counters and phases.
     #[napi(ts_return_type = "Promise<Statistics>", catch_unwind)]
     pub fn statistics<'env>(&self, env: &'env Env, id: u32) -> Result<Object<'env>> {

@@ -191,7 +191,7 @@ impl Server {
                 let machine = self.machine()?;
                 let is_replaced = stream.is_some();
                 if let Some(stream) = stream {
-                    machine.devices()?.replace_stream(stream)?;
+                    machine.devices().replace_stream(stream)?;
                 }
                 machine.resume()?;
                 if is_replaced {
@@ -224,6 +224,9 @@ impl Server {
                 let pagemap = &self.proc_files.pagemap;
                 let machine = self.machine.as_ref().ok_or_else(no_machine)?;
                 machine.record_working_set(pagemap, previous.as_ref(), &mut output).map(Response::WorkingSet)
+            }
+            Request::SetBalloon(bytes) => {
+                self.machine()?.devices().set_balloon(bytes).map(|()| Response::Done)
             }
             #[cfg(feature = "test-support")]
             Request::WrittenRanges => self.machine()?.written_ranges().map(Response::WrittenRanges),
@@ -319,7 +322,7 @@ impl Server {
         if machine.is_stopped() && what != Watched::Console {
             return Ok(false);
         }
-        let outcome = machine.devices()?.on_ready(what);
+        let outcome = machine.devices().on_ready(what);
         if let Err(error) = outcome {
             self.socket.send(&Message::Event(Event::Failed(error)), &[])?;
             return Ok(true);
@@ -338,7 +341,7 @@ impl Server {
 
     fn watch_stream(&mut self) -> Result<()> {
         let Some(machine) = &self.machine else { return Ok(()) };
-        let number = machine.devices()?.watched_fd(Watched::Stream);
+        let number = machine.devices().watched_fd(Watched::Stream)?;
         if number.is_some() && self.stream != number {
             self.watch_device(Watched::Stream)?;
             self.stream = number;
@@ -348,14 +351,11 @@ impl Server {
 
     fn watch_device(&self, what: Watched) -> Result<()> {
         let Some(machine) = &self.machine else { return Ok(()) };
-        let devices = machine.devices()?;
-        let Some(number) = devices.watched_fd(what) else { return Ok(()) };
-        // SAFETY: the devices own the descriptor, and they are locked.
-        let fd = unsafe { BorrowedFd::borrow_raw(number) };
         let flags =
             epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
         let place = (0_u64..).zip(Watched::ALL).find(|(_, other)| *other == what).map(|(place, _)| place);
-        self.add(fd, DEVICES + place.unwrap_or_default(), flags)
+        let add = |fd: BorrowedFd<'_>| self.add(fd, DEVICES + place.unwrap_or_default(), flags);
+        machine.devices().with_watched(what, add).map(|_| ())
     }
 
     fn add(&self, fd: BorrowedFd<'_>, what: u64, flags: epoll::EventFlags) -> Result<()> {

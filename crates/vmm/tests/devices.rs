@@ -16,11 +16,11 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, UNIX_EPOCH};
 
 use firn_vmm::ErrorCode;
-use firn_vmm::control::{BootRequest, Descriptor};
+use firn_vmm::control::{BootRequest, Descriptor, Request};
 use firn_vmm::devices::{DeviceLimits, RateLimit, TokenBucket};
 use firn_vmm::layout::Slot;
 use harness::script::{BUFFERS, Queue, Script};
-use harness::{Vmm, boot_request, file_with};
+use harness::{Vmm, boot_request, file_with, host_page_size};
 
 const SCRATCH: Queue = Queue::of(Slot::Scratch, 0);
 const RNG: Queue = Queue::of(Slot::Rng, 0);
@@ -196,6 +196,39 @@ fn the_clock_has_the_time_of_the_host_in_source_and_clone() {
     let mut clone = Vmm::restore(&snapshot, false, false).unwrap();
     let (_, time) = clone.doorbell();
     assert!((before..=now()).contains(&time), "{time}, and it was {before}");
+}
+
+#[test]
+fn memory_that_a_guest_gives_back_is_what_its_layers_say_in_source_and_clones() {
+    let directory = tempfile::tempdir().unwrap();
+    let report = Queue::of(Slot::Balloon, 2);
+    let given = BUFFERS + (2 << 20);
+    let page = host_page_size();
+    let (first, second) = (vec![0x55; page.try_into().unwrap()], vec![0x66; page.try_into().unwrap()]);
+    let mut script = Script::new();
+    script.start(Slot::Balloon, 3).fill(given, &first).ring(2, given);
+    script.fill(given, &second).offer(report, &[(given, page.try_into().unwrap(), true)]);
+    script.notify(report).wait_used(report, 1).ring(2, given).ring(3, given);
+    let mut source = Vmm::boot_as(&script.image(), BootRequest { balloon: true, ..boot_request() });
+    assert_eq!(source.doorbell(), (2, 0x5555_5555));
+    let base = source.snapshot(None, directory.path(), "base");
+    source.resume();
+    assert_eq!(source.doorbell(), (2, 0), "no layer says anything of it");
+    assert_eq!(source.statistics().balloon_bytes_reclaimed, page);
+
+    let mut clone = Vmm::restore(&base, false, false).unwrap();
+    assert_eq!(clone.doorbell(), (2, 0x5555_5555), "as its base says");
+    assert_eq!(clone.statistics().balloon_bytes_reclaimed, page);
+    let checksum = clone.memory_checksum();
+    let top = clone.snapshot(Some(&base), directory.path(), "top");
+    let mut second = Vmm::restore_paused(&top);
+    assert_eq!(second.memory_checksum(), checksum);
+    second.resume();
+    assert_eq!(second.doorbell(), (3, 0x5555_5555));
+
+    second.request(Request::SetBalloon(1 << 20), &[]).unwrap();
+    let error = second.request(Request::SetBalloon(1 << 40), &[]).unwrap_err();
+    assert_eq!(error.code, ErrorCode::Config);
 }
 
 #[test]

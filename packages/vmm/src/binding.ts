@@ -18,6 +18,7 @@ export interface VmmProcess {
   recordWorkingSet(id: number, options: NativeWorkingSetOptions): Promise<WorkingSetReport>;
   resume(id: number): Promise<void>;
   pause(id: number): Promise<void>;
+  setBalloonBytes(id: number, bytes: number): Promise<void>;
   statistics(id: number): Promise<Statistics>;
   memoryChecksum(id: number): Promise<string>;
   cancel(id: number, code: string, message: string): void;
@@ -55,6 +56,7 @@ export interface NativeBootOptions {
   console: boolean;
   scratchDiskPath?: string;
   rng: boolean;
+  balloon: boolean;
   net?: NativeNetOptions;
   limits?: NativeDeviceLimits;
 }

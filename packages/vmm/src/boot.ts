@@ -26,6 +26,11 @@ export interface BootOptions {
    * same in all its clones: have whoever reads /dev/hwrng in a clone read 1024 bytes first and discard them.
    */
   rng?: boolean | undefined;
+  /**
+   * Whether there is a memory balloon; no by default. Linux then gives memory back that it does not use, by itself, and as
+   * `setBalloonBytes` of the microVM asks.
+   */
+  balloon?: boolean | undefined;
   /** How fast devices may be. */
   limits?: DeviceLimits | undefined;
   /** Guest memory in bytes, 128 MiB to 8 GiB, a multiple of 2 MiB. */
@@ -61,7 +66,7 @@ export interface BootOptions {
  */
 export async function bootMicrovm(options: BootOptions): Promise<Microvm> {
   const { kernelPath, initrdPath, rootDiskPath, appDiskPath, memoryBytes, gic, jail, signal } = options;
-  const { vcpus = 1, console = false, rng = false, kernelParameters = [] } = options;
+  const { vcpus = 1, console = false, rng = false, balloon = false, kernelParameters = [] } = options;
   requireWhole("memoryBytes", memoryBytes, 1);
   requireWhole("vcpus", vcpus, 1, 255);
   const native = {
@@ -71,6 +76,7 @@ export async function bootMicrovm(options: BootOptions): Promise<Microvm> {
     vcpus,
     console,
     rng,
+    balloon,
     ...nativeDeviceOptions(options),
     commandLine: [options.commandLine ?? defaultCommandLine(console), ...kernelParameters].join(" "),
     ...(initrdPath === undefined ? {} : { initrdPath }),

@@ -16,6 +16,7 @@ import {
   DOORBELL_TIMEOUT_MS,
   SNAPSHOT_TIMEOUT_MS,
 } from "./timeouts.ts";
+import { requireWhole } from "./whole-number.ts";
 
 /** What {@link Microvm.snapshot} takes. */
 export interface SnapshotOptions {
@@ -136,6 +137,19 @@ export class Microvm implements AsyncDisposable {
   /** Stops the vCPUs; the guest's monotonic clock stands still. */
   async pause(): Promise<void> {
     await this.#command("Pausing the microVM", (id) => this.#vmm.pause(id));
+  }
+
+  /**
+   * Asks the guest to give back so many bytes of its memory, and not more: 0 lets it have all. It does so as far and as fast as it can, and
+   * takes memory back rather than run out of it; `balloonBytes` of the statistics says how far it is. It holds for clones of snapshots that
+   * are taken from now on.
+   *
+   * @param bytes A multiple of 4096, at most the guest's memory.
+   * @throws {FirnVmmError} FIRN_CONFIG if the microVM has no balloon or it cannot have this size, or why the microVM is gone.
+   */
+  async setBalloonBytes(bytes: number): Promise<void> {
+    requireWhole("the size of the balloon", bytes, 0);
+    await this.#command("Setting the balloon", (id) => this.#vmm.setBalloonBytes(id, bytes));
   }
 
   /** Counters since the process started, or since its restore if a pool had prepared it. */

@@ -64,6 +64,13 @@ export interface Statistics {
   randomBytes: number;
   /** Bytes of the console's output that were lost because nobody read them in time. */
   consoleBytesDropped: number;
+  /** Bytes that the guest says are in its balloon now. */
+  balloonBytes: number;
+  /**
+   * Bytes of memory that the guest has given back, by its balloon or by reports of free pages. Those that it has used again in between count
+   * again.
+   */
+  balloonBytesReclaimed: number;
 }
 
 /** Where the time of a boot or restore went, in microseconds. */

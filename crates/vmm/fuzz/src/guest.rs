@@ -85,7 +85,7 @@ pub fn put(memory: &GuestMemory, address: u64, bytes: &[u8]) {
 
 pub fn read(devices: &mut Devices, slot: Slot, offset: u64) -> u32 {
     let mut data = [0; 4];
-    devices.read(slot.address() + offset, &mut data);
+    devices.read(slot.address() + offset, &mut data).unwrap();
     u32::from_le_bytes(data)
 }
 
@@ -147,6 +147,7 @@ pub fn assert_disk_works(devices: &mut Devices, memory: &GuestMemory) {
     }
     put(memory, ring.available, &[0, 0, 1, 0, 0, 0]);
     write(devices, Slot::RootDisk, 0x50, 0);
+    devices.drain().unwrap();
     let mut answer = [0; 513];
     memory.read_slice(&mut answer, GuestAddress(data)).unwrap();
     assert!(answer[..512].iter().all(|byte| *byte == 0xd1) && answer[512] == 0, "the disk does not answer");

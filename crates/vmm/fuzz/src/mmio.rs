@@ -30,7 +30,7 @@ pub fn run(bytes: &[u8]) {
         let address = DEVICE_BASE + slot * 0x1_0000 + offset;
         if operation & 8 == 0 {
             let mut data = [0xee; 8];
-            devices.read(address, &mut data[..width]);
+            devices.read(address, &mut data[..width]).unwrap();
             assert!(data[width..].iter().all(|byte| *byte == 0xee));
         } else {
             let value = input.bytes(width);

@@ -83,10 +83,10 @@ fn restore(mut state: DevicesState) {
     }
     for slot in Slot::ALL {
         for offset in (0..0x110).step_by(4) {
-            devices.read(slot.address() + offset, &mut [0; 4]);
+            devices.read(slot.address() + offset, &mut [0; 4]).unwrap();
         }
         for offset in 0..8 {
-            devices.read(slot.address() + offset, &mut [0]);
+            devices.read(slot.address() + offset, &mut [0]).unwrap();
         }
         for queue in 0..4u32 {
             devices.write(slot.address() + 0x50, &queue.to_le_bytes()).unwrap();

@@ -9,7 +9,7 @@ use crate::jail::JailReport;
 use crate::layout::MEMORY_MIN;
 
 /// Version of these messages; both ends must have the same, they are installed together.
-pub const CONTROL_VERSION: u16 = 6;
+pub const CONTROL_VERSION: u16 = 7;
 
 /// What a descriptor that travels with a request is for. Descriptors are in the order of [`RequestFrame::descriptors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +88,8 @@ pub enum Request {
     /// Write down which memory this microVM, restored from a snapshot and now stopped, has used since. Descriptors:
     /// WorkingSetOutput; optionally WorkingSet, one of the same snapshot: then only what is in both is written down.
     RecordWorkingSet,
+    /// Have the guest's balloon hold so many bytes, a multiple of 4 KiB, as far as the guest can spare them.
+    SetBalloon(u64),
 }
 
 /// A regular boot.
@@ -107,6 +109,8 @@ pub struct BootRequest {
     pub rng: bool,
     /// Whether there is a network card. There is one, too, if there is a Net descriptor; without that its link is down.
     pub net: bool,
+    /// Whether there is a balloon, by which the guest gives memory back.
+    pub balloon: bool,
     /// The network card's MAC address, or `None` for a random one that is locally administered.
     pub mac: Option<[u8; 6]>,
     /// How fast devices may be.
@@ -124,6 +128,7 @@ impl Default for BootRequest {
             track_writes: false,
             rng: false,
             net: false,
+            balloon: false,
             mac: None,
             limits: DeviceLimits::default(),
         }
@@ -303,6 +308,11 @@ pub struct Statistics {
     pub random_bytes: u64,
     /// Bytes of the serial console's output that were lost because nobody read them in time.
     pub console_bytes_dropped: u64,
+    /// Bytes that the guest says are in its balloon now.
+    pub balloon_bytes: u64,
+    /// Bytes of memory that the guest has given back, by its balloon or by reports of free pages; those that it has used again in between
+    /// count again.
+    pub balloon_bytes_reclaimed: u64,
 }
 
 /// Where the time of a boot or restore went, in microseconds.
@@ -350,8 +360,8 @@ mod tests {
 
     /// A change of any message changes these bytes, and needs a new [`CONTROL_VERSION`].
     #[test]
-    fn the_encoding_of_messages_is_that_of_version_6() {
-        assert_eq!(CONTROL_VERSION, 6);
+    fn the_encoding_of_messages_is_that_of_version_7() {
+        assert_eq!(CONTROL_VERSION, 7);
         let bucket = Some(TokenBucket { per_second: 5, burst: 6 });
         let limits = DeviceLimits {
             net_receive: RateLimit { bytes: bucket, operations: None },
@@ -366,6 +376,7 @@ mod tests {
             track_writes: false,
             rng: true,
             net: true,
+            balloon: true,
             mac: Some([2, 0, 0, 0, 0, 7]),
             limits,
         };
@@ -382,16 +393,16 @@ mod tests {
         let no_limits = "00".repeat(12);
         assert_eq!(
             frame(Request::Boot(boot)),
-            "06ac0202000900018080804005717569657401010001010102000000000700000000000001050600000000010506"
+            "07ac020200090001808080400571756965740101000101010102000000000700000000000001050600000000010506"
         );
         assert_eq!(
             frame(Request::Prepare(restore.clone())),
-            format!("06ac020200090101{ab}0001000000{no_limits}")
+            format!("07ac020200090101{ab}0001000000{no_limits}")
         );
-        assert_eq!(frame(Request::Restore(restore)), format!("06ac020200090201{ab}0001000000{no_limits}"));
+        assert_eq!(frame(Request::Restore(restore)), format!("07ac020200090201{ab}0001000000{no_limits}"));
         assert_eq!(
             frame(Request::Snapshot(SnapshotRequest { app_image: Some([0xab; 32]) })),
-            format!("06ac020200090301{ab}")
+            format!("07ac020200090301{ab}")
         );
         let rest = [
             Request::Resume,
@@ -402,8 +413,9 @@ mod tests {
             Request::RecordWorkingSet,
         ];
         for (number, request) in (4..).zip(rest) {
-            assert_eq!(frame(request), format!("06ac02020009{number:02x}"));
+            assert_eq!(frame(request), format!("07ac02020009{number:02x}"));
         }
+        assert_eq!(frame(Request::SetBalloon(300)), "07ac020200090aac02");
         let response = |result| hex(&Message::Response { id: 1, result });
         assert_eq!(response(Ok(Response::Done)), "00010000");
         assert_eq!(response(Ok(Response::MemoryChecksum(5))), "0001000305");

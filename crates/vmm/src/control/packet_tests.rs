@@ -21,6 +21,7 @@ fn frames() -> Vec<RequestFrame> {
         track_writes: true,
         rng: true,
         net: true,
+        balloon: true,
         mac: Some([2, 0, 0, 0, 0, 7]),
         limits: DeviceLimits::default(),
     };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Counts since the devices of this process were made; all only ever grow.
+/// Counts since the devices of this process were made; all but the balloon's size only ever grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceCounters {
     /// Reads of device frames.
@@ -31,4 +31,8 @@ pub struct DeviceCounters {
     pub net_frames_dropped: u64,
     /// Random bytes that the guest got.
     pub random_bytes_given: u64,
+    /// Bytes of guest memory that the guest has given back, by its balloon or by reports of free pages.
+    pub balloon_bytes_reclaimed: u64,
+    /// Bytes that the guest says are in its balloon now.
+    pub balloon_bytes: u64,
 }

@@ -102,11 +102,12 @@ enum Action {
 }
 
 /// The virtio devices.
-const DRIVEN: [Slot; 6] = [Slot::RootDisk, Slot::AppDisk, Slot::Vsock, Slot::Scratch, Slot::Net, Slot::Rng];
+const DRIVEN: [Slot; 7] =
+    [Slot::RootDisk, Slot::AppDisk, Slot::Vsock, Slot::Scratch, Slot::Net, Slot::Rng, Slot::Balloon];
 
 fn queues(slot: Slot) -> u32 {
     match slot {
-        Slot::Vsock => 3,
+        Slot::Vsock | Slot::Balloon => 3,
         Slot::Net => 2,
         _ => 1,
     }
@@ -191,7 +192,7 @@ fn actions() -> impl Strategy<Value = Action> {
         )
             .prop_map(|(slot, kind, sector, length)| Action::Request { slot, kind, sector, length }),
         4 => lengths().prop_map(Action::Frame),
-        4 => (prop::sample::select(vec![Slot::Net, Slot::Rng]), 0u16..20, lengths())
+        4 => (prop::sample::select(vec![Slot::Net, Slot::Rng, Slot::Balloon]), 0u16..20, lengths())
             .prop_map(|(slot, count, length)| Action::Room { slot, count, length }),
         12 => prop::sample::select(vec![0usize, 1, 2]).prop_map(Action::Notify),
         12 => prop::sample::select(vec![4usize, 5, 6, 7]).prop_map(Action::Notify),
@@ -227,7 +228,7 @@ impl World {
         let (options, controller, peer) = hostile_options();
         let mut guest = Guest::boot(options);
         let mut rings = guest.start(Slot::RootDisk, 1);
-        for slot in [Slot::Vsock, Slot::Scratch, Slot::Net, Slot::Rng] {
+        for slot in [Slot::Vsock, Slot::Scratch, Slot::Net, Slot::Rng, Slot::Balloon] {
             rings.extend(guest.start(slot, queues(slot)));
         }
         let mut world = Self { guest, rings, controller, peer };
@@ -271,7 +272,7 @@ impl World {
                 self.guest.devices.write(slot.address() + offset, &bytes[..width]).unwrap();
             }
             Action::Read { slot, offset, width } => {
-                self.guest.devices.read(slot.address() + offset, &mut [0; 8][..width]);
+                self.guest.devices.read(slot.address() + offset, &mut [0; 8][..width]).unwrap();
             }
             Action::Start(slot) => {
                 self.rings.retain(|ring| ring.slot != slot);
@@ -373,7 +374,7 @@ impl World {
         };
         let (options, controller, peer) = hostile_options();
         let memory = self.guest.memory.clone();
-        let mut restored = Devices::restore(memory, self.guest.interrupts.clone(), options, &state).unwrap();
+        let restored = Devices::restore(memory, self.guest.interrupts.clone(), options, &state).unwrap();
         assert_eq!(restored.save().unwrap(), state);
         restored.resume([4; 16]).unwrap();
         self.guest.devices = restored;
@@ -404,6 +405,7 @@ fn hostile_options() -> (DeviceOptions, UnixStream, UnixStream) {
         scratch_disk: Some(disk(&[0x5c; SECTORS * 512])),
         link: Some(link),
         rng: true,
+        balloon: true,
         ..options(&[0xd1; SECTORS * 512])
     };
     let operations = Some(TokenBucket { per_second: 1000, burst: 20 });

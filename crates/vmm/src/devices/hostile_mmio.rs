@@ -45,7 +45,7 @@ fn can_reach(slot: Slot, offset: u64, width: usize) -> bool {
 fn access(guest: &mut Guest, slot: Slot, offset: u64, width: usize, value: u64) {
     let address = slot.address() + offset;
     let mut data = [0xee; 8];
-    guest.devices.read(address, &mut data[..width]);
+    guest.devices.read(address, &mut data[..width]).unwrap();
     if !can_reach(slot, offset, width) {
         assert!(
             data[..width].iter().all(|byte| *byte == 0),
@@ -113,7 +113,7 @@ fn addresses_of_no_device_read_as_zeros_and_take_any_write() {
     for address in edges {
         for width in WIDTHS {
             let mut data = [0xee; 8];
-            guest.devices.read(address, &mut data[..width]);
+            guest.devices.read(address, &mut data[..width]).unwrap();
             assert!(data[..width].iter().all(|byte| *byte == 0), "{address:#x}, {width} bytes");
             assert_eq!(guest.devices.write(address, &data[..width]).unwrap(), MmioOutcome::Done);
         }

@@ -71,9 +71,9 @@ fn notify_under_rewrites(guest: &mut Guest, ring: &Ring, rewrites: Vec<Rewrite>)
     while started.elapsed() < DURATION {
         offered = offered.wrapping_add(1);
         guest.put(ring.available + 2, &offered.to_le_bytes());
-        let before = guest.devices.counters().disk_bytes_read;
+        let before = guest.devices.counters().unwrap().disk_bytes_read;
         ring.notify(guest);
-        let read = guest.devices.counters().disk_bytes_read - before;
+        let read = guest.devices.counters().unwrap().disk_bytes_read - before;
         assert!(read <= 128 * 126 * (64 << 10), "{read} bytes for one notification");
         notifications += 1;
         // A broken ring stops the device, as it should; what follows is for one that works.

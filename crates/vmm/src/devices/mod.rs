@@ -1,8 +1,9 @@
 //! Everything behind MMIO, and the device tree.
 //!
 //! [`Devices`] is host-neutral: it is driven by calls (an access of a vCPU, a descriptor that became ready) and acts through guest
-//! memory, an [`InterruptLine`] and the descriptors it was given. All work is done in the calling thread, bounded by
-//! the size of the queues; the caller holds one lock around it. Only flushing the scratch disk has a thread of its own.
+//! memory, an [`InterruptLine`] and the descriptors it was given. Each device has a lock of its own. Work is done in the calling thread,
+//! bounded by the size of the queues; what may block, the requests of disks, is done by threads of their own ([`DiskThreads`]), which lock
+//! nothing meanwhile.
 
 mod cache;
 mod clock;
@@ -24,10 +25,12 @@ mod hostile_race;
 mod hostile_state;
 mod interrupt;
 mod limits;
+mod making;
 mod options;
 mod rate_limiter;
 mod ready;
 mod register;
+mod schedule;
 mod serial;
 mod state;
 #[cfg(test)]
@@ -35,10 +38,12 @@ mod testing;
 mod timer;
 mod virtio;
 
-use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
 
 pub use self::clock::ClockState;
 pub use self::counters::DeviceCounters;
@@ -50,21 +55,22 @@ pub use self::options::DeviceOptions;
 pub use self::ready::{StreamInterest, Watched};
 pub use self::serial::SerialState;
 pub use self::state::{DevicesState, OptionalDevicesState};
-pub use self::virtio::block::BlockState;
-pub use self::virtio::image::DiskImage;
+pub use self::virtio::balloon::BalloonState;
+pub use self::virtio::block::image::DiskImage;
+pub use self::virtio::block::{BlockState, DiskThreads};
 pub use self::virtio::mmio::TransportState;
 pub use self::virtio::net::NetState;
 pub use self::virtio::queue::QueueState;
 pub use self::virtio::vsock::{ConnectionState, VsockState};
 
 use self::clock::Clock;
-use self::console::Console;
 use self::doorbell::Doorbell;
 use self::generation::Generation;
-use self::interrupt::{Interrupts, SlotInterrupt};
+use self::interrupt::Interrupts;
+use self::schedule::Schedule;
 use self::serial::Serial;
-use self::timer::Timer;
-use self::virtio::block::{Access, Block};
+use self::virtio::balloon::Balloon;
+use self::virtio::block::Disk;
 use self::virtio::device::VirtioDevice;
 use self::virtio::mmio::Transport;
 use self::virtio::net::Net;
@@ -75,10 +81,8 @@ use crate::error::{ErrorCode, Result, VmmError};
 use crate::layout::Slot;
 use crate::memory::GuestMemory;
 
-/// Serial numbers of the disks, as the guest sees them.
+/// Serial number of the root disk, as the guest sees it.
 const ROOT_DISK_ID: &str = "firn-root";
-const APP_DISK_ID: &str = "firn-app";
-const SCRATCH_DISK_ID: &str = "firn-scratch";
 /// How long a snapshot waits for requests that are half done.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 
@@ -100,162 +104,31 @@ pub enum MmioOutcome {
 pub struct Devices {
     memory: GuestMemory,
     interrupts: Arc<Interrupts>,
-    doorbell: Doorbell,
-    serial: Serial,
-    clock: Clock,
-    generation: Generation,
-    root_disk: Transport<Block>,
-    app_disk: Transport<Block>,
+    schedule: Arc<Schedule>,
+    doorbell: Mutex<Doorbell>,
+    serial: Mutex<Serial>,
+    clock: Mutex<Clock>,
+    generation: Mutex<Generation>,
+    root_disk: Disk,
+    app_disk: Disk,
     /// Capacity of the app disk that the guest was told, in sectors of 512 bytes.
-    told_app_capacity: u64,
-    vsock: Transport<Vsock>,
-    scratch_disk: Option<Transport<Block>>,
-    net: Option<Transport<Net>>,
-    rng: Option<Transport<Rng>>,
-    timer: Timer,
-    mmio_reads: u64,
-    mmio_writes: u64,
+    told_app_capacity: AtomicU64,
+    vsock: Mutex<Transport<Vsock>>,
+    scratch_disk: Option<Disk>,
+    net: Option<Mutex<Transport<Net>>>,
+    rng: Option<Mutex<Transport<Rng>>>,
+    balloon: Option<Mutex<Transport<Balloon>>>,
+    mmio_reads: AtomicU64,
+    mmio_writes: AtomicU64,
+    /// Dropped last: it waits for the request that is under way.
+    _threads: DiskThreads,
 }
 
 impl Devices {
-    /// The devices of a microVM that boots. Writes a first generation id to guest memory.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorCode::Config`] if a disk image is no file or not a multiple of 512 bytes, or a link, an address or a limit cannot be
-    /// one; [`ErrorCode::Io`] or [`ErrorCode::Memory`] if a descriptor or guest memory cannot be used.
-    pub fn new(
-        memory: GuestMemory,
-        interrupts: Arc<dyn InterruptLine>,
-        options: DeviceOptions,
-    ) -> Result<Self> {
-        options.limits.check()?;
-        Generation::write_id(&memory, entropy::random()?)?;
-        let interrupts = Interrupts::new(interrupts);
-        let interrupt = |slot| SlotInterrupt::new(&interrupts, slot);
-        let limits = options.limits;
-        let app_disk = app_disk(options.app_disk, &limits)?;
-        let console = Console::new(options.console)?;
-        let vsock = Vsock::new(options.stream, None)?;
-        let scratch_disk = options.scratch_disk.map(|image| scratch_disk(image, &limits)).transpose()?;
-        let has_net = options.net || options.link.is_some();
-        let net = has_net.then(|| Net::new(options.mac, options.link, &limits)).transpose()?;
-        let rng = options.rng.then(|| Rng::new(&limits.rng));
-        Ok(Self {
-            doorbell: Doorbell::new(DoorbellState::default(), options.leaf),
-            serial: Serial::new(&SerialState::default(), &interrupts, console)?,
-            clock: Clock::new(&ClockState::default()),
-            generation: Generation::new(interrupt(Slot::Generation)),
-            root_disk: Transport::new(
-                Block::new(ROOT_DISK_ID, Some(options.root_disk), Access::Read, &limits.root_disk)?,
-                interrupt(Slot::RootDisk),
-                memory.clone(),
-            )?,
-            told_app_capacity: app_disk.capacity(),
-            app_disk: Transport::new(app_disk, interrupt(Slot::AppDisk), memory.clone())?,
-            vsock: Transport::new(vsock, interrupt(Slot::Vsock), memory.clone())?,
-            scratch_disk: scratch_disk
-                .map(|disk| Transport::new(disk, interrupt(Slot::Scratch), memory.clone()))
-                .transpose()?,
-            net: net.map(|net| Transport::new(net, interrupt(Slot::Net), memory.clone())).transpose()?,
-            rng: rng.map(|rng| Transport::new(rng, interrupt(Slot::Rng), memory.clone())).transpose()?,
-            timer: Timer::new()?,
-            mmio_reads: 0,
-            mmio_writes: 0,
-            memory,
-            interrupts,
-        })
-    }
-
-    /// The devices of a snapshot. Neither raises interrupts nor touches guest memory: [`Devices::resume`] does.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorCode::SnapshotCorrupt`] if the state cannot be; [`ErrorCode::SnapshotIncompatible`] if the root or scratch disk has
-    /// another size than the snapshot's, or there is a scratch disk or a link for a microVM without; and those of [`Devices::new`].
-    pub fn restore(
-        memory: GuestMemory,
-        interrupts: Arc<dyn InterruptLine>,
-        options: DeviceOptions,
-        state: &DevicesState,
-    ) -> Result<Self> {
-        options.limits.check()?;
-        let interrupts = Interrupts::new(interrupts);
-        let interrupt = |slot| SlotInterrupt::new(&interrupts, slot);
-        let limits = options.limits;
-        let root_disk = Block::new(ROOT_DISK_ID, Some(options.root_disk), Access::Read, &limits.root_disk)?;
-        if root_disk.capacity() != state.root_disk.capacity {
-            return Err(VmmError::new(
-                ErrorCode::SnapshotIncompatible,
-                format!(
-                    "the root disk has {} sectors, that of the snapshot had {}; restore with the image it was taken with",
-                    root_disk.capacity(),
-                    state.root_disk.capacity,
-                ),
-            ));
-        }
-        let app_disk = app_disk(options.app_disk, &limits)?;
-        let vsock = Vsock::new(options.stream, state.vsock.connection.as_ref())?;
-        let vsock =
-            Transport::restore(vsock, interrupt(Slot::Vsock), memory.clone(), &state.vsock.transport)?;
-        if state.vsock.connection.is_some() && !vsock.is_running() {
-            return Err(VmmError::new(
-                ErrorCode::SnapshotCorrupt,
-                "the snapshot has an open agent connection, but its vsock device is not running",
-            ));
-        }
-        let optional = &state.optional;
-        let scratch_disk = match (&optional.scratch_disk, options.scratch_disk) {
-            (None, None) => None,
-            (saved, image) => {
-                let disk = image.map(|image| scratch_disk(image, &limits)).transpose()?;
-                Some(restored_scratch_disk(saved.as_ref(), disk)?)
-            }
-        };
-        let net = match (&optional.net, options.link) {
-            (Some(state), link) => Some((Net::restore(state, link, &limits)?, &state.transport)),
-            (None, None) => None,
-            (None, Some(_)) => {
-                return Err(incompatible("it has no network card, and a link for one was passed"));
-            }
-        };
-        let rng = optional.rng.as_ref().map(|state| (Rng::new(&limits.rng), state));
-        Ok(Self {
-            doorbell: Doorbell::new(state.doorbell.clone(), options.leaf),
-            serial: Serial::new(&state.serial, &interrupts, Console::new(options.console)?)?,
-            clock: Clock::new(&state.clock),
-            generation: Generation::new(interrupt(Slot::Generation)),
-            root_disk: Transport::restore(
-                root_disk,
-                interrupt(Slot::RootDisk),
-                memory.clone(),
-                &state.root_disk.transport,
-            )?,
-            app_disk: Transport::restore(
-                app_disk,
-                interrupt(Slot::AppDisk),
-                memory.clone(),
-                &state.app_disk.transport,
-            )?,
-            told_app_capacity: state.app_disk.capacity,
-            vsock,
-            scratch_disk: scratch_disk
-                .map(|(disk, state)| {
-                    Transport::restore(disk, interrupt(Slot::Scratch), memory.clone(), state)
-                })
-                .transpose()?,
-            net: net
-                .map(|(net, state)| Transport::restore(net, interrupt(Slot::Net), memory.clone(), state))
-                .transpose()?,
-            rng: rng
-                .map(|(rng, state)| Transport::restore(rng, interrupt(Slot::Rng), memory.clone(), state))
-                .transpose()?,
-            timer: Timer::new()?,
-            mmio_reads: 0,
-            mmio_writes: 0,
-            memory,
-            interrupts,
-        })
+    /// The microVM stands still: from here to [`Devices::resume`] disks take nothing from their queues. What they have taken is still
+    /// answered; [`Devices::drain`] waits for that.
+    pub fn hold(&self) -> Result<()> {
+        self.disks().try_for_each(Disk::hold)
     }
 
     /// The state for a snapshot. Answers what is half done: that writes guest memory and raises interrupts, so memory and
@@ -264,68 +137,88 @@ impl Devices {
     /// # Errors
     ///
     /// [`ErrorCode::SnapshotRefused`] while bytes of the agent stream are underway in either direction, or while the agent's
-    /// connection is being opened or closed, or if the scratch disk's image cannot be flushed in 30 seconds.
-    pub fn save(&mut self) -> Result<DevicesState> {
-        self.serial.flush();
-        self.drain()?;
+    /// connection is being opened or closed, or if a disk does not answer in 30 seconds.
+    pub fn save(&self) -> Result<DevicesState> {
+        lock(&self.serial)?.flush();
+        let was_held = self.root_disk.is_held()?;
+        self.hold()?;
+        let saved = self.drain().and_then(|()| self.saved());
+        if !was_held {
+            self.disks().try_for_each(Disk::release)?;
+        }
+        saved
+    }
+
+    fn saved(&self) -> Result<DevicesState> {
         let refused = |reason: &str| {
             VmmError::new(ErrorCode::SnapshotRefused, format!("the agent stream is not quiescent: {reason}"))
         };
-        let connection = self.vsock.device().quiescent(self.vsock.queues(), &self.memory).map_err(refused)?;
-        if connection.is_some() && !self.vsock.is_running() {
+        let vsock = lock(&self.vsock)?;
+        let connection = vsock.device().quiescent(vsock.queues(), &self.memory).map_err(refused)?;
+        if connection.is_some() && !vsock.is_running() {
             return Err(refused("the guest's vsock driver has broken the device"));
         }
+        let net = self.net.as_ref().map(lock).transpose()?;
+        let rng = self.rng.as_ref().map(lock).transpose()?;
+        let balloon = self.balloon.as_ref().map(lock).transpose()?;
         Ok(DevicesState {
-            doorbell: self.doorbell.state(),
-            serial: self.serial.state(),
-            clock: self.clock.state(),
-            root_disk: BlockState {
-                capacity: self.root_disk.device().capacity(),
-                transport: self.root_disk.state(),
-            },
-            app_disk: BlockState { capacity: self.told_app_capacity, transport: self.app_disk.state() },
-            vsock: VsockState { transport: self.vsock.state(), connection },
+            doorbell: lock(&self.doorbell)?.state(),
+            serial: lock(&self.serial)?.state(),
+            clock: lock(&self.clock)?.state(),
+            root_disk: self.root_disk.state(None)?,
+            app_disk: self.app_disk.state(Some(self.told_app_capacity.load(Ordering::Relaxed)))?,
+            vsock: VsockState { transport: vsock.state(), connection },
             optional: OptionalDevicesState {
-                scratch_disk: self
-                    .scratch_disk
-                    .as_ref()
-                    .map(|disk| BlockState { capacity: disk.device().capacity(), transport: disk.state() }),
-                net: self.net.as_ref().map(|net| net.device().state(net.state())),
-                rng: self.rng.as_ref().map(Transport::state),
+                scratch_disk: self.scratch_disk.as_ref().map(|disk| disk.state(None)).transpose()?,
+                net: net.map(|net| net.device().state(net.state())),
+                rng: rng.map(|rng| rng.state()),
+                balloon: balloon.map(|balloon| balloon.device().state(balloon.state())),
             },
         })
     }
 
-    /// Answers every request that was taken from its queue. Those that are held back stay in theirs.
-    fn drain(&mut self) -> Result<()> {
-        let Some(disk) = &mut self.scratch_disk else { return Ok(()) };
+    fn disks(&self) -> impl Iterator<Item = &Disk> {
+        [Some(&self.root_disk), Some(&self.app_disk), self.scratch_disk.as_ref()].into_iter().flatten()
+    }
+
+    /// Waits until every request that a disk has taken from its queue is answered. Those that are held back stay in theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::SnapshotRefused`] if that takes longer than 30 seconds.
+    pub fn drain(&self) -> Result<()> {
         let deadline = Instant::now() + DRAIN_MAX;
-        // A guest that has broken its device gets no answers.
-        while disk.is_running() && disk.device().wait_for_flush(deadline)? {
-            disk.drive(Block::answer_flushes)?;
-        }
-        Ok(())
+        self.disks().try_for_each(|disk| disk.drain(deadline))
     }
 
     /// A guest reads `data.len()` bytes at a guest physical address. What does not exist reads as zeros.
-    pub fn read(&mut self, address: u64, data: &mut [u8]) {
-        self.mmio_reads = self.mmio_reads.wrapping_add(1);
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::Device`] if a thread has died.
+    pub fn read(&self, address: u64, data: &mut [u8]) -> Result<()> {
+        self.mmio_reads.fetch_add(1, Ordering::Relaxed);
         let Some((slot, offset)) = Slot::at(address) else {
-            return data.fill(0);
+            data.fill(0);
+            return Ok(());
         };
         match slot {
-            Slot::Doorbell => self.doorbell.read(offset, data),
-            Slot::Serial => self.serial.read(offset, data),
-            Slot::Clock => self.clock.read(offset, data),
+            Slot::Doorbell => lock(&self.doorbell)?.read(offset, data),
+            Slot::Serial => lock(&self.serial)?.read(offset, data),
+            Slot::Clock => lock(&self.clock)?.read(offset, data),
             Slot::Generation => data.fill(0),
-            Slot::RootDisk => self.root_disk.read(offset, data),
-            Slot::AppDisk => self.app_disk.read(offset, data),
-            Slot::Vsock => self.vsock.read(offset, data),
-            Slot::Scratch => read_optional(self.scratch_disk.as_ref(), offset, data),
-            Slot::Net => read_optional(self.net.as_ref(), offset, data),
-            Slot::Rng => read_optional(self.rng.as_ref(), offset, data),
-            Slot::Balloon => spare::read(offset, data),
+            Slot::RootDisk => self.root_disk.read(offset, data)?,
+            Slot::AppDisk => self.app_disk.read(offset, data)?,
+            Slot::Vsock => lock(&self.vsock)?.read(offset, data),
+            Slot::Scratch => match &self.scratch_disk {
+                Some(disk) => disk.read(offset, data)?,
+                None => spare::read(offset, data),
+            },
+            Slot::Net => read_optional(self.net.as_ref(), offset, data)?,
+            Slot::Rng => read_optional(self.rng.as_ref(), offset, data)?,
+            Slot::Balloon => read_optional(self.balloon.as_ref(), offset, data)?,
         }
+        Ok(())
     }
 
     /// A guest writes to a guest physical address. Writes to what does not exist are ignored.
@@ -336,143 +229,195 @@ impl Devices {
     /// # Errors
     ///
     /// Only for what must end the microVM: the interrupt controller cannot be reached.
-    pub fn write(&mut self, address: u64, data: &[u8]) -> Result<MmioOutcome> {
-        self.mmio_writes = self.mmio_writes.wrapping_add(1);
+    pub fn write(&self, address: u64, data: &[u8]) -> Result<MmioOutcome> {
+        self.mmio_writes.fetch_add(1, Ordering::Relaxed);
         match Slot::at(address) {
             Some((Slot::Doorbell, offset)) => {
-                let outcome = self.doorbell.write(offset, data);
+                let outcome = lock(&self.doorbell)?.write(offset, data);
                 if outcome != MmioOutcome::Done {
-                    self.vsock.device_mut().hold(true);
+                    lock(&self.vsock)?.device_mut().hold(true);
                 }
                 return Ok(outcome);
             }
-            Some((Slot::Serial, offset)) => self.serial.write(offset, data)?,
-            Some((Slot::Clock, offset)) => self.clock.write(offset, data),
+            Some((Slot::Serial, offset)) => lock(&self.serial)?.write(offset, data)?,
+            Some((Slot::Clock, offset)) => lock(&self.clock)?.write(offset, data),
             Some((Slot::RootDisk, offset)) => self.root_disk.write(offset, data)?,
             Some((Slot::AppDisk, offset)) => self.app_disk.write(offset, data)?,
-            Some((Slot::Vsock, offset)) => self.vsock.write(offset, data)?,
-            Some((Slot::Scratch, offset)) => write_optional(self.scratch_disk.as_mut(), offset, data)?,
-            Some((Slot::Net, offset)) => write_optional(self.net.as_mut(), offset, data)?,
-            Some((Slot::Rng, offset)) => write_optional(self.rng.as_mut(), offset, data)?,
-            Some((Slot::Generation | Slot::Balloon, _)) | None => {}
+            Some((Slot::Vsock, offset)) => {
+                let mut vsock = lock(&self.vsock)?;
+                vsock.write(offset, data);
+                Transport::release(vsock)?;
+            }
+            Some((Slot::Scratch, offset)) => {
+                self.scratch_disk.as_ref().map_or(Ok(()), |disk| disk.write(offset, data))?;
+            }
+            Some((Slot::Net, offset)) => self.with_net(|net| net.write(offset, data))?,
+            Some((Slot::Rng, offset)) => self.with(self.rng.as_ref(), |rng| rng.write(offset, data))?,
+            Some((Slot::Balloon, offset)) => {
+                self.with(self.balloon.as_ref(), |balloon| balloon.write(offset, data))?;
+            }
+            Some((Slot::Generation, _)) | None => {}
         }
-        self.settle()?;
         Ok(MmioOutcome::Done)
     }
 
     /// Makes the guest see that it runs again: a new generation, a changed app disk, what the stream and the link already hold. What
     /// was held back when it stopped goes on. To be called when the interrupt controller is loaded and before the first guest
     /// instruction; on the source of a snapshot, too, before it goes on.
-    pub fn resume(&mut self, generation: [u8; 16]) -> Result<()> {
-        self.doorbell.resume();
-        self.generation.change(&self.memory, generation)?;
-        let capacity = self.app_disk.device().capacity();
-        if capacity != self.told_app_capacity {
-            self.told_app_capacity = capacity;
+    pub fn resume(&self, generation: [u8; 16]) -> Result<()> {
+        lock(&self.doorbell)?.resume();
+        lock(&self.generation)?.change(&self.memory, generation)?;
+        let capacity = self.app_disk.capacity()?;
+        if self.told_app_capacity.swap(capacity, Ordering::Relaxed) != capacity {
             self.app_disk.config_changed()?;
         }
-        self.root_disk.kick()?;
-        self.app_disk.kick()?;
-        self.scratch_disk.as_mut().map_or(Ok(()), Transport::kick)?;
-        self.rng.as_mut().map_or(Ok(()), Transport::kick)?;
-        self.net.as_mut().map_or(Ok(()), Transport::kick)?;
-        self.vsock.device_mut().hold(false);
-        // The stream may have become readable or writable, and its other end may have gone, which was told to nobody.
-        self.vsock.drive(|vsock, queues, memory| vsock.stream_ready(queues, memory))?;
-        // It may have fired while the microVM stood still.
-        self.timer.acknowledge();
-        self.settle()
+        // It may have fired while the microVM stood still. Whatever is held back from here on sets it anew.
+        self.schedule.acknowledge()?;
+        self.disks().try_for_each(Disk::release)?;
+        self.with(self.rng.as_ref(), Transport::kick)?;
+        self.with(self.balloon.as_ref(), Transport::kick)?;
+        self.with_net(Transport::kick)?;
+        let mut vsock = lock(&self.vsock)?;
+        vsock.device_mut().hold(false);
+        // The stream may have become readable or writable, and the other end may have gone, which was told to nobody.
+        vsock.drive(|vsock, queues, memory| vsock.stream_ready(queues, memory));
+        Transport::release(vsock)
     }
 
     /// Carries the agent stream on over another stream socket. What it already holds is passed on by
-    /// [`Devices::resume`] or [`Devices::on_stream_ready`].
+    /// [`Devices::resume`] or [`Devices::on_ready`].
     ///
     /// # Errors
     ///
     /// [`ErrorCode::Io`] if the descriptor is no socket.
-    pub fn replace_stream(&mut self, fd: OwnedFd) -> Result<()> {
-        self.vsock.device_mut().replace_stream(fd)
+    pub fn replace_stream(&self, fd: OwnedFd) -> Result<()> {
+        lock(&self.vsock)?.device_mut().replace_stream(fd)
+    }
+
+    /// Has the guest give back so many bytes of its memory by its balloon, and not more: it does so as far and as fast as it can, and takes
+    /// them out again rather than run out of memory.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::Config`] if the microVM has no balloon, or the size is not a multiple of 4 KiB or more than there is memory.
+    pub fn set_balloon(&self, bytes: u64) -> Result<()> {
+        let Some(balloon) = &self.balloon else {
+            return Err(VmmError::new(
+                ErrorCode::Config,
+                "this microVM has no balloon; boot with one, or restore a snapshot of one that has",
+            ));
+        };
+        let memory_bytes: u64 = self.memory.iter().map(GuestMemoryRegion::len).sum();
+        if bytes > memory_bytes {
+            return Err(VmmError::new(
+                ErrorCode::Config,
+                format!("a balloon of {bytes} bytes does not fit into {memory_bytes} bytes of guest memory"),
+            ));
+        }
+        let mut balloon = lock(balloon)?;
+        balloon.device_mut().set_target(bytes)?;
+        balloon.config_changed();
+        Transport::release(balloon)
     }
 
     /// Counts so far.
-    pub fn counters(&self) -> DeviceCounters {
-        let disks = [Some(&self.root_disk), Some(&self.app_disk), self.scratch_disk.as_ref()];
-        let disks = || disks.into_iter().flatten().map(Transport::device);
-        let vsock = self.vsock.device();
-        let net = self.net.as_ref().map(|net| net.device().counts()).unwrap_or_default();
-        DeviceCounters {
-            mmio_reads: self.mmio_reads,
-            mmio_writes: self.mmio_writes,
+    pub fn counters(&self) -> Result<DeviceCounters> {
+        let mut disk_counts = [0_u64; 3];
+        for disk in self.disks() {
+            for (sum, count) in disk_counts.iter_mut().zip(disk.counts()?) {
+                *sum = sum.wrapping_add(count);
+            }
+        }
+        let [disk_bytes_read, disk_bytes_written, disk_notifications] = disk_counts;
+        let vsock = lock(&self.vsock)?;
+        let net = self.net.as_ref().map(lock).transpose()?;
+        let rng = self.rng.as_ref().map(lock).transpose()?;
+        let balloon = self.balloon.as_ref().map(lock).transpose()?;
+        let net_counts = net.as_ref().map(|net| net.device().counts()).unwrap_or_default();
+        Ok(DeviceCounters {
+            mmio_reads: self.mmio_reads.load(Ordering::Relaxed),
+            mmio_writes: self.mmio_writes.load(Ordering::Relaxed),
             queue_notifications: [
-                self.root_disk.notifications(),
-                self.app_disk.notifications(),
-                self.vsock.notifications(),
-                self.scratch_disk.as_ref().map_or(0, Transport::notifications),
-                self.net.as_ref().map_or(0, Transport::notifications),
-                self.rng.as_ref().map_or(0, Transport::notifications),
+                disk_notifications,
+                vsock.notifications(),
+                net.as_ref().map_or(0, |net| net.notifications()),
+                rng.as_ref().map_or(0, |rng| rng.notifications()),
+                balloon.as_ref().map_or(0, |balloon| balloon.notifications()),
             ]
             .into_iter()
             .fold(0, u64::wrapping_add),
             interrupts_raised: self.interrupts.raised(),
-            bytes_to_stream: vsock.bytes_to_stream(),
-            bytes_from_stream: vsock.bytes_from_stream(),
-            disk_bytes_read: disks().map(Block::bytes_read).fold(0, u64::wrapping_add),
-            disk_bytes_written: disks().map(Block::bytes_written).fold(0, u64::wrapping_add),
-            console_bytes_dropped: self.serial.dropped(),
-            net_frames_received: net.received,
-            net_frames_sent: net.sent,
-            net_frames_dropped: net.dropped,
-            random_bytes_given: self.rng.as_ref().map_or(0, |rng| rng.device().bytes_given()),
+            bytes_to_stream: vsock.device().bytes_to_stream(),
+            bytes_from_stream: vsock.device().bytes_from_stream(),
+            disk_bytes_read,
+            disk_bytes_written,
+            console_bytes_dropped: lock(&self.serial)?.dropped(),
+            net_frames_received: net_counts.received,
+            net_frames_sent: net_counts.sent,
+            net_frames_dropped: net_counts.dropped,
+            random_bytes_given: rng.as_ref().map_or(0, |rng| rng.device().bytes_given()),
+            balloon_bytes_reclaimed: balloon.as_ref().map_or(0, |balloon| balloon.device().bytes_reclaimed()),
+            balloon_bytes: balloon.as_ref().map_or(0, |balloon| balloon.device().size()),
+        })
+    }
+
+    /// Has a device that a microVM may have do something, and sets the timer for what it holds back.
+    fn with<D: VirtioDevice>(
+        &self,
+        device: Option<&Mutex<Transport<D>>>,
+        work: impl FnOnce(&mut Transport<D>),
+    ) -> Result<()> {
+        let Some(device) = device else { return Ok(()) };
+        let mut device = lock(device)?;
+        work(&mut device);
+        if let Some(at) = device.held_until() {
+            self.schedule.fire_at(at)?;
         }
+        Transport::release(device)
+    }
+
+    /// The same with the network card, whose guest hears of a link that went up or down.
+    fn with_net(&self, work: impl FnOnce(&mut Transport<Net>)) -> Result<()> {
+        self.with(self.net.as_ref(), |net| {
+            work(net);
+            if net.device_mut().take_link_change() {
+                net.config_changed();
+            }
+        })
+    }
+
+    /// Whether what was written to the scratch disk is being made durable.
+    #[cfg(test)]
+    pub(crate) fn is_flushing(&self) -> bool {
+        self.scratch_disk.as_ref().is_some_and(Disk::is_flushing)
+    }
+
+    /// Keeps whoever reads the clock waiting, as a device does that takes long.
+    #[cfg(all(test, target_arch = "aarch64"))]
+    pub(crate) fn busy_clock(&self) -> impl Sized + '_ {
+        lock(&self.clock)
     }
 }
 
-fn app_disk(image: Option<File>, limits: &DeviceLimits) -> Result<Block> {
-    let image = image.map(|file| DiskImage::new(file, APP_DISK_ID)).transpose()?;
-    Block::new(APP_DISK_ID, image, Access::Read, &limits.app_disk)
+/// Locks a part of the devices. Who has locked a device may wait for the timer's lock; for another device's only whoever looks at all of them,
+/// and of those there is one thread.
+fn lock<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
+    mutex.lock().map_err(|_| dead_thread())
 }
 
-fn scratch_disk(image: File, limits: &DeviceLimits) -> Result<Block> {
-    let image = DiskImage::new(image, SCRATCH_DISK_ID)?;
-    Block::new(SCRATCH_DISK_ID, Some(image), Access::ReadWrite, &limits.scratch_disk)
-}
-
-/// The scratch disk of a snapshot: there, and of the same size, if and only if the snapshot's microVM had one.
-fn restored_scratch_disk(
-    saved: Option<&BlockState>,
-    disk: Option<Block>,
-) -> Result<(Block, &TransportState)> {
-    match (saved, disk) {
-        (Some(saved), Some(disk)) if disk.capacity() == saved.capacity => Ok((disk, &saved.transport)),
-        (Some(saved), Some(disk)) => Err(incompatible(&format!(
-            "its scratch disk has {} sectors, and the one that was passed has {}; pass a copy of the image that was made with it",
-            saved.capacity,
-            disk.capacity()
-        ))),
-        (Some(saved), None) => Err(incompatible(&format!(
-            "it has a scratch disk of {} sectors, and none was passed; pass a copy of the image that was made with it",
-            saved.capacity
-        ))),
-        (None, _) => Err(incompatible("it has no scratch disk, and one was passed")),
-    }
-}
-
-fn incompatible(what: &str) -> VmmError {
-    VmmError::new(ErrorCode::SnapshotIncompatible, format!("the snapshot cannot be restored so: {what}"))
+fn dead_thread() -> VmmError {
+    VmmError::new(ErrorCode::Device, "a thread of this microVM has died")
 }
 
 /// Reads a register of a device that a microVM may have, or of the spare slot.
-fn read_optional<D: VirtioDevice>(device: Option<&Transport<D>>, offset: u64, data: &mut [u8]) {
+fn read_optional<D: VirtioDevice>(
+    device: Option<&Mutex<Transport<D>>>,
+    offset: u64,
+    data: &mut [u8],
+) -> Result<()> {
     match device {
-        Some(device) => device.read(offset, data),
+        Some(device) => lock(device)?.read(offset, data),
         None => spare::read(offset, data),
     }
-}
-
-fn write_optional<D: VirtioDevice>(
-    device: Option<&mut Transport<D>>,
-    offset: u64,
-    data: &[u8],
-) -> Result<()> {
-    device.map_or(Ok(()), |device| device.write(offset, data))
+    Ok(())
 }

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use super::limits::DeviceLimits;
-use super::virtio::image::DiskImage;
+use super::virtio::block::DiskThreads;
+use super::virtio::block::image::DiskImage;
+use crate::memory::Reclaimer;
 
 /// The descriptors that a microVM's devices work on, and how they work.
 pub struct DeviceOptions {
@@ -25,11 +27,17 @@ pub struct DeviceOptions {
     pub leaf: bool,
     /// How fast devices may be.
     pub limits: DeviceLimits,
+    /// Threads that were started beforehand; without them they are started with the devices.
+    pub disk_threads: Option<DiskThreads>,
     /// Of a boot: whether there is a random number generator. A restored microVM has what its snapshot had.
     pub rng: bool,
     /// Of a boot: whether there is a network card; there is one, too, if there is a `link`. A restored microVM has what its
     /// snapshot had.
     pub net: bool,
+    /// Of a boot: whether there is a balloon, by which the guest gives memory back. A restored microVM has what its snapshot had.
+    pub balloon: bool,
+    /// What takes back the memory that the guest gives back.
+    pub reclaimer: Option<Reclaimer>,
     /// Of a boot: the network card's address; without one it gets a random one of its own.
     pub mac: Option<[u8; 6]>,
 }
@@ -46,8 +54,11 @@ impl DeviceOptions {
             stream: None,
             leaf: false,
             limits: DeviceLimits::default(),
+            disk_threads: None,
             rng: false,
             net: false,
+            balloon: false,
+            reclaimer: None,
             mac: None,
         }
     }

@@ -1,11 +1,11 @@
 //! What the devices do when a descriptor is ready, rather than when a vCPU asks.
 
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Instant;
 
-use super::Devices;
 use super::virtio::device::VirtioDevice;
 use super::virtio::mmio::Transport;
+use super::{Devices, lock};
 use crate::error::Result;
 
 /// A descriptor that is to be polled for everything, edge-triggered, while the devices have it.
@@ -17,15 +17,13 @@ pub enum Watched {
     Link,
     /// Work that was held back may go on.
     Timer,
-    /// What the guest wrote to the scratch disk is durable, as it asked for.
-    Flush,
     /// The serial console.
     Console,
 }
 
 impl Watched {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Stream, Self::Link, Self::Timer, Self::Flush, Self::Console];
+    pub const ALL: [Self; 4] = [Self::Stream, Self::Link, Self::Timer, Self::Console];
 }
 
 /// What to poll the agent stream for.
@@ -38,16 +36,29 @@ pub struct StreamInterest {
 }
 
 impl Devices {
-    /// The descriptor of this kind, if there is one now. The agent stream's changes when it is replaced; that and the link's close
-    /// when the connection ends.
-    pub fn watched_fd(&self, what: Watched) -> Option<RawFd> {
+    /// Does something with the descriptor of this kind, if there is one now, while it stays open. The agent stream's changes when it is
+    /// replaced; that and the link's close when the connection ends.
+    pub fn with_watched<T>(
+        &self,
+        what: Watched,
+        act: impl FnOnce(BorrowedFd<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        // SAFETY: the device owns the descriptor, and is locked.
+        let act = |number: RawFd| act(unsafe { BorrowedFd::borrow_raw(number) });
         match what {
-            Watched::Stream => self.vsock.device().stream_fd(),
-            Watched::Link => self.net.as_ref().and_then(|net| net.device().link_fd()),
-            Watched::Timer => Some(self.timer.fd()),
-            Watched::Flush => self.scratch_disk.as_ref().and_then(|disk| disk.device().flush_fd()),
-            Watched::Console => self.serial.console_fd(),
+            Watched::Stream => lock(&self.vsock)?.device().stream_fd().map(act).transpose(),
+            Watched::Link => {
+                let Some(net) = &self.net else { return Ok(None) };
+                lock(net)?.device().link_fd().map(act).transpose()
+            }
+            Watched::Timer => act(self.schedule.fd()?).map(Some),
+            Watched::Console => lock(&self.serial)?.console_fd().map(act).transpose(),
         }
+    }
+
+    /// The number of the descriptor of this kind, if there is one now.
+    pub fn watched_fd(&self, what: Watched) -> Result<Option<RawFd>> {
+        self.with_watched(what, |fd| Ok(std::os::fd::AsRawFd::as_raw_fd(&fd)))
     }
 
     /// The descriptor of this kind became readable or writable, or its other end is gone. While the microVM stands still this is
@@ -56,66 +67,48 @@ impl Devices {
     /// # Errors
     ///
     /// Only for what must end the microVM: the interrupt controller cannot be reached, or the timer not be set.
-    pub fn on_ready(&mut self, what: Watched) -> Result<()> {
+    pub fn on_ready(&self, what: Watched) -> Result<()> {
         match what {
             Watched::Stream => {
-                self.vsock.drive(|vsock, queues, memory| vsock.stream_ready(queues, memory))?
+                let mut vsock = lock(&self.vsock)?;
+                vsock.drive(|vsock, queues, memory| vsock.stream_ready(queues, memory));
+                Transport::release(vsock)
             }
             Watched::Link => {
-                if let Some(net) = &mut self.net {
-                    net.drive(|net, queues, memory| net.link_ready(queues, memory))?;
-                }
+                self.with_net(|net| net.drive(|net, queues, memory| net.link_ready(queues, memory)))
             }
-            Watched::Timer => self.on_timer()?,
-            // An answer makes room for requests that wait.
-            Watched::Flush => self.scratch_disk.as_mut().map_or(Ok(()), Transport::kick)?,
+            Watched::Timer => self.on_timer(),
             Watched::Console => {
-                self.serial.on_console_writable();
-                return Ok(());
+                lock(&self.serial)?.on_console_writable();
+                Ok(())
             }
         }
-        self.settle()
     }
 
-    /// What was held back until now goes on.
-    fn on_timer(&mut self) -> Result<()> {
-        self.timer.acknowledge();
+    /// What was held back until now goes on, and the timer is set for the rest.
+    fn on_timer(&self) -> Result<()> {
+        self.schedule.acknowledge()?;
         let now = Instant::now();
-        kick_due(Some(&mut self.root_disk), now)?;
-        kick_due(Some(&mut self.app_disk), now)?;
-        kick_due(self.scratch_disk.as_mut(), now)?;
-        kick_due(self.net.as_mut(), now)?;
-        kick_due(self.rng.as_mut(), now)
-    }
-
-    /// What follows from any work: the guest hears of a link that went up or down, and the timer is set for what is held back.
-    pub(super) fn settle(&mut self) -> Result<()> {
-        if let Some(net) = &mut self.net
-            && net.device_mut().take_link_change()
-        {
-            net.config_changed()?;
+        for disk in self.disks() {
+            if let Some(at) = disk.kick_due(now)? {
+                self.schedule.fire_at(at)?;
+            }
         }
-        let held = [
-            self.root_disk.held_until(),
-            self.app_disk.held_until(),
-            self.scratch_disk.as_ref().and_then(Transport::held_until),
-            self.net.as_ref().and_then(Transport::held_until),
-            self.rng.as_ref().and_then(Transport::held_until),
-        ];
-        held.into_iter().flatten().min().map_or(Ok(()), |at| self.timer.fire_at(at))
+        self.with_net(|net| kick_due(net, now))?;
+        self.with(self.rng.as_ref(), |rng| kick_due(rng, now))
     }
 
     /// What to poll the agent stream for now. It changes with every [`Devices::write`] and [`Devices::on_ready`]; an edge-triggered
     /// poll for everything needs not ask.
-    pub fn stream_interest(&self) -> StreamInterest {
-        self.vsock.device().interest(self.vsock.queues(), &self.memory)
+    pub fn stream_interest(&self) -> Result<StreamInterest> {
+        let vsock = lock(&self.vsock)?;
+        Ok(vsock.device().interest(vsock.queues(), &self.memory))
     }
 }
 
 /// Works on the queues of a device whose work was held back until now at most.
-fn kick_due<D: VirtioDevice>(device: Option<&mut Transport<D>>, now: Instant) -> Result<()> {
-    match device {
-        Some(device) if device.held_until().is_some_and(|held| held <= now) => device.kick(),
-        _ => Ok(()),
+fn kick_due<D: VirtioDevice>(device: &mut Transport<D>, now: Instant) {
+    if device.held_until().is_some_and(|held| held <= now) {
+        device.kick();
     }
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BlockState, ClockState, DoorbellState, NetState, SerialState, TransportState, VsockState};
+use super::{
+    BalloonState, BlockState, ClockState, DoorbellState, NetState, SerialState, TransportState, VsockState,
+};
 
 /// State of all devices in a snapshot: plain old data, checked when it is restored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,4 +34,6 @@ pub struct OptionalDevicesState {
     pub net: Option<NetState>,
     /// The random number generator.
     pub rng: Option<TransportState>,
+    /// The balloon.
+    pub balloon: Option<BalloonState>,
 }

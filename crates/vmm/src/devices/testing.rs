@@ -83,7 +83,11 @@ impl Guest {
     }
 
     pub(crate) fn try_boot(options: DeviceOptions) -> Result<Self> {
-        let memory = memory();
+        Self::boot_in(memory(), options)
+    }
+
+    /// A guest in this memory, of [`MEMORY_SIZE`].
+    pub(crate) fn boot_in(memory: GuestMemory, options: DeviceOptions) -> Result<Self> {
         let interrupts = Arc::new(RecordedInterrupts::default());
         let devices = Devices::new(memory.clone(), interrupts.clone(), options)?;
         Ok(Self { devices, memory, interrupts, free: RAM_BASE })
@@ -107,11 +111,12 @@ impl Guest {
 
     /// Waits until this descriptor of the devices is readable, and has them do what is to be done then.
     pub(crate) fn wait_for(&mut self, what: Watched) {
-        let fd = self.devices.watched_fd(what).unwrap();
+        let fd = self.devices.watched_fd(what).unwrap().unwrap();
         let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         // SAFETY: one pollfd of ours.
         assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 10_000) }, 1, "nothing of {what:?} in 10 s");
         self.devices.on_ready(what).unwrap();
+        self.devices.drain().unwrap();
     }
 
     /// Unused guest memory.
@@ -124,13 +129,19 @@ impl Guest {
 
     pub(crate) fn read(&mut self, slot: Slot, offset: u64) -> u32 {
         let mut data = [0; 4];
-        self.devices.read(slot.address() + offset, &mut data);
+        self.devices.read(slot.address() + offset, &mut data).unwrap();
         u32::from_le_bytes(data)
     }
 
     pub(crate) fn write(&mut self, slot: Slot, offset: u64, value: u32) {
         let outcome = self.devices.write(slot.address() + offset, &value.to_le_bytes()).unwrap();
         assert_eq!(outcome, MmioOutcome::Done);
+    }
+
+    /// Lets the guest run on, and what it has asked of its disks be answered.
+    pub(crate) fn resume(&mut self, generation: [u8; 16]) {
+        self.devices.resume(generation).unwrap();
+        self.devices.drain().unwrap();
     }
 
     pub(crate) fn bytes(&self, address: u64, length: usize) -> Vec<u8> {
@@ -253,7 +264,13 @@ impl Ring {
         head
     }
 
+    /// Notifies the device, and waits for what a disk answers.
     pub(crate) fn notify(&self, guest: &mut Guest) {
+        self.notify_only(guest);
+        guest.devices.drain().unwrap();
+    }
+
+    pub(crate) fn notify_only(&self, guest: &mut Guest) {
         guest.write(self.slot, 0x50, self.index);
     }
 

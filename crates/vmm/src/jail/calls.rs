@@ -61,6 +61,8 @@ fn common(pid: u64) -> Vec<Call> {
         libc::SYS_ppoll,
         // Rates to which devices are held.
         libc::SYS_timerfd_settime,
+        // What the C library's allocator asks before it gives a further thread a heap of its own.
+        libc::SYS_sched_getaffinity,
         libc::SYS_brk,
         libc::SYS_munmap,
         libc::SYS_mremap,
@@ -109,15 +111,21 @@ fn not_executable() -> Argument {
 pub(super) fn vcpu(pid: u64) -> Vec<Call> {
     let mut calls: Vec<Call> = VCPU_IOCTLS.iter().map(|request| ioctl(*request)).collect();
     calls.extend(common(pid));
-    // Memory for the allocator, and none of a file.
-    calls.push(Call { number: libc::SYS_mmap, arguments: vec![not_executable(), is(4, 0xffff_ffff)] });
+    calls.push(anonymous_memory());
     calls
 }
 
-/// What a thread that flushes a disk may do beside memory, locks and its own end: that, and to say that it is done.
-pub(super) fn flusher(pid: u64) -> Vec<Call> {
-    let mut calls = common(pid);
-    calls.push(Call::any(libc::SYS_fdatasync));
+/// Memory for the allocator, and none of a file.
+fn anonymous_memory() -> Call {
+    Call { number: libc::SYS_mmap, arguments: vec![not_executable(), is(4, 0xffff_ffff)] }
+}
+
+/// What a thread that does the work of disks may do beside memory and locks: reads and writes of what is open, making that durable, and
+/// the interrupt that says so.
+pub(super) fn disk(pid: u64) -> Vec<Call> {
+    let mut calls = vec![ioctl(IRQ_LINE), Call::any(libc::SYS_fdatasync)];
+    calls.extend(common(pid));
+    calls.push(anonymous_memory());
     calls
 }
 
@@ -134,7 +142,7 @@ pub(super) fn main(pid: u64) -> Vec<Call> {
             libc::SYS_epoll_pwait,
             libc::SYS_eventfd2,
             libc::SYS_timerfd_create,
-            // What a thread that flushes inherits.
+            // What a disk's thread inherits.
             libc::SYS_fdatasync,
             // A scratch disk is one microVM's.
             libc::SYS_flock,
@@ -148,7 +156,6 @@ pub(super) fn main(pid: u64) -> Vec<Call> {
             // A thread that starts.
             libc::SYS_set_robust_list,
             libc::SYS_rseq,
-            libc::SYS_sched_getaffinity,
             // Answered ENOSYS by a filter of its own.
             libc::SYS_clone3,
         ]
@@ -197,10 +204,13 @@ const THREAD: libc::c_int = libc::CLONE_VM
     | libc::CLONE_PARENT_SETTID
     | libc::CLONE_CHILD_CLEARTID;
 
+/// KVM_IRQ_LINE
+const IRQ_LINE: u32 = 0x4008_ae61;
+
 /// The ioctls of vCPU threads. The one that is called most comes first: a filter is read from the top.
 const VCPU_IOCTLS: &[u32] = &[
-    0xae80,      // KVM_RUN
-    0x4008_ae61, // KVM_IRQ_LINE
+    0xae80, // KVM_RUN
+    IRQ_LINE,
 ];
 
 /// The ioctls of the main thread.

@@ -4,7 +4,7 @@
 //! not on them by intention: everything that opens, names or makes a file, socket, process or executable page.
 //!
 //! The main thread's filter is installed before it reads its first request. The other threads inherit it and add their own, so that a
-//! vCPU's, which a guest talks to, can do little, and one that flushes a disk the least.
+//! vCPU's, which a guest talks to, can do little, and a disk's the least.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -17,9 +17,9 @@ use seccompiler::{
 use super::calls::{self, Argument, Call, Test};
 use crate::error::{ErrorCode, Result, VmmError};
 
-/// The filters of vCPU threads and of threads that flush, from the moment on at which the process is jailed.
+/// The filters of the threads of vCPUs and of disks, from the moment on at which the process is jailed.
 static VCPU: OnceLock<BpfProgram> = OnceLock::new();
-static FLUSHER: OnceLock<BpfProgram> = OnceLock::new();
+static DISK: OnceLock<BpfProgram> = OnceLock::new();
 
 /// Confines the main thread, and with it every thread that it starts from now on. This process has one thread.
 ///
@@ -28,7 +28,7 @@ static FLUSHER: OnceLock<BpfProgram> = OnceLock::new();
 pub fn confine_main_thread() -> Result<()> {
     let pid = u64::from(std::process::id());
     let vcpu = compile(calls::vcpu(pid), SeccompAction::Allow, SeccompAction::KillProcess)?;
-    let flusher = compile(calls::flusher(pid), SeccompAction::Allow, SeccompAction::KillProcess)?;
+    let disk = compile(calls::disk(pid), SeccompAction::Allow, SeccompAction::KillProcess)?;
     let main = compile(calls::main(pid), SeccompAction::Allow, SeccompAction::KillProcess)?;
     // The flags of clone3 are in memory, where a filter cannot look. The C library takes ENOSYS as a cue to use clone.
     let old_clone = compile(
@@ -36,7 +36,7 @@ pub fn confine_main_thread() -> Result<()> {
         SeccompAction::Errno(libc::ENOSYS.cast_unsigned()),
         SeccompAction::Allow,
     )?;
-    let _set_before = (VCPU.set(vcpu), FLUSHER.set(flusher));
+    let _set_before = (VCPU.set(vcpu), DISK.set(disk));
     install(&old_clone)?;
     install(&main)
 }
@@ -49,12 +49,12 @@ pub fn confine_vcpu_thread() -> Result<()> {
     VCPU.get().map_or(Ok(()), install)
 }
 
-/// Confines a thread that flushes a disk, which calls this first. Does nothing in a process that is not jailed.
+/// Confines a thread that does the work of disks, which calls this first. Does nothing in a process that is not jailed.
 ///
 /// # Errors
 /// FIRN_JAIL_UNAVAILABLE if the kernel refuses.
-pub fn confine_flusher_thread() -> Result<()> {
-    FLUSHER.get().map_or(Ok(()), install)
+pub fn confine_disk_thread() -> Result<()> {
+    DISK.get().map_or(Ok(()), install)
 }
 
 fn install(filter: &BpfProgram) -> Result<()> {
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn other_threads_may_do_nothing_that_the_main_thread_may_not() {
         let main = calls::main(1);
-        for call in calls::vcpu(1).into_iter().chain(calls::flusher(1)) {
+        for call in calls::vcpu(1).into_iter().chain(calls::disk(1)) {
             let allowed = main.iter().any(|other| {
                 other.number == call.number
                     && other.arguments.iter().all(|test| call.arguments.contains(test))

@@ -89,6 +89,12 @@ impl RangeSet {
     pub fn gaps(&self) -> Gaps<'_> {
         Gaps { left: &self.ranges }
     }
+
+    /// The same, for ranges that begin at `start` or behind it.
+    pub fn gaps_from(&self, start: u64) -> Gaps<'_> {
+        let first = self.ranges.partition_point(|range| range.end <= start);
+        Gaps { left: self.ranges.get(first..).unwrap_or_default() }
+    }
 }
 
 /// What is not in a set, for ranges that are asked about in order: a pass over both, with no search for each.

@@ -106,6 +106,8 @@ impl Machine {
             rng: request.rng,
             net: request.net,
             mac: request.mac,
+            balloon: request.balloon,
+            reclaimer: Some(memory.reclaimer()),
             ..DeviceOptions::new(DiskImage::root(files.root_disk)?)
         };
         let interrupts: Arc<dyn InterruptLine> = Arc::clone(&vm) as Arc<dyn InterruptLine>;

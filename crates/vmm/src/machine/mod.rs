@@ -97,7 +97,7 @@ use vcpu_threads::{Command, VcpuThreads};
 /// A microVM with its vCPU threads. Dropping it ends them.
 pub struct Machine {
     threads: VcpuThreads,
-    devices: Arc<Mutex<Devices>>,
+    devices: Arc<Devices>,
     gic: Gic,
     vm: Arc<Vm>,
     memory: MemoryStack,
@@ -132,7 +132,7 @@ impl Machine {
         memory: MemoryStack,
         track_writes: bool,
     ) -> Result<Self> {
-        let devices = Arc::new(Mutex::new(devices));
+        let devices = Arc::new(devices);
         threads.connect(&devices)?;
         Ok(Self {
             threads,
@@ -166,8 +166,8 @@ impl Machine {
     }
 
     /// The devices, for the thread that serves their descriptors.
-    pub fn devices(&self) -> Result<MutexGuard<'_, Devices>> {
-        lock(&self.devices)
+    pub fn devices(&self) -> &Devices {
+        &self.devices
     }
 
     /// Whether the vCPUs are stopped.
@@ -186,14 +186,14 @@ impl Machine {
         self.threads.stop()?;
         let counters = self.first_vcpu()?.counters()?;
         self.stopped_at = Some(counters);
-        Ok(())
+        self.devices.hold()
     }
 
     /// Lets the vCPUs run on from where they stopped, with a new VM generation id; what the stream holds is in the guest's
     /// receive queue before its next instruction.
     pub fn resume(&mut self) -> Result<()> {
         let Some(counters) = self.stopped_at else { return Ok(()) };
-        self.devices()?.resume(new_generation()?)?;
+        self.devices.resume(new_generation()?)?;
         // Last of all: the guest's time goes on from here.
         self.first_vcpu()?.set_counters(counters)?;
         self.started.get_or_insert_with(Instant::now);
@@ -204,7 +204,7 @@ impl Machine {
     /// Counters and phases so far. Reads the files of /proc that the process has proc_files.
     pub fn statistics(&self, proc_files: &ProcFiles) -> Result<Statistics> {
         let (kvm_exits, mmio_exits) = self.threads.exits();
-        let devices = self.devices()?.counters();
+        let devices = self.devices.counters()?;
         let load = self.memory.report().since(&self.baseline.load);
         let (minor_faults, major_faults) = proc_files.fault_counts()?;
         Ok(Statistics {
@@ -225,6 +225,8 @@ impl Machine {
             net_frames_sent: devices.net_frames_sent,
             net_frames_dropped: devices.net_frames_dropped,
             random_bytes: devices.random_bytes_given,
+            balloon_bytes: devices.balloon_bytes,
+            balloon_bytes_reclaimed: devices.balloon_bytes_reclaimed,
             console_bytes_dropped: devices.console_bytes_dropped,
         })
     }
@@ -241,6 +243,7 @@ impl Machine {
 
     /// A checksum of all memory, of a stopped microVM.
     pub fn memory_checksum(&self) -> Result<u64> {
+        self.devices.drain()?;
         self.memory.content_digest()
     }
 }
@@ -356,7 +359,7 @@ mod tests {
         machine.stop().unwrap();
         let devices = Arc::clone(&machine.devices);
         // As by a device that takes long: the vCPU counts its exit and waits.
-        let busy = devices.lock().unwrap();
+        let busy = devices.busy_clock();
         let exits = machine.threads.exits().1;
         machine.stopped_at = None;
         machine.threads.set(Command::Run).unwrap();

@@ -9,6 +9,7 @@ use super::pretouch::{self, Pages};
 use super::vcpu_threads::{FirstRun, VcpuThreads};
 use super::{Baseline, host_fingerprint, lock, microseconds_since, without_vcpus};
 use crate::control::{Phases, RestoreRequest};
+use crate::devices::DiskThreads;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::jail::ProcFiles;
 use crate::kvm::{Gic, Kvm, Vcpu, Vm};
@@ -32,6 +33,8 @@ pub struct Prepared {
     pub(super) host: HostFingerprint,
     /// The app image that the topmost layer was taken with.
     pub(super) app_image: Option<[u8; 32]>,
+    /// Until there are disks.
+    pub(super) disk_threads: Option<DiskThreads>,
     pub(super) phases: Phases,
     pub(super) track_writes: bool,
     /// Whether memory is present that nothing has used.
@@ -109,6 +112,7 @@ impl Prepared {
             state,
             host,
             app_image,
+            disk_threads: Some(DiskThreads::start()?),
             phases,
             track_writes: request.track_writes,
             is_pretouched: pages.is_some(),

@@ -147,6 +147,8 @@ impl Prepared {
             stream: files.stream,
             leaf: request.leaf,
             limits: request.limits,
+            disk_threads: self.disk_threads.take(),
+            reclaimer: Some(self.memory.reclaimer()),
             ..DeviceOptions::new(DiskImage::root(files.root_disk)?)
         };
         let interrupts: Arc<dyn InterruptLine> = Arc::clone(&self.vm) as Arc<dyn InterruptLine>;

@@ -32,7 +32,7 @@ impl Machine {
             return refused("the microVM was restored to serve, not to be snapshotted");
         }
         // Before interrupt controller and memory: what is half done is answered, which raises interrupts and writes memory.
-        let devices = self.devices()?.save()?;
+        let devices = self.devices.save()?;
         let vcpus = self.threads.vcpus().map(|vcpu| lock(vcpu)?.save(stopped_at));
         let vcpus = vcpus.collect::<Result<Vec<_>>>()?;
         let gic = self.gic.save()?;

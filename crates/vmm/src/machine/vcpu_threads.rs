@@ -39,7 +39,7 @@ struct State {
     /// Threads that have done their first KVM_RUN.
     ready: usize,
     /// Needed to run: until there are some, a thread waits whatever the command is.
-    devices: Option<Arc<Mutex<Devices>>>,
+    devices: Option<Arc<Devices>>,
     /// At most one doorbell between two starts, and one end a vCPU: a guest cannot make it grow.
     events: Vec<Event>,
     /// A doorbell has rung since the vCPUs were last started.
@@ -133,7 +133,7 @@ impl VcpuThreads {
     }
 
     /// Gives the threads the devices that the guest reaches, without which they do not run.
-    pub(super) fn connect(&self, devices: &Arc<Mutex<Devices>>) -> Result<()> {
+    pub(super) fn connect(&self, devices: &Arc<Devices>) -> Result<()> {
         lock(&self.shared.state)?.devices = Some(Arc::clone(devices));
         Ok(())
     }
@@ -258,7 +258,7 @@ impl Worker {
     }
 
     /// Waits until the guest is to run; nothing if the thread is to end.
-    fn next(&self) -> Option<Arc<Mutex<Devices>>> {
+    fn next(&self) -> Option<Arc<Devices>> {
         let mut state = lock(&self.shared.state).ok()?;
         loop {
             match (state.command, &state.devices) {
@@ -278,7 +278,7 @@ impl Worker {
     }
 
     /// Runs guest code until something stops the vCPUs, and completes the last exit.
-    fn run(&self, devices: &Mutex<Devices>) -> Result<()> {
+    fn run(&self, devices: &Devices) -> Result<()> {
         let mut vcpu = lock(&self.vcpu)?;
         let exit = vcpu.immediate_exit();
         // Cleared before the command is read, set after it is given: a stop between the two is seen by one or the other.
@@ -290,11 +290,11 @@ impl Worker {
             match vcpu.run() {
                 Ok(VcpuExit::MmioRead(address, data)) => {
                     self.shared.mmio_exits.fetch_add(1, Ordering::Relaxed);
-                    lock(devices)?.read(address, data);
+                    devices.read(address, data)?;
                 }
                 Ok(VcpuExit::MmioWrite(address, data)) => {
                     self.shared.mmio_exits.fetch_add(1, Ordering::Relaxed);
-                    let outcome = lock(devices)?.write(address, data)?;
+                    let outcome = devices.write(address, data)?;
                     if let MmioOutcome::Doorbell { event, detail } = outcome {
                         self.stop_all(Event::Doorbell { event, detail })?;
                     }

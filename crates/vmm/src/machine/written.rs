@@ -15,6 +15,7 @@ impl Machine {
         if !self.track_writes {
             return Err(VmmError::new(ErrorCode::Config, "this microVM was started without track_writes"));
         }
+        self.devices.drain()?;
         let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
         let log = self.vm.dirty_log(self.memory.size())?;
         let by_guest = (0_u64..).zip(log).flat_map(|(word, bits)| {

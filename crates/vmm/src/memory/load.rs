@@ -1,6 +1,7 @@
 //! Carries out a plan, with as few system calls as it allows.
 
 use std::io;
+use std::ops::Range;
 
 use super::mapping::{BLOCK_LENGTH, READ_PARTS_MAX, Reservation, no_huge_pages};
 use super::plan::{Piece, Plan};
@@ -8,12 +9,17 @@ use super::report::LoadReport;
 use crate::error::{ErrorCode, Result, VmmError};
 use crate::layer::{ExtentSource, LayerFile, corrupt};
 
-/// Brings layers into memory as their plan says. Returns what that took. After an error memory is neither what it was nor what it
+/// Brings layers into memory as their plan says, and notes what was copied or cleared. Returns what that took. After an error memory is neither what it was nor what it
 /// should be.
 ///
 /// # Errors
 /// [`ErrorCode::SnapshotCorrupt`] if a file has shrunk; [`ErrorCode::Memory`] if a mapping or a read failed.
-pub(super) fn load(reservation: &Reservation, layers: &[&LayerFile], plan: Plan) -> Result<LoadReport> {
+pub(super) fn load(
+    reservation: &Reservation,
+    layers: &[&LayerFile],
+    plan: Plan,
+    copied: &mut Vec<Range<u64>>,
+) -> Result<LoadReport> {
     let mut loader = Loader { reservation, layers, report: LoadReport::default() };
     let Plan { mappings, visible, mut copies } = plan;
     for mapping in mappings {
@@ -26,6 +32,7 @@ pub(super) fn load(reservation: &Reservation, layers: &[&LayerFile], plan: Plan)
             Err(error) => return Err(failed(&mapping.piece, "mapping")(error)),
         }
     }
+    copied.extend(copies.iter().map(Piece::range));
     // Zeros have no file offset and sort first.
     copies.sort_unstable_by_key(|piece| (file_offset(piece).is_some(), piece.layer, file_offset(piece)));
     loader.copy(&mut copies)?;

@@ -95,10 +95,10 @@ impl Reservation {
         map(address, length, libc::MAP_FIXED, None).map(|_| ())
     }
 
-    /// Gives the kernel advice about this part of memory.
+    /// Gives the kernel advice about this part of memory. [`Advice::DontNeed`] is a write to it.
     pub(crate) fn advise(&self, offset: u64, length: u64, advice: Advice) -> io::Result<()> {
         let (address, length) = self.part(offset, length)?;
-        // SAFETY: the part is inside the reservation, and none of the advices changes bytes.
+        // SAFETY: the part is inside the reservation. What changes bytes does what a guest may do at any time, and no Rust reference exists.
         match unsafe { libc::madvise(address.cast(), length, advice as libc::c_int) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
@@ -282,6 +282,8 @@ pub(crate) enum Advice {
     NoHugePage = libc::MADV_NOHUGEPAGE,
     /// What is used next is anywhere: here only a difference between neighbours, which the kernel does not merge then.
     Random = libc::MADV_RANDOM,
+    /// Forget what was written: it holds again what was mapped.
+    DontNeed = libc::MADV_DONTNEED,
     /// Make pages private and writable now.
     PopulateWrite = libc::MADV_POPULATE_WRITE,
     /// Swap pages out.

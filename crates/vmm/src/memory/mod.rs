@@ -5,6 +5,7 @@
 //! | [`stack`] | [`MemoryStack`]: the stack of layers, and memory as devices and KVM see it |
 //! | `load` | carries out a plan, with as few system calls as it can |
 //! | `plan` | which parts of which layer are mapped, copied or cleared |
+//! | `reclaim` | takes back what the guest does not use |
 //! | [`report`] | what loading took |
 //! | `mapping` | the only unsafe code: system calls on the reservation and bounded access to it |
 //!
@@ -15,6 +16,7 @@ pub(crate) mod mapping;
 mod plan;
 #[cfg(test)]
 mod plan_tests;
+mod reclaim;
 pub mod report;
 pub mod stack;
 #[cfg(test)]
@@ -22,6 +24,7 @@ pub(crate) mod testing;
 
 use vm_memory::bitmap::AtomicBitmap;
 
+pub use reclaim::Reclaimer;
 pub use report::LoadReport;
 pub use stack::{GuestMemoryOptions, MemoryStack};
 

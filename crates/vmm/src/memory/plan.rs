@@ -40,7 +40,7 @@ impl Piece {
     }
 
     /// Where in guest memory it is.
-    fn range(&self) -> Range<u64> {
+    pub(crate) fn range(&self) -> Range<u64> {
         self.offset..self.offset.saturating_add(self.length)
     }
 }

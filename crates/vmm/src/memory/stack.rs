@@ -10,6 +10,7 @@ use super::GuestMemory;
 use super::load::load;
 use super::mapping::{Advice, Reservation, host_page_size, no_huge_pages};
 use super::plan::{Plan, PlannedLayer};
+use super::reclaim::Reclaimer;
 use super::report::LoadReport;
 use crate::checksum::hasher;
 use crate::error::{ErrorCode, Result, VmmError};
@@ -44,7 +45,7 @@ pub struct MemoryStack {
     page_size: u64,
     layers: Vec<(LayerFile, Digest)>,
     /// What loading has copied, and so made private: in no order, because few starts ask.
-    copied: Vec<Range<u64>>,
+    copied: Arc<Vec<Range<u64>>>,
     /// What was made private ahead of being written, and still holds what the layers do.
     populated: RangeSet,
     faults_page_by_page: bool,
@@ -88,7 +89,7 @@ impl MemoryStack {
             reservation: Arc::new(reservation),
             page_size,
             layers: Vec::new(),
-            copied: Vec::new(),
+            copied: Arc::default(),
             populated: RangeSet::default(),
             faults_page_by_page: false,
             report: LoadReport::default(),
@@ -140,8 +141,7 @@ impl MemoryStack {
             let replaced = RangeSet::of_unsorted(plan.mapped().chain(plan.copied()));
             self.populated = self.populated.without(&replaced);
         }
-        self.copied.extend(plan.copied());
-        let report = load(&self.reservation, &files, plan)?;
+        let report = load(&self.reservation, &files, plan, Arc::make_mut(&mut self.copied))?;
         self.report.add(&report);
         self.layers.extend(layers);
         Ok(report)
@@ -203,6 +203,11 @@ impl MemoryStack {
     /// Memory for devices: the same pages, not a copy.
     pub fn guest_memory(&self) -> GuestMemory {
         self.guest_memory.clone()
+    }
+
+    /// What takes memory back from the guest, once all layers are loaded.
+    pub fn reclaimer(&self) -> Reclaimer {
+        Reclaimer::new(Arc::clone(&self.reservation), Arc::clone(&self.copied), self.page_size)
     }
 
     /// Where memory starts in this process, for KVM_SET_USER_MEMORY_REGION. A multiple of 2 MiB.

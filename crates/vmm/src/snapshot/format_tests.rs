@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::devices::{
-    BlockState, ClockState, ConnectionState, DevicesState, DoorbellState, NetState, OptionalDevicesState,
-    QueueState, SerialState, TransportState, VsockState,
+    BalloonState, BlockState, ClockState, ConnectionState, DevicesState, DoorbellState, NetState,
+    OptionalDevicesState, QueueState, SerialState, TransportState, VsockState,
 };
 use crate::error::ErrorCode;
 use crate::gic_version::GicVersion;
@@ -93,6 +93,7 @@ fn sample() -> MachineState {
                     transport: transport(73),
                 }),
                 rng: Some(transport(80)),
+                balloon: Some(BalloonState { target: 90, actual: 91, transport: transport(92) }),
             },
         },
     }

@@ -108,8 +108,9 @@ describe("the jail of a microVM", { skip: isRoot ? false : "only root can have e
       const filters = tasks.map((status) => [field(status, "Name"), field(status, "Seccomp_filters")]);
       const [main, ...others] = filters;
       assert.equal(main?.[1], "2");
-      // The thread that flushes the disk and the vCPU's have a filter of their own on top.
+      // The threads of disks and the vCPU's have a filter of their own on top.
       assert.deepEqual(others.sort(), [
+        ["disk", "3"],
         ["flush", "3"],
         ["vcpu0", "3"],
       ]);
@@ -148,6 +149,20 @@ describe("the jail of a microVM", { skip: isRoot ? false : "only root can have e
       );
     }
     assert.deepEqual(ownCgroups(), []);
+  });
+
+  it("holds the process to the guest's memory and 64 MiB by default, where there are cgroups", async () => {
+    await using microvm = await bootMicrovm({
+      kernelPath: KERNEL,
+      rootDiskPath: ROOT_DISK,
+      memoryBytes: 256 << 20,
+    });
+    if (microvm.jail.cgroup?.memory !== true) {
+      assert.match(microvm.jail.missing.join("\n"), /no cgroup|no memory limit/);
+      return;
+    }
+    const [, path = ""] = /^0::(.*)$/m.exec(readFileSync(`/proc/${microvm.pid}/cgroup`, "utf8")) ?? [];
+    assert.equal(readFileSync(`${CGROUPS}${path}/memory.max`, "utf8").trim(), String((256 + 64) << 20));
   });
 
   it("is an error if another user asks for root's", async () => {

@@ -18,6 +18,9 @@ pub(in crate::devices) trait VirtioDevice {
     /// The configuration space, little-endian.
     fn config(&self) -> Vec<u8>;
 
+    /// The driver writes to the configuration space.
+    fn write_config(&mut self, _offset: u64, _data: &[u8]) {}
+
     /// Works on a queue that the driver notified. The work is bounded by the size of the queues.
     fn notified(
         &mut self,

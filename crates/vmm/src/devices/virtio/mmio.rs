@@ -1,8 +1,9 @@
 //! The virtio-mmio transport, section 4.2.2 of the specification: version 2 registers, no legacy interface.
 //!
 //! Registers are aligned 32-bit words; other accesses to them read as zero and are ignored when written. The configuration
-//! space behind them is read with 1, 2, 4 or 8 bytes and never written.
+//! space behind them is read with 1, 2, 4 or 8 bytes.
 
+use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,9 @@ pub struct TransportState {
 /// A device behind its registers.
 pub(in crate::devices) struct Transport<D> {
     device: D,
-    interrupt: SlotInterrupt,
+    interrupt: Arc<SlotInterrupt>,
+    /// The driver is to be interrupted.
+    is_interrupt_due: bool,
     memory: GuestMemory,
     /// The registers; its `queues` are empty, the queues are in the field below.
     registers: TransportState,
@@ -124,7 +127,9 @@ impl<D: VirtioDevice> Transport<D> {
 
     fn without_queues(device: D, interrupt: SlotInterrupt, memory: GuestMemory) -> Self {
         let registers = TransportState::default();
-        Self { device, interrupt, memory, registers, queues: Vec::new(), notifications: 0 }
+        let interrupt = Arc::new(interrupt);
+        let (queues, notifications) = (Vec::new(), 0);
+        Self { device, interrupt, is_interrupt_due: false, memory, registers, queues, notifications }
     }
 
     fn check(&self, state: &TransportState) -> Result<()> {
@@ -207,21 +212,21 @@ impl<D: VirtioDevice> Transport<D> {
         }
     }
 
-    pub(in crate::devices) fn write(&mut self, offset: u64, data: &[u8]) -> Result<()> {
-        let Some((offset, value)) = word::written(data, offset) else {
-            return Ok(());
-        };
+    pub(in crate::devices) fn write(&mut self, offset: u64, data: &[u8]) {
+        if let Some(offset) = offset.checked_sub(register::CONFIG) {
+            return self.device.write_config(offset, data);
+        }
+        let Some((offset, value)) = word::written(data, offset) else { return };
         match offset {
             register::DEVICE_FEATURES_SELECT => self.registers.device_features_select = value,
             register::DRIVER_FEATURES_SELECT => self.registers.driver_features_select = value,
             register::DRIVER_FEATURES => self.write_features(value),
             register::QUEUE_SELECT => self.registers.queue_select = value,
-            register::QUEUE_NOTIFY => return self.notify(value),
+            register::QUEUE_NOTIFY => self.notify(value),
             register::INTERRUPT_ACKNOWLEDGE => self.registers.interrupt_status &= !value,
             register::STATUS => self.write_status(value),
             _ => self.write_queue(offset, value),
         }
-        Ok(())
     }
 
     fn queue(&self) -> Option<&VirtQueue> {
@@ -300,13 +305,12 @@ impl<D: VirtioDevice> Transport<D> {
         }
     }
 
-    fn notify(&mut self, queue: u32) -> Result<()> {
+    fn notify(&mut self, queue: u32) {
         self.notifications = self.notifications.wrapping_add(1);
-        match usize::try_from(queue) {
-            Ok(index) if index < self.queues.len() => {
-                self.drive(|device, queues, memory| device.notified(index, queues, memory))
-            }
-            _ => Ok(()),
+        if let Ok(index) = usize::try_from(queue)
+            && index < self.queues.len()
+        {
+            self.drive(|device, queues, memory| device.notified(index, queues, memory));
         }
     }
 
@@ -316,20 +320,20 @@ impl<D: VirtioDevice> Transport<D> {
     }
 
     /// Works on all queues as if the driver had notified each.
-    pub(in crate::devices) fn kick(&mut self) -> Result<()> {
+    pub(in crate::devices) fn kick(&mut self) {
         self.drive(|device, queues, memory| {
             (0..queues.len()).try_for_each(|index| device.notified(index, queues, memory))
-        })
+        });
     }
 
-    /// Lets the running device work on its queues, then interrupts the driver if it wants that. A driver that broke a
+    /// Lets the running device work on its queues; the driver is then to be interrupted if it wants that. A driver that broke a
     /// queue is told that the device needs a reset.
     pub(in crate::devices) fn drive(
         &mut self,
         work: impl FnOnce(&mut D, &mut [VirtQueue], &GuestMemory) -> std::result::Result<(), QueueFault>,
-    ) -> Result<()> {
+    ) {
         if !self.is_running() {
-            return Ok(());
+            return;
         }
         let worked = work(&mut self.device, &mut self.queues, &self.memory).and_then(|()| {
             self.queues
@@ -337,7 +341,7 @@ impl<D: VirtioDevice> Transport<D> {
                 .try_fold(false, |wanted, queue| Ok(queue.take_interrupt(&self.memory)? || wanted))
         });
         match worked {
-            Ok(false) => Ok(()),
+            Ok(false) => {}
             Ok(true) => self.interrupt(VIRTIO_MMIO_INT_VRING),
             Err(QueueFault) => {
                 self.registers.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
@@ -347,15 +351,28 @@ impl<D: VirtioDevice> Transport<D> {
     }
 
     /// Tells the driver that the configuration space changed.
-    pub(in crate::devices) fn config_changed(&mut self) -> Result<()> {
+    pub(in crate::devices) fn config_changed(&mut self) {
         self.registers.config_generation = self.registers.config_generation.wrapping_add(1);
-        if self.is_running() { self.interrupt(VIRTIO_MMIO_INT_CONFIG) } else { Ok(()) }
+        if self.is_running() {
+            self.interrupt(VIRTIO_MMIO_INT_CONFIG);
+        }
     }
 
     /// The interrupt is an edge: it is raised for every event, whether or not the last was acknowledged.
-    fn interrupt(&mut self, reason: u32) -> Result<()> {
+    fn interrupt(&mut self, reason: u32) {
         self.registers.interrupt_status |= reason;
-        self.interrupt.raise()
+        self.is_interrupt_due = true;
+    }
+
+    /// Lets go of the device, then interrupts the driver if it is to be: the first that a vCPU does then is to ask the device why, and it
+    /// would run into a lock that is held.
+    pub(in crate::devices) fn release(mut transport: MutexGuard<'_, Self>) -> Result<()> {
+        if !std::mem::take(&mut transport.is_interrupt_due) {
+            return Ok(());
+        }
+        let interrupt = Arc::clone(&transport.interrupt);
+        drop(transport);
+        interrupt.raise()
     }
 }
 
@@ -439,15 +456,15 @@ mod tests {
     fn registers_ignore_other_widths_and_offsets() {
         let mut guest = guest();
         let mut data = [0xff; 8];
-        guest.devices.read(DISK.address(), &mut data);
+        guest.devices.read(DISK.address(), &mut data).unwrap();
         assert_eq!(data, [0; 8]);
-        guest.devices.read(DISK.address() + 2, &mut data[..4]);
+        guest.devices.read(DISK.address() + 2, &mut data[..4]).unwrap();
         assert_eq!(data, [0; 8]);
         guest.devices.write(DISK.address() + 0x70, &[1]).unwrap();
         guest.devices.write(DISK.address() + 0x70, &1u64.to_le_bytes()).unwrap();
         assert_eq!(guest.read(DISK, 0x70), 0);
         let mut byte = [0];
-        guest.devices.read(DISK.address() + 0x100, &mut byte);
+        guest.devices.read(DISK.address() + 0x100, &mut byte).unwrap();
         assert_eq!(byte, [2], "the configuration space has bytes: two sectors");
     }
 
@@ -511,7 +528,7 @@ mod tests {
 
     #[test]
     fn a_resume_changes_the_generation_and_interrupts() {
-        let mut guest = guest();
+        let guest = guest();
         assert_ne!(guest.bytes(GENERATION_ID_ADDRESS, 16), [0; 16]);
         let state = guest.devices.save().unwrap();
         let mut restored = guest.restore(options(&[0; 1024]), &state).unwrap();

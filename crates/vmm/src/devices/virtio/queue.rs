@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
-use virtio_queue::{Queue, QueueOwnedT, QueueState as RawState, QueueT};
+use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueState as RawState, QueueT};
 use vm_memory::{Bytes, GuestAddress};
 
 use super::chain::Chain;
@@ -144,6 +144,15 @@ impl VirtQueue {
         &mut self,
         memory: &'m GuestMemory,
     ) -> std::result::Result<Option<Taken<'m>>, QueueFault> {
+        let taken = self.take_descriptors(memory)?;
+        Ok(taken.map(|(head, descriptors)| Taken { head, chain: Chain::read(memory, descriptors) }))
+    }
+
+    /// The same as the head and the descriptors, for a device to which what they name is not a buffer.
+    pub(super) fn take_descriptors<'m>(
+        &mut self,
+        memory: &'m GuestMemory,
+    ) -> std::result::Result<Option<(u16, DescriptorChain<&'m GuestMemory>)>, QueueFault> {
         if !self.queue.ready() {
             return Ok(None);
         }
@@ -154,7 +163,7 @@ impl VirtQueue {
         if head >= self.queue.size() {
             return Err(QueueFault);
         }
-        Ok(Some(Taken { head, chain: Chain::read(memory, descriptors) }))
+        Ok(Some((head, descriptors)))
     }
 
     /// Puts the chain that was taken last back, as if it had not been taken.

@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(guest.bytes(buffer + 4096 + 1024, 1), [0]);
         assert_ne!(guest.bytes(buffer, 20), [0; 20]);
         assert_ne!(guest.bytes(buffer + 100, 44), [0; 44]);
-        assert_eq!(guest.devices.counters().random_bytes_given, 64 + 1024);
+        assert_eq!(guest.devices.counters().unwrap().random_bytes_given, 64 + 1024);
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
         ring.notify(&mut guest);
         assert_eq!(ring.completed(&guest), [(served, 8)]);
         let state = guest.devices.save().unwrap();
-        let mut restored = guest.restore(options(&[0; 512]), &state).unwrap();
+        let restored = guest.restore(options(&[0; 512]), &state).unwrap();
         assert_eq!(ring.completed(&restored), []);
         restored.devices.resume([1; 16]).unwrap();
         assert_eq!(ring.completed(&restored), [(held, 8)]);

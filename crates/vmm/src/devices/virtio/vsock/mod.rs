@@ -136,6 +136,7 @@ impl Vsock {
         queues: &mut [VirtQueue],
         memory: &GuestMemory,
     ) -> Outcome {
+        self.stream.wake();
         self.flush();
         self.work(queues, memory)
     }
@@ -299,7 +300,7 @@ impl Vsock {
 
     fn has_packet(&self) -> bool {
         !self.answers.is_empty()
-            || self.can_read()
+            || self.can_read() && self.stream.may_have_bytes()
             || self
                 .connection
                 .as_ref()
@@ -333,7 +334,7 @@ impl Vsock {
         if let Some(answer) = self.answers.pop_front() {
             return Some(answer);
         }
-        let can_read = self.can_read();
+        let can_read = self.can_read() && self.stream.may_have_bytes();
         let connection = self.connection.as_mut()?;
         if connection.update_due() {
             return Some(connection.packet(operation::CREDIT_UPDATE));

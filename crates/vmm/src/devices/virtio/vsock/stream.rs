@@ -34,6 +34,8 @@ pub(super) struct HostStream {
     socket: Option<UnixStream>,
     /// Bytes that wait to be written.
     waiting: VecDeque<u8>,
+    /// A read has found nothing, and nothing has been heard of the socket since: one more would find nothing again.
+    is_drained: bool,
 }
 
 impl HostStream {
@@ -58,7 +60,18 @@ impl HostStream {
     /// Goes on over another descriptor; what waits is written to that.
     pub(super) fn replace(&mut self, fd: OwnedFd) -> Result<()> {
         self.socket = Some(nonblocking(fd)?);
+        self.is_drained = false;
         Ok(())
+    }
+
+    /// Something may be there to be read.
+    pub(super) fn wake(&mut self) {
+        self.is_drained = false;
+    }
+
+    /// Whether it is worth reading.
+    pub(super) fn may_have_bytes(&self) -> bool {
+        self.is_open() && !self.is_drained
     }
 
     /// Closes the stream and forgets what waits.
@@ -140,7 +153,10 @@ impl HostStream {
                 }
                 // What was read before the stream failed still counts; the next read fails again.
                 Err(_) if total > 0 => break,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Reading::Nothing,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.is_drained = true;
+                    return Reading::Nothing;
+                }
                 Err(_) => return Reading::Broken,
             }
         }

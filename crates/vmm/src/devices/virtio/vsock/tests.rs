@@ -184,7 +184,7 @@ fn bytes_go_both_ways() {
     assert_eq!(packets[0].1, b"hello from the host");
     assert_eq!(packets[0].0.operation, operation::DATA);
     assert_eq!(packets[0].0.forwarded, 20);
-    let counters = agent.guest.devices.counters();
+    let counters = agent.guest.devices.counters().unwrap();
     assert_eq!((counters.bytes_to_stream, counters.bytes_from_stream), (20, 19));
 }
 
@@ -232,7 +232,7 @@ fn a_large_transfer_to_the_guest_keeps_to_its_credit() {
         requests += agent.take_operations().len();
     }
     assert_eq!((received.len(), requests), (GUEST_BUFFER as usize, 1));
-    assert_eq!(agent.guest.devices.stream_interest(), StreamInterest::default());
+    assert_eq!(agent.guest.devices.stream_interest().unwrap(), StreamInterest::default());
 
     agent.forwarded = None;
     agent.send(operation::CREDIT_UPDATE, &[]);
@@ -257,7 +257,7 @@ fn a_large_transfer_to_the_host_is_buffered_and_credit_is_given_back() {
             sent += 32 << 10;
         } else {
             was_full = true;
-            assert!(agent.guest.devices.stream_interest().writable);
+            assert!(agent.guest.devices.stream_interest().unwrap().writable);
             received.extend(read_all(&controller));
             agent.guest.devices.on_ready(Watched::Stream).unwrap();
         }
@@ -266,7 +266,7 @@ fn a_large_transfer_to_the_host_is_buffered_and_credit_is_given_back() {
             told = header.forwarded;
         }
     }
-    while agent.guest.devices.stream_interest().writable {
+    while agent.guest.devices.stream_interest().unwrap().writable {
         received.extend(read_all(&controller));
         agent.guest.devices.on_ready(Watched::Stream).unwrap();
     }
@@ -286,7 +286,7 @@ fn a_guest_that_overruns_the_buffer_or_lies_about_lengths_is_cut_off() {
         let header = Header { length: claimed, ..agent.header(operation::DATA) };
         agent.send_packet(header, &vec![1; length]);
         assert_eq!(agent.take_operations(), [operation::RESET]);
-        assert_eq!(agent.guest.devices.watched_fd(Watched::Stream), None);
+        assert_eq!(agent.guest.devices.watched_fd(Watched::Stream).unwrap(), None);
         assert_eq!((&controller).read(&mut [0]).unwrap(), 0, "the stream is closed");
     }
 }
@@ -396,13 +396,13 @@ fn the_end_of_the_stream_is_the_end_of_the_connection() {
     assert_eq!((packets[1].0.operation, packets[1].0.flags), (operation::SHUTDOWN, SHUTDOWN_SEND));
     agent.send(operation::DATA, b"thanks");
     assert_eq!(read_all(&controller), b"thanks");
-    assert!(!agent.guest.devices.stream_interest().readable);
+    assert!(!agent.guest.devices.stream_interest().unwrap().readable);
 
     drop(controller);
     agent.guest.devices.on_ready(Watched::Stream).unwrap();
     let packets = agent.take();
     assert_eq!(packets[0].0.flags, SHUTDOWN_RECEIVE | SHUTDOWN_SEND);
-    assert_eq!(agent.guest.devices.watched_fd(Watched::Stream), None);
+    assert_eq!(agent.guest.devices.watched_fd(Watched::Stream).unwrap(), None);
     agent.send(operation::DATA, b"anybody?");
     assert_eq!(agent.take_operations(), [operation::RESET]);
 }
@@ -412,7 +412,7 @@ fn a_reset_of_the_device_ends_the_connection_but_keeps_an_unused_stream() {
     let (options, controller) = with_stream();
     let mut agent = Agent::boot(options);
     agent.guest.write(Slot::Vsock, 0x70, 0);
-    assert!(agent.guest.devices.watched_fd(Watched::Stream).is_some());
+    assert!(agent.guest.devices.watched_fd(Watched::Stream).unwrap().is_some());
 
     agent.guest.write(Slot::Vsock, 0x70, 0);
     drop(controller);
@@ -420,7 +420,7 @@ fn a_reset_of_the_device_ends_the_connection_but_keeps_an_unused_stream() {
     let (options, _controller) = with_stream();
     let mut agent = Agent::connected(options);
     agent.guest.write(Slot::Vsock, 0x70, 0);
-    assert_eq!(agent.guest.devices.watched_fd(Watched::Stream), None);
+    assert_eq!(agent.guest.devices.watched_fd(Watched::Stream).unwrap(), None);
 }
 
 #[test]
@@ -466,7 +466,7 @@ fn a_connection_goes_on_in_a_clone_with_what_its_stream_already_holds() {
 #[test]
 fn counts_wrap_in_a_connection_that_goes_on() {
     let (options, _controller) = with_stream();
-    let mut agent = Agent::connected(options);
+    let agent = Agent::connected(options);
     let mut state = agent.guest.devices.save().unwrap();
     let almost = u32::MAX - 1000;
     {
@@ -514,7 +514,7 @@ fn a_snapshot_is_refused_while_bytes_are_underway() {
     agent.guest.devices.save().unwrap();
 
     let mut sent = 0;
-    while !agent.guest.devices.stream_interest().writable {
+    while !agent.guest.devices.stream_interest().unwrap().writable {
         agent.send(operation::DATA, &[0; 4096]);
         agent.take();
         sent += 4096;
@@ -552,7 +552,7 @@ fn what_arrives_behind_the_doorbell_waits_for_the_resume() {
 #[test]
 fn a_forged_connection_is_refused() {
     let (options, _controller) = with_stream();
-    let mut agent = Agent::connected(options);
+    let agent = Agent::connected(options);
     let state = agent.guest.devices.save().unwrap();
     let mut not_running = state.clone();
     not_running.vsock.transport.status = 0xb;
@@ -570,7 +570,7 @@ fn with_bytes_that_wait() -> (Agent, UnixStream, usize) {
     let (options, controller) = with_stream();
     let mut agent = Agent::connected(options);
     let mut sent = 0;
-    while !agent.guest.devices.stream_interest().writable {
+    while !agent.guest.devices.stream_interest().unwrap().writable {
         agent.send(operation::DATA, &[7; 4096]);
         agent.take();
         sent += 4096;
@@ -580,18 +580,18 @@ fn with_bytes_that_wait() -> (Agent, UnixStream, usize) {
 
 #[test]
 fn what_the_controller_makes_room_for_while_the_microvm_stands_still_arrives_when_it_resumes() {
-    let (mut agent, controller, sent) = with_bytes_that_wait();
+    let (agent, controller, sent) = with_bytes_that_wait();
     let mut received = read_all(&controller).len();
     assert!(received < sent);
     agent.guest.devices.resume([3; 16]).unwrap();
     received += read_all(&controller).len();
     assert_eq!(received, sent);
-    assert!(!agent.guest.devices.stream_interest().writable);
+    assert!(!agent.guest.devices.stream_interest().unwrap().writable);
 }
 
 #[test]
 fn what_waits_is_written_to_a_stream_that_replaces_the_other_when_the_microvm_resumes() {
-    let (mut agent, controller, sent) = with_bytes_that_wait();
+    let (agent, controller, sent) = with_bytes_that_wait();
     let (device, second) = stream();
     agent.guest.devices.replace_stream(device).unwrap();
     agent.guest.devices.resume([3; 16]).unwrap();
@@ -608,5 +608,5 @@ fn a_controller_that_goes_while_the_microvm_stands_still_is_missed_when_it_resum
     drop(controller);
     agent.guest.devices.resume([3; 16]).unwrap();
     assert_eq!(agent.take()[0].0.flags, SHUTDOWN_RECEIVE | SHUTDOWN_SEND);
-    assert_eq!(agent.guest.devices.watched_fd(Watched::Stream), None);
+    assert_eq!(agent.guest.devices.watched_fd(Watched::Stream).unwrap(), None);
 }

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 
 use vm_memory::bitmap::Bitmap;
 
-use super::chain::Buffers;
+use crate::devices::virtio::chain::Buffers;
 
 /// Fills `buffers` from `offset` of `file`, by `preadv(2)`. The descriptor's own position is neither used nor moved: the
 /// open file may be shared with other processes.

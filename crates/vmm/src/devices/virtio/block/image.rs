@@ -13,7 +13,7 @@ pub(super) const SECTOR: u64 = 512;
 #[derive(Debug)]
 pub struct DiskImage {
     pub(super) file: File,
-    pub(super) sectors: u64,
+    pub(in crate::devices) sectors: u64,
 }
 
 impl DiskImage {
