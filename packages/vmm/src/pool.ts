@@ -1,9 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { throwIfAborted } from "./deadline.ts";
 import { FirnVmmError, toFirnVmmError } from "./errors.ts";
-import { nativeJail } from "./jail.ts";
 import { readAvailableMemory, readMemoryPressure } from "./memory-pressure.ts";
 import type { Microvm } from "./microvm.ts";
+import { nativeJail } from "./native-jail.ts";
 import { PoolShelf } from "./pool-shelf.ts";
 import type { PoolStatistics } from "./pool-statistics.ts";
 import type { PoolBase, PreparedProcess } from "./prepared-process.ts";

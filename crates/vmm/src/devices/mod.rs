@@ -52,7 +52,7 @@ pub use self::fdt::{FdtOptions, device_tree};
 pub use self::interrupt::InterruptLine;
 pub use self::limits::{DeviceLimits, RateLimit, TokenBucket};
 pub use self::options::DeviceOptions;
-pub use self::ready::{StreamInterest, Watched};
+pub use self::ready::Watched;
 pub use self::serial::SerialState;
 pub use self::state::{DevicesState, OptionalDevicesState};
 pub use self::virtio::balloon::BalloonState;
@@ -61,7 +61,7 @@ pub use self::virtio::block::{BlockState, DiskThreads};
 pub use self::virtio::mmio::TransportState;
 pub use self::virtio::net::NetState;
 pub use self::virtio::queue::QueueState;
-pub use self::virtio::vsock::{ConnectionState, VsockState};
+pub use self::virtio::vsock::{ConnectionState, StreamInterest, VsockState};
 
 use self::clock::Clock;
 use self::doorbell::Doorbell;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::virtio::device::VirtioDevice;
 use super::virtio::mmio::Transport;
+use super::virtio::vsock::StreamInterest;
 use super::{Devices, lock};
 use crate::error::Result;
 
@@ -24,15 +25,6 @@ pub enum Watched {
 impl Watched {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Stream, Self::Link, Self::Timer, Self::Console];
-}
-
-/// What to poll the agent stream for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StreamInterest {
-    /// The guest can take more bytes.
-    pub readable: bool,
-    /// Bytes of the guest wait to be written.
-    pub writable: bool,
 }
 
 impl Devices {

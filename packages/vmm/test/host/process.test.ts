@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { loadBinding, type VmmEvent } from "../../src/binding.ts";
 import { bootMicrovm, FirnVmmError } from "../../src/index.ts";
-import { nativeJail } from "../../src/jail.ts";
+import { nativeJail } from "../../src/native-jail.ts";
 import { exists, isRunning, until } from "../support/processes.ts";
 import { StandIn } from "./stand-in.ts";
 

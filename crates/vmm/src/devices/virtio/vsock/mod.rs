@@ -25,7 +25,6 @@ use super::chain::{Buffers, Chain};
 use super::device::VirtioDevice;
 use super::mmio::TransportState;
 use super::queue::{QueueFault, VirtQueue};
-use crate::devices::StreamInterest;
 use crate::error::Result;
 use crate::layout::{AGENT_PORT, GUEST_CID};
 use crate::memory::GuestMemory;
@@ -36,6 +35,15 @@ const QUEUE_SIZES: [u16; 3] = [128, 128, 8];
 const ANSWERS_MAX: usize = 64;
 /// Most bytes of one packet to the guest; what Linux sends at most.
 const PAYLOAD_MAX: usize = 64 << 10;
+
+/// What to poll the agent stream for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StreamInterest {
+    /// The guest can take more bytes.
+    pub readable: bool,
+    /// Bytes of the guest wait to be written.
+    pub writable: bool,
+}
 
 type Outcome<T = ()> = std::result::Result<T, QueueFault>;
 
