@@ -12,6 +12,8 @@ const importedAt = Date.now();
 
 // A server, and two kinds of pooled connections to it, whose both ends are in the snapshot.
 const server = http.createServer((_request, response) => response.end("pong")).listen(0, "127.0.0.1");
+// A slow host must not come too late for a connection that the server still keeps.
+server.keepAliveTimeout = 3_600_000;
 await once(server, "listening");
 const url = `http://127.0.0.1:${server.address().port}/`;
 const agent = new http.Agent({ keepAlive: true });
