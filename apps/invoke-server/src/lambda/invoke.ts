@@ -21,6 +21,7 @@ export async function invokeEvent(
   const type = context.req.header("x-amz-invocation-type") ?? "RequestResponse";
   const tail = wantsLog(context.req.header("x-amz-log-type"));
   const clientContext = readClientContext(context.req.header("x-amz-client-context"));
+  const traceId = context.req.header("x-amzn-trace-id");
   requireKnownType(type);
   const body = await readBody(context.req.raw, MAX_PAYLOAD_BYTES);
   const payload = body.length === 0 ? new TextEncoder().encode("{}") : requireJson(body);
@@ -44,6 +45,7 @@ export async function invokeEvent(
       timeoutMs: record.timeoutMs,
       payload,
       ...(clientContext === undefined ? {} : { clientContext }),
+      ...(traceId === undefined ? {} : { traceId }),
     };
     const options = { ...readInvokeOptions(context), onLog: (line: LogLine) => log.add(line) };
     const invocation = await invoker.invoke(name, request, options);
@@ -77,10 +79,12 @@ function wantsLog(type: string | undefined): boolean {
 
 function reportOf({ memoryMib }: FunctionRecord, began: number, invocation: Invocation | undefined) {
   const total = performance.now() - began;
-  const durationMs = invocation?.phases.find(({ name }) => name === "invoke")?.milliseconds ?? total;
-  if (invocation === undefined || invocation.start === "warm") return { durationMs, memoryMib };
+  const known = invocation?.response.report;
+  const durationMs = known?.durationMs ?? total;
+  const report = { durationMs, memoryMib, maxMemoryMib: known?.maxMemoryUsedMib || undefined };
+  if (invocation === undefined || invocation.start === "warm") return report;
   const kind = invocation.start === "cold" ? ("Restore" as const) : ("Init" as const);
-  return { durationMs, memoryMib, start: { kind, milliseconds: Math.max(0, total - durationMs) } };
+  return { ...report, start: { kind, milliseconds: Math.max(0, total - durationMs) } };
 }
 
 /** The event as the function gets it: JSON in UTF-8, without the byte order mark that some programs put before it. */
