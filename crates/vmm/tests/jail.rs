@@ -301,6 +301,7 @@ const EVERY_THREAD: &[i64] = &[
     libc::SYS_recvfrom,
     libc::SYS_shutdown,
     libc::SYS_ppoll,
+    libc::SYS_sched_getaffinity,
     libc::SYS_brk,
     libc::SYS_munmap,
     libc::SYS_mremap,
@@ -341,7 +342,6 @@ const MAIN_ONLY: &[i64] = &[
     libc::SYS_ftruncate,
     libc::SYS_set_robust_list,
     libc::SYS_rseq,
-    libc::SYS_sched_getaffinity,
     libc::SYS_clone3,
 ];
 
