@@ -1,4 +1,4 @@
-//! The doorbell: says "snapshot me now, at exactly this instruction". Registers as in docs/architecture.md.
+//! The doorbell: says "snapshot me now, at exactly this instruction". Registers as in docs/formats.md.
 
 use std::path::Path;
 

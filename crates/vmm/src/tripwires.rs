@@ -40,7 +40,7 @@ abi_assert!(
 abi_assert!(
     "the guest's physical address space",
     version: "snapshot::STATE_VERSION",
-    written: "docs/architecture.md, \"The machine a guest sees\"",
+    written: "docs/formats.md, \"The machine that a guest sees\"",
     layout::GIC_DISTRIBUTOR == 0x0800_0000,
     layout::GIC_DISTRIBUTOR_SIZE == 0x1_0000,
     layout::GICV2_CPU_INTERFACE == 0x0801_0000,
@@ -67,7 +67,7 @@ abi_assert!(
 abi_assert!(
     "the device slots, which say frame and interrupt",
     version: "snapshot::STATE_VERSION",
-    written: "docs/architecture.md, \"The machine a guest sees\"",
+    written: "docs/formats.md, \"The machine that a guest sees\"",
     Slot::Doorbell as u8 == 0,
     Slot::Serial as u8 == 1,
     Slot::Clock as u8 == 2,

@@ -1,7 +1,7 @@
 //! The doorbell: the guest's way to say "snapshot me now, at exactly this instruction".
 //!
 //! Registers are 32 bits wide. Any other access reads as zero and is ignored when written. The register map is part of
-//! the ABI with the guest agent; `docs/architecture.md` owns it.
+//! the ABI with the guest agent; `docs/formats.md` owns it.
 
 use serde::{Deserialize, Serialize};
 
