@@ -46,7 +46,8 @@ export async function installServer(host: ArmHost): Promise<void> {
     cp ${kernel} ${KERNEL}
     ${(await copyLines(runtimes, RUNTIMES)).join("\n")}
     chmod -R a+rX ${FOLDER}`;
-  const { status, stderr } = await host.exec("sh", ["-c", script]);
+  // As input: the rig's ssh server takes command lines of 9,000 bytes at most.
+  const { status, stderr } = await host.exec("sh", ["-s"], { input: script });
   if (status !== 0) throw new Error(`The server cannot be copied to the ARM host: ${stderr}`);
 }
 
