@@ -183,7 +183,7 @@ impl World {
             Err(error) => return assert_eq!(error.code, ErrorCode::SnapshotRefused),
         };
         let (options, ends) = options(false);
-        let mut restored = Devices::restore(self.memory.clone(), interrupts(), options, &state).unwrap();
+        let restored = Devices::restore(self.memory.clone(), interrupts(), options, &state).unwrap();
         assert_eq!(restored.save().unwrap(), state);
         restored.resume([5; 16]).unwrap();
         (self.devices, self.ends) = (restored, ends);
