@@ -67,7 +67,7 @@ it("has Linux give back what it has freed, and as much as is asked for, in a clo
 
   await source.setBalloonBytes(BALLOON_BYTES);
   await statisticsWhen(source, (now) => now.balloonBytes === BALLOON_BYTES);
-  await assert.rejects(source.setBalloonBytes(1 << 40), { code: "FIRN_CONFIG", message: /does not fit/ });
+  await assert.rejects(source.setBalloonBytes(2 ** 40), { code: "FIRN_CONFIG", message: /does not fit/ });
 
   await source.pause();
   const checksum = await source.memoryChecksum();
