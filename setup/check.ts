@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { wrongArrows } from "./arrows/arrows.ts";
 import { run } from "./command.ts";
 import { SetupError } from "./errors.ts";
+import { fuzzCrate } from "./fuzz.ts";
 import { repository } from "./machine.ts";
 import { main } from "./main.ts";
 import { step } from "./progress.ts";
@@ -20,6 +21,11 @@ await main(async () => {
     ["lint", () => tool("biome", ["check", "--error-on-warnings", "."])],
     ["Rust format", () => cargo(["fmt", "--all", "--check"])],
     ["arrows between modules", checkArrows],
+    // A workspace of its own, which is built with --locked.
+    [
+      "lock file of the fuzz targets",
+      () => cargo(["metadata", "--locked", "--format-version", "1"], { cwd: fuzzCrate }),
+    ],
     ["clippy", () => cargo([...clippy, ...warnings])],
     ["clippy for ARM", () => cargo([...clippy, "--target", armTarget, ...warnings])],
     ["types of setup and the rig", () => tool("tsc", ["--noEmit", "-p", "setup"])],

@@ -6,7 +6,8 @@ import { isArm, jobs, repository } from "./machine.ts";
 import type { SuiteResult } from "./results.ts";
 import { armTarget, cargo, targetDirectory } from "./rust.ts";
 
-const crate = join(repository, "crates", "vmm", "fuzz");
+/** The workspace of the fuzz targets. */
+export const fuzzCrate = join(repository, "crates", "vmm", "fuzz");
 const target = isArm ? armTarget : "x86_64-unknown-linux-gnu";
 
 // What cargo-fuzz passes. The address sanitizer's runtime is not part of Debian's Rust: GCC's, which does the linking, is taken, and must
@@ -49,7 +50,7 @@ export function executedRuns(output: string): number {
 
 /** Where the committed inputs of a target are. */
 export function corpusOf(name: string): string {
-  return join(crate, "corpus", name);
+  return join(fuzzCrate, "corpus", name);
 }
 
 /** What libFuzzer is to take for a failure of this target. */
@@ -62,10 +63,10 @@ export function limitsOf(name: string): string[] {
 export async function buildFuzzTargets(): Promise<{ name: string; program: string; seeds: string }[]> {
   const directory = join(targetDirectory(), "fuzz");
   await cargo(["build", "--release", "--locked", "--bins", "--target", target], {
-    cwd: crate,
+    cwd: fuzzCrate,
     env: { CARGO_TARGET_DIR: directory, ...compiler },
   });
-  const sources = await readdir(join(crate, "targets"));
+  const sources = await readdir(join(fuzzCrate, "targets"));
   const program = (name: string) => join(directory, target, "release", name);
   const seeds = join(directory, "seeds");
   const names = sources.map((source) => source.replace(/\.rs$/, "")).sort();
