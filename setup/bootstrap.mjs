@@ -54,7 +54,8 @@ function matchesLock() {
       readFileSync(join(root, "node_modules", ".package-lock.json"), "utf8"),
     ).packages;
     return Object.entries(wanted).every(([path, entry]) => {
-      if (!path.includes("node_modules/") || entry.link) return true;
+      if (!path.includes("node_modules/")) return true;
+      if (entry.link) return existsSync(join(root, path));
       if (present[path] !== undefined) return present[path].version === entry.version;
       return entry.optional === true && !isForThisMachine(entry);
     });
