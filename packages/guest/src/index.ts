@@ -58,13 +58,3 @@ export function beforeSnapshot(hook: Hook): void {
 export function afterRestore(hook: Hook): void {
   currentLifecycle()?.afterRestore(hook);
 }
-
-/**
- * Fills large buffers of random bytes anew in each clone: those of 128 bytes and more that were filled before the snapshot by
- * `getRandomValues`, `randomFill`, `randomFillSync` or `randomBytes`, and are still in use. Libraries such as nanoid and uuid keep such a
- * pool and hand out pieces of it, which would be the same in all clones. Call it while the module is being imported, unless the function
- * itself keeps something in such a buffer that must not change, such as a key.
- */
-export function refillRandomPools(): void {
-  currentLifecycle()?.refillRandomPools();
-}

@@ -5,7 +5,6 @@ export type Hook = () => unknown;
 export interface Lifecycle {
   ready(): void;
   deferReady(): void;
-  refillRandomPools(): void;
   warmUp(hook: Hook): void;
   beforeSnapshot(hook: Hook): void;
   afterRestore(hook: Hook): void;

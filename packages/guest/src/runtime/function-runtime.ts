@@ -126,7 +126,7 @@ export class FunctionRuntime {
       await this.#reportFailure(error, "FIRN_FUNCTION_HOOK");
       return;
     }
-    const warnings = this.#loaded === undefined ? [] : this.#uniqueness.warnings(this.hooks.refillsPools);
+    const warnings = this.#loaded === undefined ? [] : this.#uniqueness.warnings();
     await this.#bridge.send({ type: "quiesced", warnings });
     this.#passGate();
     try {
@@ -148,7 +148,7 @@ export class FunctionRuntime {
     try {
       this.#uniqueness.holdBreath();
       const { entropy, environment } = waitAtGate(this.#gate);
-      this.#uniqueness.afterRestore(entropy, this.hooks.refillsPools);
+      this.#uniqueness.afterRestore(entropy);
       applyLateEnvironment(environment);
       if (this.#loaded === undefined) return;
       this.#endBuilding();

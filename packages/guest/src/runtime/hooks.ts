@@ -12,12 +12,6 @@ export class Hooks implements Lifecycle {
   readonly #afterRestore: Hook[] = [];
   readonly #ready = Promise.withResolvers<void>();
   #deferred = false;
-  #refillsPools = false;
-
-  /** Whether the function wants the random bytes in its large buffers replaced in each clone. */
-  get refillsPools(): boolean {
-    return this.#refillsPools;
-  }
 
   ready(): void {
     this.#ready.resolve();
@@ -25,10 +19,6 @@ export class Hooks implements Lifecycle {
 
   deferReady(): void {
     this.#deferred = true;
-  }
-
-  refillRandomPools(): void {
-    this.#refillsPools = true;
   }
 
   warmUp(hook: Hook): void {

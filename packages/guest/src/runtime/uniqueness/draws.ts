@@ -2,12 +2,13 @@ import crypto, { randomFillSync, webcrypto } from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 import { callerOutside } from "./caller.ts";
 
-/** Buffers from this size on are likely pools, of which a library hands out pieces for a long time. Keys are shorter. */
+/** Buffers from this size on, in bytes, are taken for pools, of which a library hands out pieces for a long time. Keys are shorter. */
 export const POOL_BYTES = 128;
 
 /** How many draws of one source have their callers looked for: that takes a while, and there may be millions. */
 const LOOKED_AT = 200;
-const POOLS_LIMIT = 1000;
+/** From how many pools on those that are no longer in use are left out. */
+const FEW_POOLS = 1000;
 
 /** Functions of node:crypto that draw. */
 const CRYPTO_SOURCES = [
@@ -30,14 +31,12 @@ const CRYPTO_SOURCES = [
   ],
 ];
 
-/** What was drawn, and by whom. */
+/** What was drawn, and by whom; pools apart. */
 export interface Draw {
   /** For example "getRandomValues". */
   readonly source: string;
   /** File and line in the function. */
   readonly caller: string;
-  /** Size of the largest buffer that was filled, in bytes; 0 if it is no buffer. */
-  bytes: number;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: it stands for any function.
@@ -48,6 +47,7 @@ export class Draws {
   readonly #draws = new Map<string, Draw>();
   readonly #looks = new Map<string, number>();
   #pools: WeakRef<ArrayBufferView<ArrayBuffer>>[] = [];
+  #poolsLimit = FEW_POOLS;
   /** Whether draws are noted. */
   watching = false;
   /** Whether a function that draws is at work, which may draw by another one. */
@@ -73,9 +73,10 @@ export class Draws {
     this.#draws.clear();
     this.#looks.clear();
     this.#pools = [];
+    this.#poolsLimit = FEW_POOLS;
   }
 
-  /** What was drawn so far. */
+  /** What was drawn so far, pools apart. */
   list(): Draw[] {
     return [...this.#draws.values()];
   }
@@ -88,19 +89,22 @@ export class Draws {
   /** Notes a draw of the function named `source`, and who called it. */
   note(source: string, args: readonly unknown[] = [], result?: unknown): void {
     const filled = filledBy(source, args, result);
-    const bytes = filled?.byteLength ?? 0;
+    if (filled !== undefined && filled.byteLength >= POOL_BYTES) {
+      this.#addPool(filled);
+      return;
+    }
     const looks = this.#looks.get(source) ?? 0;
-    if (looks >= LOOKED_AT && bytes < POOL_BYTES) return;
+    if (looks >= LOOKED_AT) return;
     this.#looks.set(source, looks + 1);
     const caller = callerOutside();
-    if (caller === undefined) return;
-    const key = `${source} ${caller}`;
-    const draw = this.#draws.get(key) ?? { source, caller, bytes };
-    draw.bytes = Math.max(draw.bytes, bytes);
-    this.#draws.set(key, draw);
-    if (filled !== undefined && bytes >= POOL_BYTES && this.#pools.length < POOLS_LIMIT) {
-      this.#pools.push(new WeakRef(filled));
-    }
+    if (caller !== undefined) this.#draws.set(`${source} ${caller}`, { source, caller });
+  }
+
+  #addPool(pool: ArrayBufferView<ArrayBuffer>): void {
+    this.#pools.push(new WeakRef(pool));
+    if (this.#pools.length < this.#poolsLimit) return;
+    this.#pools = this.#pools.filter((each) => each.deref() !== undefined);
+    this.#poolsLimit = FEW_POOLS + 2 * this.#pools.length;
   }
 
   #wrap(owner: object, name: string): void {

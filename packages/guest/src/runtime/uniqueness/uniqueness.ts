@@ -10,8 +10,10 @@ import { Workers } from "./workers.ts";
 /**
  * Keeps clones of one snapshot from drawing the same random numbers, and from living in the past. What is covered: everything that
  * draws from OpenSSL (node:crypto, Web Crypto, TLS), Math.random, randomUUID and randomInt with their caches, in worker threads too;
- * the Date header of HTTP responses, and performance.timeOrigin. What clones share nevertheless: address layout, V8's hash seed, Math.random of contexts made by
- * node:vm, what a worker thread draws from OpenSSL in the instants until the main thread has reseeded, and whatever the function itself drew before the snapshot.
+ * large buffers of random bytes that the main thread's code filled before the snapshot, which libraries hand out piece by piece; the Date
+ * header of HTTP responses, and performance.timeOrigin. What clones share nevertheless: address layout, V8's hash seed, Math.random of
+ * contexts made by node:vm, what a worker thread draws from OpenSSL in the instants until the main thread has reseeded, and smaller random
+ * values that the function drew before the snapshot and keeps.
  */
 export class Uniqueness {
   readonly #addon: Addon;
@@ -43,13 +45,9 @@ export class Uniqueness {
     this.#draws.start();
   }
 
-  /**
-   * What clones of a snapshot would share that is taken now.
-   *
-   * @param refillsPools As {@link afterRestore} will be told.
-   */
-  warnings(refillsPools: boolean): Warning[] {
-    const warning = warningOf(this.#draws.list(), refillsPools);
+  /** What clones of a snapshot would share that is taken now. */
+  warnings(): Warning[] {
+    const warning = warningOf(this.#draws.list());
     return warning === undefined ? [] : [warning];
   }
 
@@ -67,15 +65,14 @@ export class Uniqueness {
    * Makes this process differ from every other that continues from the same snapshot.
    *
    * @param entropy 64 bytes of this resume alone.
-   * @param refillsPools Whether large buffers that the function had filled with random bytes get other ones.
    * @throws {Error} if OpenSSL refuses: then nothing may run any further.
    */
-  afterRestore(entropy: Uint8Array, refillsPools: boolean): void {
+  afterRestore(entropy: Uint8Array): void {
     if (!this.#addon.reseed(entropy.subarray(0, 48))) {
       throw new Error("OpenSSL did not accept a new seed: its generators are unusable.");
     }
     this.#reseedMathRandom(entropy.subarray(48, 64));
-    if (refillsPools) refill(this.#draws.pools());
+    refill(this.#draws.pools());
     this.#draws.stop();
     this.#workers.afterRestore();
   }
