@@ -7,6 +7,8 @@ export interface FunctionView {
   readonly state: FunctionRecord["state"];
   /** Why the last deploy failed; an active function goes on with the one before. */
   readonly failure: FunctionRecord["failure"];
+  /** What clones of its snapshot share although they should not, and what to do. */
+  readonly warnings: FunctionRecord["warnings"];
   readonly runtime: string;
   readonly entry: string;
   readonly handler: string;
@@ -35,7 +37,7 @@ export interface SnapshotView {
 
 /** What may be told about a function. */
 export function viewFunction(record: FunctionRecord): FunctionView {
-  const { name, state, failure, runtime, entry, handler } = record;
+  const { name, state, failure, warnings, runtime, entry, handler } = record;
   const { memoryMib, timeoutMs, readyTimeoutMs, version, updated } = record;
   const appImage = { digest: record.app.digest, bytes: record.app.size };
   const environment = Object.keys(record.environment);
@@ -43,6 +45,7 @@ export function viewFunction(record: FunctionRecord): FunctionView {
     name,
     state,
     failure,
+    warnings,
     runtime,
     entry,
     handler,

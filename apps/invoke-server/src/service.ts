@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { errorFields, FunctionHost, InstancePool, Invoker } from "@firn/functions";
 import {
   DEFAULT_DEADLINES,
@@ -55,15 +56,18 @@ export async function openInvokeService(
     jail: jailOptions(config),
     onLog: (line: { stream: string; text: string }) => log.debug({ stream: line.stream }, line.text),
   };
+  let knownDoubts: string[] = [];
   const host = await FunctionHost.open(config.store, machine, {
     onDeployLog: (name, { stream, text }) => log.info({ function: name, stream, deploy: true }, text),
     onSnapshotTrouble: (name, error, remedy) =>
       log.warn({ ...errorFields(error), function: name, remedy }, "the snapshot cannot be used"),
-    onStoreDoubts: (doubts) =>
-      log.error(
-        { doubts: doubts.map(describeDoubt) },
-        "the store holds what cannot be read: nothing is deleted",
-      ),
+    onStoreDoubts: (doubts) => {
+      const described = doubts.map(describeDoubt);
+      // Each collection finds the same ones again.
+      if (isDeepStrictEqual(described, knownDoubts)) return;
+      knownDoubts = described;
+      log.error({ doubts: described }, "the store holds what cannot be read: nothing is deleted");
+    },
     onPoolFailure: (error) => log.warn(errorFields(error), "no process can be prepared for cold starts"),
   });
   const jail = await findJail(host).catch(async (error: unknown) => {

@@ -5,6 +5,8 @@ export interface RemoteFunction {
   readonly name: string;
   readonly state: string;
   readonly failure: { readonly code: string; readonly message: string } | null;
+  /** What clones of its snapshot share although they should not, and what to do. */
+  readonly warnings?: readonly { readonly code: string; readonly message: string }[];
   readonly entry: string;
   readonly memoryMib: number;
   readonly timeoutMs: number;

@@ -70,6 +70,7 @@ export function firnCommand({ environment, write, note }: Surroundings): Command
         ? `, snapshot ${mebibytes(snapshot.layerBytes)} of ${mebibytes(snapshot.memoryBytes)}`
         : "";
       write(`${record.name} is ${record.state}, version ${record.version}${size}\n`);
+      for (const { message } of record.warnings ?? []) note(`Warning: ${message}`);
     },
   });
 

@@ -165,6 +165,7 @@ export class FunctionHost {
       update: "InProgress",
       failure: null,
       snapshot: null,
+      warnings: [],
     } as const;
     return { ...asNew, updated: new Date().toISOString(), ...existing, ...contents, name };
   }

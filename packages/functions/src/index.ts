@@ -20,6 +20,7 @@ export {
   type StartedFunction,
   type StartFunctionOptions,
 } from "./function-host.ts";
+export { type FunctionFailure, failureOf } from "./instances/function-failure.ts";
 export { InstancePool } from "./instances/instance-pool.ts";
 export {
   type Invocation,

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { invoke, remove } from "./api.ts";
+import { call, deployModule, invoke, remove } from "./api.ts";
 import { deployed } from "./folders.ts";
 
 const CLONES = 3;
@@ -27,6 +27,34 @@ describe("clones of one snapshot", () => {
     for (const name of Object.keys(answers[0] ?? {})) {
       expect([name, new Set(answers.map((answer) => answer[name])).size]).toEqual([name, CLONES]);
     }
+  });
+
+  it("give other pieces of a pool of random bytes; what else they share is in the deploy's answer", async () => {
+    const source = `
+      import { spawn } from "node:child_process";
+      import { randomBytes } from "node:crypto";
+      const pool = randomBytes(1024);
+      const serial = randomBytes(4).toString("hex");
+      spawn("/bin/sh", ["-c", "read line"]);
+      export default () => ({ piece: pool.toString("hex", 0, 16), serial });`;
+    const deployed = await deployModule("sharing", source);
+    const json = deployed.json as { warnings: unknown };
+    expect(json).toMatchObject({
+      state: "Active",
+      warnings: expect.arrayContaining([
+        { code: "FIRN_CHILD_PROCESS", message: expect.stringContaining("sh") },
+        { code: "FIRN_RANDOM_BEFORE_SNAPSHOT", message: expect.stringContaining("index.js:5 (randomBytes)") },
+      ]),
+    });
+    expect((await call("/functions/sharing")).json).toMatchObject({ warnings: json.warnings });
+    const clones: { piece: string; serial: string }[] = [];
+    for (let clone = 0; clone < CLONES; clone += 1) {
+      const { json } = await invoke("sharing", {}, { "x-firn-start": "cold" });
+      clones.push(json as { piece: string; serial: string });
+    }
+    expect(new Set(clones.map(({ piece }) => piece)).size).toBe(CLONES);
+    expect(new Set(clones.map(({ serial }) => serial)).size).toBe(1);
+    await remove("sharing");
   });
 
   it("know the time, whatever the snapshot's age", async () => {

@@ -1,10 +1,5 @@
+import type { FunctionFailure } from "@firn/functions";
 import { answerOf, type ErrorAnswer } from "../service-error.ts";
-
-/** What is known of why a function failed. */
-export interface Failure {
-  readonly errorMessage: string;
-  readonly stack: string;
-}
 
 /** Codes of failures that are told to everybody as they are: they speak of the function or of the moment. */
 const TOLD = new Set([
@@ -14,28 +9,23 @@ const TOLD = new Set([
   "FIRN_FUNCTION_PENDING",
 ]);
 
-/** Reads the error object of the Lambda API that the guest's runtime answers with. */
-export function failureOf(payload: Uint8Array): Failure {
-  const text = Buffer.from(payload).toString("utf8");
-  try {
-    const value = JSON.parse(text) as Record<string, unknown> | null;
-    const trace = value?.trace ?? value?.stackTrace;
-    return {
-      errorMessage: String(value?.errorMessage ?? "it gave no reason"),
-      stack: Array.isArray(trace) ? trace.join("\n") : "",
-    };
-  } catch {
-    return { errorMessage: text.slice(0, 1000) || "it gave no reason", stack: "" };
-  }
-}
-
-/** The answer for a function that failed: 502, for this server is a gateway to it. The stack is not for strangers. */
-export function failedResponse(name: string, { errorMessage, stack }: Failure, withStack: boolean): Response {
+/**
+ * The answer for a function that failed: 502, for this server is a gateway to it.
+ *
+ * @param isOpen Whether the caller may learn why: what a function throws may name hosts, queries and secrets.
+ */
+export function failedResponse(
+  name: string,
+  { errorMessage, stack }: FunctionFailure,
+  isOpen: boolean,
+): Response {
   const body = {
     Type: "FunctionError",
-    Message: `Function ${name} failed: ${errorMessage}`,
+    Message: isOpen
+      ? `Function ${name} failed: ${errorMessage}`
+      : `Function ${name} failed. Its log tells why, under the request's id.`,
     code: "FIRN_FUNCTION_ERROR",
-    ...(stack === "" || !withStack ? {} : { Stack: stack }),
+    ...(stack === "" || !isOpen ? {} : { Stack: stack }),
   };
   return Response.json(body, { status: 502, headers: { "x-amzn-ErrorType": body.Type } });
 }

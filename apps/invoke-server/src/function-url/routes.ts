@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { failureOf } from "@firn/functions";
 import { FunctionFailedError } from "@firn/snapshots";
 import { type Context, Hono } from "hono";
 import { guardControl, guardFunctionUrl } from "../access/guards.ts";
@@ -6,7 +7,7 @@ import type { Dependencies } from "../dependencies.ts";
 import { parseFunctionName } from "../function-name.ts";
 import { answerError } from "../service-error.ts";
 import { PLAIN_START, readInvokeOptions, setStartHeaders } from "../start-header.ts";
-import { failedResponse, failureOf, strangersAnswer } from "./failure.ts";
+import { failedResponse, strangersAnswer } from "./failure.ts";
 import { forwardedRequest } from "./forwarded-request.ts";
 import { toResponse } from "./response.ts";
 

@@ -33,6 +33,7 @@ const contents: VersionContents = {
   readyTimeoutMs: 10_000,
   annotations: { note: "mine" },
 };
+const warning = { code: "FIRN_CHILD_PROCESS", message: "A child process runs." };
 const failure = { code: "FIRN_FUNCTION_IMPORT", message: "boom", stack: "at index.js" };
 
 /** Opens the catalog, uses it, and closes it again. */
@@ -48,7 +49,7 @@ function using<T>(use: (catalog: Catalog) => T, place = PLACE): T {
 describe("Catalog", () => {
   it("holds what it was told when it is opened again", () => {
     const before = using((catalog) => {
-      catalog.activate(catalog.accept("hello", contents), SNAPSHOT);
+      catalog.activate(catalog.accept("hello", contents), SNAPSHOT, [warning]);
       catalog.accept("another", contents);
       catalog.fail(catalog.accept("broken", contents), failure);
       return catalog.list();
@@ -56,7 +57,10 @@ describe("Catalog", () => {
     expect(before).toMatchObject([
       { ...contents, name: "another", version: 1, state: "Pending", update: "InProgress", snapshot: null },
       { ...contents, name: "broken", version: 1, state: "Failed", update: "Failed", failure },
-      { ...contents, name: "hello", version: 1, state: "Active", update: "Successful", snapshot: SNAPSHOT },
+      {
+        ...{ ...contents, name: "hello", version: 1, state: "Active", update: "Successful" },
+        ...{ snapshot: SNAPSHOT, warnings: [warning] },
+      },
     ]);
     expect(using((catalog) => catalog.list())).toEqual(before);
     expect(using((catalog) => catalog.pending().map(({ name }) => name))).toEqual(["another"]);

@@ -1,3 +1,4 @@
+import type { Warning } from "@firn/protocol";
 import { type Digest, type FileDigests, type FileIdentity, parseDigest } from "@firn/snapshots";
 import { Database, type Row } from "./database.ts";
 import type { DeployFailure, FunctionRecord, VersionContents } from "./function-record.ts";
@@ -65,7 +66,6 @@ export class Catalog implements FileDigests {
   roots(): { apps: Digest[]; snapshots: Digest[] } {
     const apps = this.#database.all("SELECT contents ->> '$.app.digest' AS digest FROM versions");
     const snapshots = this.#database.all("SELECT digest FROM snapshots");
-    const digests = (rows: Row[]) => rows.map(({ digest }) => parseDigest(String(digest)));
     return { apps: digests(apps), snapshots: digests(snapshots) };
   }
 
@@ -97,25 +97,28 @@ export class Catalog implements FileDigests {
   /**
    * Notes a version's snapshot; if the version's deploy is under way or had failed, it serves from now on.
    *
+   * @param warnings What clones of the snapshot will share although they should not.
    * @returns The record, and snapshots that are of no more use; or `undefined` if the version is gone.
    */
   activate(
     { id, name, version }: FunctionRecord,
     snapshot: Digest,
+    warnings: readonly Warning[] = [],
   ): { record: FunctionRecord; unused: Digest[] } | undefined {
     const database = this.#database;
     const unused = database.transaction(() => {
       const known = database.get("SELECT 1 FROM versions WHERE function = ? AND number = ?", id, version);
       if (known === undefined) return undefined;
-      const before = this.roots().snapshots;
+      const before = this.#snapshotsOf(id);
       const { host, agentAbi } = this.#place;
       database.run(
-        "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?)",
         id,
         version,
         host,
         agentAbi,
         snapshot,
+        JSON.stringify(warnings),
       );
       database.run("UPDATE functions SET serving = ? WHERE id = ? AND newest = ?", version, id, version);
       database.run(
@@ -124,7 +127,7 @@ export class Catalog implements FileDigests {
         version,
       );
       this.#prune(id);
-      return this.#withoutRows(before);
+      return this.#withoutRow(before);
     });
     if (unused === undefined) return undefined;
     this.#load(id);
@@ -142,10 +145,10 @@ export class Catalog implements FileDigests {
   /** Removes a function with all of its versions. @returns Snapshots that are of no more use. */
   remove({ id, name }: FunctionRecord): Digest[] {
     const unused = this.#database.transaction(() => {
-      const before = this.roots().snapshots;
+      const before = this.#snapshotsOf(id);
       this.#database.run("DELETE FROM aliases WHERE function = ?", id);
       this.#database.run("DELETE FROM functions WHERE id = ?", id);
-      return this.#withoutRows(before);
+      return this.#withoutRow(before);
     });
     if (this.newest(name)?.id === id) this.#entries.delete(name);
     return unused;
@@ -180,16 +183,21 @@ export class Catalog implements FileDigests {
     );
   }
 
-  #withoutRows(before: readonly Digest[]): Digest[] {
-    const after = new Set(this.roots().snapshots);
-    return before.filter((digest) => !after.has(digest));
+  #snapshotsOf(id: number): Digest[] {
+    return digests(this.#database.all("SELECT DISTINCT digest FROM snapshots WHERE function = ?", id));
+  }
+
+  /** Those of the snapshots that no version of any function has. */
+  #withoutRow(snapshots: readonly Digest[]): Digest[] {
+    const sql = "SELECT 1 FROM snapshots WHERE digest = ? LIMIT 1";
+    return snapshots.filter((digest) => this.#database.get(sql, digest) === undefined);
   }
 
   /** Reads a function into memory. */
   #load(id: number): void {
     const { host, agentAbi } = this.#place;
     const rows = this.#database.all(
-      `SELECT functions.id, name, number, serving, contents, accepted, state, failure, digest
+      `SELECT functions.id, name, number, serving, contents, accepted, state, failure, digest, warnings
        FROM functions
        JOIN versions ON versions.function = functions.id AND number IN (newest, serving)
        JOIN deploys ON deploys.function = functions.id
@@ -205,6 +213,10 @@ export class Catalog implements FileDigests {
     const serving = records.find(({ version }) => version === rows[0]?.serving);
     this.#entries.set(newest.name, { serving, newest });
   }
+}
+
+function digests(rows: readonly Row[]): Digest[] {
+  return rows.map(({ digest }) => parseDigest(String(digest)));
 }
 
 const UPDATES = { pending: "InProgress", done: "Successful", failed: "Failed" } as const;
@@ -229,6 +241,7 @@ function decode(row: Row): FunctionRecord {
     update,
     failure: row.failure === null ? null : (JSON.parse(String(row.failure)) as DeployFailure),
     snapshot: row.digest === null ? null : parseDigest(String(row.digest)),
+    warnings: JSON.parse(String(row.warnings ?? "[]")) as Warning[],
     updated: String(row.accepted),
   };
 }

@@ -1,4 +1,4 @@
-import type { LoadFunction } from "@firn/protocol";
+import type { LoadFunction, Warning } from "@firn/protocol";
 import type { Descriptor, Digest } from "@firn/snapshots";
 import type { AppSettings } from "../archive/app-settings.ts";
 import { FunctionsError } from "../errors.ts";
@@ -58,6 +58,8 @@ export interface FunctionRecord extends VersionContents {
   readonly failure: DeployFailure | null;
   /** Manifest of this version's diff snapshot for this host and agent, once there is one. */
   readonly snapshot: Digest | null;
+  /** What clones of that snapshot share although they should not, with what to do. */
+  readonly warnings: readonly Warning[];
   /** When the version was accepted, ISO 8601. */
   readonly updated: string;
 }

@@ -68,8 +68,11 @@ describe("migrate()", () => {
     catalog.close();
   });
 
-  it("keeps what number 2 says", async () => {
-    await write(2);
+  it.each([
+    [2, []],
+    [3, [{ code: "FIRN_CHILD_PROCESS", message: "A child process runs." }]],
+  ])("keeps what number %i says", async (number, warnings) => {
+    await write(number);
     const catalog = new Catalog(path, PLACE);
     expect(catalog.find("active")).toMatchObject({
       id: 7,
@@ -78,6 +81,7 @@ describe("migrate()", () => {
       state: "Active",
       update: "InProgress",
       snapshot: expect.stringMatching(/^sha256:fcde/),
+      warnings,
     });
     expect(catalog.pending()).toMatchObject([{ id: 7, version: 5, entry: "index.mjs", snapshot: null }]);
     catalog.close();

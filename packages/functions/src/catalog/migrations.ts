@@ -79,6 +79,8 @@ export const MIGRATIONS: readonly string[] = [
        nullif(record -> 'failure', 'null')
      FROM functions JOIN records USING (name);
    DROP TABLE records;`,
+
+  "ALTER TABLE snapshots ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';",
 ];
 
 /**

@@ -156,7 +156,7 @@ export class Deployments {
     const record = catalog.accept(name, contents);
     if (!unchanged || existing.snapshot === null) return { record, done: false };
     // The same files in another archive, or other annotations: the snapshot serves this version as well.
-    catalog.activate(record, existing.snapshot);
+    catalog.activate(record, existing.snapshot, existing.warnings);
     onChange(name);
     return { record: catalog.find(name) as FunctionRecord, done: true };
   }
@@ -208,8 +208,8 @@ export class Deployments {
   async #activate(record: FunctionRecord): Promise<FunctionRecord> {
     const { store, catalog, signal, onChange } = this.#parts;
     try {
-      const { digest } = await makeSnapshot(this.#parts, record);
-      const activated = catalog.activate(record, digest);
+      const { digest, warnings } = await makeSnapshot(this.#parts, record);
+      const activated = catalog.activate(record, digest, warnings);
       for (const unused of activated?.unused ?? [digest]) await store.remove(unused);
       if (activated === undefined) {
         throw new FunctionsError("FIRN_FUNCTION_NOT_FOUND", `Function ${record.name} was removed meanwhile.`);

@@ -1,11 +1,12 @@
+import type { Warning } from "@firn/protocol";
 import {
   type BaseProvider,
   createDiff,
+  type Digest,
   errorCode,
   type GuestLogLine,
   type JailChoice,
   type MachineOptions,
-  type SnapshotManifest,
   type Store,
 } from "@firn/snapshots";
 import { type FunctionRecord, loadMessage, memoryClassBytes } from "../catalog/function-record.ts";
@@ -25,13 +26,21 @@ export interface SnapshotParts {
   readonly signal: AbortSignal;
 }
 
+/** A version's snapshot. */
+export interface VersionSnapshot {
+  /** Of its manifest. */
+  readonly digest: Digest;
+  /** What its clones share although they should not. */
+  readonly warnings: readonly Warning[];
+}
+
 /**
  * Makes a version's snapshot, and proves by its samples that it answers. A base that turns out to be damaged or of another
  * image is made anew, once.
  *
  * @throws {FunctionFailedError} if the function fails while it gets ready, or at a sample.
  */
-export async function makeSnapshot(parts: SnapshotParts, record: FunctionRecord): Promise<SnapshotManifest> {
+export async function makeSnapshot(parts: SnapshotParts, record: FunctionRecord): Promise<VersionSnapshot> {
   const { store, bases } = parts;
   const memoryBytes = memoryClassBytes(record.memoryMib);
   const base = await bases.base(record.runtime, memoryBytes);
@@ -47,9 +56,9 @@ export async function makeSnapshot(parts: SnapshotParts, record: FunctionRecord)
 
 async function makeOn(
   { store, bases, machine, runtimes, jail, onLog, signal }: SnapshotParts,
-  base: SnapshotManifest,
+  base: { readonly digest: Digest },
   record: FunctionRecord,
-): Promise<SnapshotManifest> {
+): Promise<VersionSnapshot> {
   const common = {
     rootDiskPath: bases.runtime(record.runtime).rootDiskPath,
     jail: await jail.options(),
@@ -58,10 +67,14 @@ async function makeOn(
     signal,
   };
   const load = loadMessage(record, runtimes.get(record.runtime).loadEnvironment);
-  const diff = await createDiff(store, { ...common, base: base.digest, app: record.app, load });
+  const warnings: Warning[] = [];
+  const onWarning = (warning: Warning) => void warnings.push(warning);
+  const { app } = record;
+  const diff = await createDiff(store, { ...common, base: base.digest, app, load, onWarning });
   try {
     const { samples, timeoutMs, environment } = record;
-    return await recordWorkingSet(store, diff, { ...common, samples, timeoutMs, environment });
+    await recordWorkingSet(store, diff, { ...common, samples, timeoutMs, environment });
+    return { digest: diff.digest, warnings };
   } catch (error) {
     await store.remove(diff.digest);
     throw error;

@@ -10,6 +10,7 @@ import { type FunctionRecord, isSameVersion } from "../catalog/function-record.t
 import { errorFields } from "../error-fields.ts";
 import { FunctionsError } from "../errors.ts";
 import type { FunctionHost } from "../function-host.ts";
+import { failureOf } from "./function-failure.ts";
 import type { InstancePool, PooledInstance } from "./instance-pool.ts";
 
 /** Which start a caller wants: `auto` takes a waiting instance, else starts cold. */
@@ -80,8 +81,15 @@ export class Invoker {
         (await this.#invokeNew(record, request, MODES[start as keyof typeof MODES], options, began));
       const { response, phases } = invocation;
       const milliseconds = Object.fromEntries(phases.map((phase) => [phase.name, round(phase.milliseconds)]));
+      const failure = response.functionError === "" ? {} : failureOf(response.payload);
       this.#log.info(
-        { ...about, start: invocation.start, milliseconds, functionError: response.functionError },
+        {
+          ...about,
+          start: invocation.start,
+          milliseconds,
+          functionError: response.functionError,
+          ...failure,
+        },
         "invoked",
       );
       return invocation;
