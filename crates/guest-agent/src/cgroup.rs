@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 
 use crate::AgentError;
+use crate::generation::follows_generation;
 
 /// How long the kernel may take to stop every task of the function.
 const FREEZE_LIMIT: Duration = Duration::from_secs(10);
@@ -55,11 +56,14 @@ impl Cgroup {
         read().unwrap_or(0)
     }
 
-    /// Every process, as "name (process id)", apart from this one.
-    pub fn other_processes(&self, proc: &Path, apart: Pid) -> Vec<String> {
+    /// Every process that does not follow the generation file, as "name (process id)", apart from this one.
+    pub fn unseeded_processes(&self, proc: &Path, apart: Pid) -> Vec<String> {
         let ids = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
         let apart = apart.as_raw_nonzero().to_string();
-        let others = ids.lines().filter(|id| *id != apart).map(|id| {
+        let follows = |id: &str| {
+            fs::read_to_string(proc.join(id).join("maps")).is_ok_and(|maps| follows_generation(&maps))
+        };
+        let others = ids.lines().filter(|id| *id != apart && !follows(id)).map(|id| {
             let name = fs::read_to_string(proc.join(id).join("comm")).unwrap_or_default();
             format!("{} (process {id})", name.trim_end())
         });

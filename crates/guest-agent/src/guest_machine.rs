@@ -11,6 +11,7 @@ use crate::AgentError;
 use crate::cgroup::Cgroup;
 use crate::doorbell::Doorbell;
 use crate::entropy::reseed_kernel;
+use crate::generation::{GENERATION_FILE, Generation};
 use crate::identity::Identity;
 use crate::machine::Machine;
 use crate::memory::clean_memory;
@@ -23,6 +24,7 @@ pub struct GuestMachine {
     doorbell: Option<Doorbell>,
     cgroup: Cgroup,
     random: File,
+    generation: Generation,
     identity: Identity,
     child_events: OwnedFd,
 }
@@ -32,7 +34,7 @@ impl GuestMachine {
     ///
     /// # Errors
     ///
-    /// If the function's cgroup or `/dev/urandom` is missing: without them nothing may run.
+    /// If the function's cgroup, `/dev/urandom` or the generation file is missing: without them nothing may run.
     pub fn assemble() -> Result<(Self, Option<AgentError>), AgentError> {
         let (doorbell, missing) = match Doorbell::probe(Path::new("/proc/device-tree")) {
             Ok(doorbell) => (Some(doorbell), None),
@@ -45,6 +47,7 @@ impl GuestMachine {
                 .write(true)
                 .open("/dev/urandom")
                 .map_err(AgentError::system("open /dev/urandom"))?,
+            generation: Generation::create(Path::new(GENERATION_FILE))?,
             identity: Identity::establish(),
             child_events: child_events().map_err(AgentError::system("listen for ended children"))?,
         };
@@ -93,15 +96,16 @@ impl Machine for GuestMachine {
     }
 
     fn reseed(&mut self, seed: &[u8; 64]) -> Result<(), AgentError> {
-        reseed_kernel(&self.random, seed)
+        reseed_kernel(&self.random, seed)?;
+        self.generation.advance()
     }
 
     fn set_identity(&mut self, generation: &[u8; 16]) -> Result<(), AgentError> {
         self.identity.renew(generation)
     }
 
-    fn other_processes(&self, runtime: Pid) -> Vec<String> {
-        self.cgroup.other_processes(Path::new("/proc"), runtime)
+    fn unseeded_processes(&self, runtime: Pid) -> Vec<String> {
+        self.cgroup.unseeded_processes(Path::new("/proc"), runtime)
     }
 
     fn memory_peak_kib(&self) -> u32 {

@@ -18,6 +18,7 @@ mod device_tree;
 mod doorbell;
 mod entropy;
 mod error;
+mod generation;
 pub mod guest_machine;
 mod identity;
 pub mod init;

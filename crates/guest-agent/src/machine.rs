@@ -52,7 +52,7 @@ pub trait Machine {
     /// If the kernel's controls are missing.
     fn clean_memory(&mut self) -> Result<(), AgentError>;
 
-    /// Gives the kernel's random number generator a new seed.
+    /// Gives the kernel's random number generator a new seed, and then tells the processes that follow the generation file.
     ///
     /// # Errors
     ///
@@ -66,8 +66,8 @@ pub trait Machine {
     /// If the kernel refuses.
     fn set_identity(&mut self, generation: &[u8; 16]) -> Result<(), AgentError>;
 
-    /// The processes of the function apart from its runtime, each as "name (process id)".
-    fn other_processes(&self, runtime: Pid) -> Vec<String>;
+    /// The processes of the function that do not reseed themselves after a resume, apart from its runtime, each as "name (process id)".
+    fn unseeded_processes(&self, runtime: Pid) -> Vec<String>;
 
     /// Most memory that the function had since it was started, in KiB; 0 if that is not known.
     fn memory_peak_kib(&self) -> u32;

@@ -6,11 +6,17 @@
 // releaseFreeMemory() gives memory that malloc keeps for later back to the kernel.
 //
 // closeOnExec(number): boolean keeps a descriptor from processes that this one starts.
+//
+// mapWord(string): ArrayBuffer | undefined maps the first four bytes of a file, to be read only: what others write there is seen at once.
+#define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
 #include <malloc.h>
 #include <node_api.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 // OpenSSL 3 as node exports it; declared here because the headers of node's own OpenSSL are not at hand.
 typedef struct evp_rand_ctx_st EVP_RAND_CTX;
@@ -70,6 +76,39 @@ static napi_value close_on_exec(napi_env env, napi_callback_info info) {
   return result;
 }
 
+static const size_t word_bytes = sizeof(uint32_t);
+
+static void unmap_word(napi_env env, void *word, void *hint) {
+  (void)env;
+  (void)hint;
+  munmap(word, word_bytes);
+}
+
+static napi_value map_word(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument;
+  char path[4096];
+  size_t length = 0;
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count < 1 ||
+      napi_get_value_string_utf8(env, argument, path, sizeof path, &length) != napi_ok) {
+    napi_throw_type_error(env, "FIRN_PATH", "mapWord() takes a path.");
+    return NULL;
+  }
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return NULL;
+  // A page beyond the end of its file cannot be read.
+  bool whole = lseek(file, 0, SEEK_END) >= (off_t)word_bytes;
+  void *word = whole ? mmap(NULL, word_bytes, PROT_READ, MAP_SHARED, file, 0) : MAP_FAILED;
+  close(file);
+  if (word == MAP_FAILED) return NULL;
+  napi_value result;
+  if (napi_create_external_arraybuffer(env, word, word_bytes, unmap_word, NULL, &result) != napi_ok) {
+    munmap(word, word_bytes);
+    return NULL;
+  }
+  return result;
+}
+
 static bool export_function(napi_env env, napi_value exports, const char *name, napi_callback callback) {
   napi_value function;
   return napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, NULL, &function) == napi_ok &&
@@ -79,6 +118,7 @@ static bool export_function(napi_env env, napi_value exports, const char *name, 
 NAPI_MODULE_INIT() {
   bool exported = export_function(env, exports, "reseed", reseed) &&
                   export_function(env, exports, "releaseFreeMemory", release_free_memory) &&
-                  export_function(env, exports, "closeOnExec", close_on_exec);
+                  export_function(env, exports, "closeOnExec", close_on_exec) &&
+                  export_function(env, exports, "mapWord", map_word);
   return exported ? exports : NULL;
 }

@@ -23,7 +23,10 @@ import {
 } from "@firn/protocol";
 
 const SOURCE = fileURLToPath(new URL("../src/runtime/main.ts", import.meta.url));
-const ADDON = fileURLToPath(new URL(`../dist/addon/linux-${process.arch}/reseed.node`, import.meta.url));
+/** The addon for this machine. */
+export const ADDON = fileURLToPath(
+  new URL(`../dist/addon/linux-${process.arch}/reseed.node`, import.meta.url),
+);
 
 /** How long a test waits for any report, in milliseconds. */
 const REPORT_LIMIT_MS = 15_000;

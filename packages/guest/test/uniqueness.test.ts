@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { RuntimeProcess } from "./runtime-process.ts";
+import { ADDON, RuntimeProcess } from "./runtime-process.ts";
 
 // Two processes with the same state cannot be had without snapshots, but one resumed twice with the same seed shows what depends
 // on the seed, and one that is resumed shows what was drawn before.
@@ -119,6 +119,60 @@ describe("a worker thread", () => {
         return (await once(worker, "message"))[0];
       }`);
     for (const text of [true, false]) expect(await runtime.call({ text })).toEqual(["function", true]);
+  });
+});
+
+describe("a forked process", () => {
+  /** Answers with how often it has taken a new seed from the kernel, after it has drawn what the message names. */
+  const child = `
+    const fs = require("node:fs");
+    const crypto = require("node:crypto");
+    let seeds = 0;
+    const { openSync } = fs;
+    fs.openSync = (path, ...rest) => {
+      if (path === "/dev/urandom") seeds += 1;
+      return openSync(path, ...rest);
+    };
+    require("node:module").syncBuiltinESMExports();
+    const draws = {
+      math: () => Math.random(),
+      uuid: () => crypto.randomUUID(),
+      web: () => globalThis.crypto.getRandomValues(new Uint8Array(4)),
+      int: () => crypto.randomInt(9),
+      bytes: () => crypto.randomBytes(8),
+      key: () => crypto.generateKeyPairSync("ed25519"),
+    };
+    process.on("message", (name) => { draws[name](); process.send([seeds, typeof require("@firn/guest").ready]) });`;
+  const parent = `
+    import { fork } from "node:child_process";
+    import { once } from "node:events";
+    import { writeFileSync } from "node:fs";
+    const generation = (number) => writeFileSync("generation", new Uint32Array([number]));
+    generation(0);
+    process.env.FIRN_GENERATION_FILE = process.cwd() + "/generation";
+    process.env.FIRN_ADDON = ${JSON.stringify(ADDON)};
+    const child = fork("./child.cjs");
+    export default async ({ resumes, draw }) => {
+      if (resumes !== undefined) generation(resumes);
+      child.send(draw);
+      return (await once(child, "message"))[0];
+    };`;
+
+  it("takes a new seed before the first draw of each generation, whatever draws", async () => {
+    await using runtime = await RuntimeProcess.start({
+      "package.json": '{"type":"module"}',
+      "child.cjs": child,
+      "index.js": parent,
+    });
+    runtime.loadFunction({ entry: "index.js" });
+    await runtime.next("functionReady");
+    expect(await runtime.call({ draw: "math" })).toEqual([0, "function"]);
+    let resumes = 0;
+    for (const draw of ["math", "uuid", "web", "int", "bytes", "key"]) {
+      resumes += 1;
+      expect(await runtime.call({ resumes, draw })).toEqual([resumes, "function"]);
+      expect(await runtime.call({ draw })).toEqual([resumes, "function"]);
+    }
   });
 });
 

@@ -21,7 +21,9 @@ async function ask(operation: string, start = "cold"): Promise<Record<string, un
 }
 
 describe("clones of one snapshot", () => {
-  it("draw different random numbers in the main thread and in workers, and have names of their own", async () => {
+  it("draw different random numbers in threads and forked processes, and have names of their own", async () => {
+    const { json } = await call("/functions/clones");
+    expect(JSON.stringify(json)).not.toContain("FIRN_CHILD_PROCESS");
     const answers: Record<string, unknown>[] = [];
     for (let clone = 0; clone < CLONES; clone += 1) answers.push(await ask("random"));
     for (const name of Object.keys(answers[0] ?? {})) {

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{HOOKS_LIMIT, Phase, Session, StartTimes};
 use crate::AgentError;
 use crate::entropy::derive_seeds;
+use crate::generation::GENERATION_FILE;
 use crate::machine::Machine;
 
 /// How long the host may take to read what was said before the doorbell.
@@ -109,15 +110,17 @@ impl<M: Machine> Session<M> {
         Ok(())
     }
 
-    /// Only the runtime's own process gets a new seed: whatever else it has started goes on in each clone with the same one.
+    /// The runtime's own process gets a new seed, and those that follow the generation file take one: all others go on in each clone with
+    /// the same one.
     fn child_process_warning(&self) -> Option<Warning> {
-        let others = self.machine.other_processes(self.runtime.as_ref()?.pid);
+        let others = self.machine.unseeded_processes(self.runtime.as_ref()?.pid);
         let named: Vec<&str> = others.iter().take(MAX_NAMED_PROCESSES).map(String::as_str).collect();
         let more = others.len().saturating_sub(named.len());
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let message = format!(
             "Processes that the function has started are in the snapshot: {}{more}. All clones get the same random numbers in them. \
-             Start them in an after-restore hook, or with the first invocation; end them in a before-snapshot hook.",
+             Start them in an after-restore hook, or with the first invocation; end them in a before-snapshot hook; or have them reseed \
+             themselves when {GENERATION_FILE} changes.",
             named.join(", "),
         );
         (!others.is_empty()).then(|| Warning { code: "FIRN_CHILD_PROCESS".into(), message })

@@ -88,7 +88,7 @@ impl Machine for TestMachine {
         Ok(())
     }
 
-    fn other_processes(&self, runtime: Pid) -> Vec<String> {
+    fn unseeded_processes(&self, runtime: Pid) -> Vec<String> {
         let id = runtime.as_raw_nonzero();
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
         children.split_ascii_whitespace().map(|child| format!("child (process {child})")).collect()

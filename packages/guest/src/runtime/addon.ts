@@ -11,6 +11,8 @@ export interface Addon {
   releaseFreeMemory(): void;
   /** Keeps a descriptor from processes that this one starts. Returns whether there is such a descriptor. */
   closeOnExec(descriptor: number): boolean;
+  /** The first four bytes of a file as they are at each look, only to be read; `undefined` if there is no such file. */
+  mapWord(path: string): ArrayBuffer | undefined;
 }
 
 /**

@@ -1,3 +1,4 @@
+import { fork } from "node:child_process";
 import { randomBytes, randomInt, randomUUID } from "node:crypto";
 import dns from "node:dns/promises";
 import { once } from "node:events";
@@ -44,8 +45,15 @@ const askWorker = () => {
   worker.postMessage("draw");
   return answer;
 };
+// A process that was forked before the snapshot.
+const child = fork(new URL("./child.mjs", import.meta.url));
+const askChild = () => {
+  const answer = once(child, "message");
+  child.send("draw");
+  return answer;
+};
 deferReady();
-askWorker().then(ready);
+Promise.all([askWorker(), askChild()]).then(ready);
 
 const failure = (work) =>
   work().then(
@@ -56,6 +64,7 @@ const failure = (work) =>
 const operations = {
   random: async () => {
     const [[uuid, bytes, math]] = await askWorker();
+    const [[childUuid, childBytes, childMath]] = await askChild();
     return {
       ...{
         uuid: randomUUID(),
@@ -63,7 +72,8 @@ const operations = {
         int: randomInt(2 ** 40),
         math: Math.random(),
       },
-      ...{ workerUuid: uuid, workerBytes: bytes, workerMath: math, hostname: hostname() },
+      ...{ workerUuid: uuid, workerBytes: bytes, workerMath: math },
+      ...{ childUuid, childBytes, childMath, hostname: hostname() },
     };
   },
   clocks: async () => {

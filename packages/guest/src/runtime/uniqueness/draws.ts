@@ -1,6 +1,6 @@
-import crypto, { randomFillSync, webcrypto } from "node:crypto";
-import { syncBuiltinESMExports } from "node:module";
+import { randomFillSync } from "node:crypto";
 import { callerOutside } from "./caller.ts";
+import { aroundDraws } from "./random-functions.ts";
 
 /** Buffers from this size on, in bytes, are taken for pools, of which a library hands out pieces for a long time. Keys are shorter. */
 export const POOL_BYTES = 128;
@@ -10,27 +10,6 @@ const LOOKED_AT = 200;
 /** From how many pools on those that are no longer in use are left out. */
 const FEW_POOLS = 1000;
 
-/** Functions of node:crypto that draw. */
-const CRYPTO_SOURCES = [
-  ...[
-    "randomBytes",
-    "randomFill",
-    "randomFillSync",
-    "getRandomValues",
-    "randomInt",
-    "randomUUID",
-    "randomUUIDv7",
-  ],
-  ...[
-    "generateKey",
-    "generateKeySync",
-    "generateKeyPair",
-    "generateKeyPairSync",
-    "generatePrime",
-    "generatePrimeSync",
-  ],
-];
-
 /** What was drawn, and by whom; pools apart. */
 export interface Draw {
   /** For example "getRandomValues". */
@@ -38,9 +17,6 @@ export interface Draw {
   /** File and line in the function. */
   readonly caller: string;
 }
-
-// biome-ignore lint/suspicious/noExplicitAny: it stands for any function.
-type AnyFunction = (...args: any[]) => unknown;
 
 /** Watches who draws random numbers before a snapshot: whatever of them is kept is the same in all clones. */
 export class Draws {
@@ -55,11 +31,17 @@ export class Draws {
 
   /** Puts the watch around every function that draws, once and for all. */
   install(): void {
-    const prototype = Object.getPrototypeOf(webcrypto) as object;
-    for (const name of CRYPTO_SOURCES) this.#wrap(crypto, name);
-    for (const name of ["getRandomValues", "randomUUID", "randomUUIDv7"]) this.#wrap(prototype, name);
-    this.#wrap(Object.getPrototypeOf(webcrypto.subtle) as object, "generateKey");
-    syncBuiltinESMExports();
+    aroundDraws((source, args, draw) => {
+      if (!this.watching || this.#inside) return draw();
+      this.#inside = true;
+      try {
+        const result = draw();
+        this.note(source, args, result);
+        return result;
+      } finally {
+        this.#inside = false;
+      }
+    });
   }
 
   /** From here on draws are noted. */
@@ -105,28 +87,6 @@ export class Draws {
     if (this.#pools.length < this.#poolsLimit) return;
     this.#pools = this.#pools.filter((each) => each.deref() !== undefined);
     this.#poolsLimit = FEW_POOLS + 2 * this.#pools.length;
-  }
-
-  #wrap(owner: object, name: string): void {
-    const descriptor = Object.getOwnPropertyDescriptor(owner, name);
-    const original = descriptor?.value as AnyFunction | undefined;
-    if (typeof original !== "function") return;
-    const draws = this;
-    // A proxy has the name, the length and the other properties of what it stands for.
-    const value = new Proxy(original, {
-      apply(target, self, args: unknown[]): unknown {
-        if (!draws.watching || draws.#inside) return Reflect.apply(target, self, args);
-        draws.#inside = true;
-        try {
-          const result = Reflect.apply(target, self, args);
-          draws.note(name, args, result);
-          return result;
-        } finally {
-          draws.#inside = false;
-        }
-      },
-    });
-    Object.defineProperty(owner, name, { ...descriptor, value });
   }
 }
 

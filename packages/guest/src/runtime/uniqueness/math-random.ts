@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import type { Draws } from "./draws.ts";
 
 /** Size of a seed in bytes. */
 export const SEED_BYTES = 16;
@@ -7,13 +6,13 @@ export const SEED_BYTES = 16;
 /**
  * Replaces Math.random: V8's own keeps 64 drawn values and a state that cannot be set.
  *
- * @param draws Is told of each draw, while it watches.
+ * @param beforeDraw Called before each draw; may set a new state.
  * @returns Sets a new state; takes {@link SEED_BYTES} bytes.
  */
-export function replaceMathRandom(draws?: Draws): (seed: Uint8Array) => void {
+export function replaceMathRandom(beforeDraw?: () => void): (seed: Uint8Array) => void {
   const generator = new Xoshiro128(randomBytes(SEED_BYTES));
   const random = (): number => {
-    if (draws?.watching) draws.note("Math.random");
+    beforeDraw?.();
     return generator.nextDouble();
   };
   Object.defineProperty(random, "name", { value: "random" });

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import type { Addon } from "../addon.ts";
 import { type Warning, warningOf } from "./draw-warning.ts";
 import { Draws, refill } from "./draws.ts";
@@ -9,7 +10,8 @@ import { Workers } from "./workers.ts";
 
 /**
  * Keeps clones of one snapshot from drawing the same random numbers, and from living in the past. What is covered: everything that
- * draws from OpenSSL (node:crypto, Web Crypto, TLS), Math.random, randomUUID and randomInt with their caches, in worker threads too;
+ * draws from OpenSSL (node:crypto, Web Crypto, TLS), Math.random, randomUUID and randomInt with their caches, in worker threads and in
+ * processes that child_process.fork() starts, too;
  * large buffers of random bytes that the main thread's code filled before the snapshot, which libraries hand out piece by piece; the Date
  * header of HTTP responses, and performance.timeOrigin. What clones share nevertheless: address layout, V8's hash seed, Math.random of
  * contexts made by node:vm, what a worker thread draws from OpenSSL in the instants until the main thread has reseeded, and smaller random
@@ -21,10 +23,14 @@ export class Uniqueness {
   readonly #workers: Workers;
   readonly #draws = new Draws();
 
-  private constructor(addon: Addon, workerPreload: string) {
+  private constructor(addon: Addon, preload: string) {
     this.#addon = addon;
-    this.#workers = new Workers(workerPreload);
-    this.#reseedMathRandom = replaceMathRandom(this.#draws);
+    this.#workers = new Workers(preload);
+    // A process that is forked runs with the options that are here.
+    process.execArgv.push("--require", fileURLToPath(preload));
+    this.#reseedMathRandom = replaceMathRandom(() => {
+      if (this.#draws.watching) this.#draws.note("Math.random");
+    });
     bypassRandomCaches();
     this.#draws.install();
     keepTimeOrigin();
@@ -34,10 +40,10 @@ export class Uniqueness {
   /**
    * Replaces what must be replaced before the function is imported.
    *
-   * @param workerPreload URL of a module that makes a worker thread unique when it is imported there.
+   * @param preload URL of a module that makes a worker thread or a forked process unique when it is imported there.
    */
-  static install(addon: Addon, workerPreload: string): Uniqueness {
-    return new Uniqueness(addon, workerPreload);
+  static install(addon: Addon, preload: string): Uniqueness {
+    return new Uniqueness(addon, preload);
   }
 
   /** A function is about to be imported: what it draws from here on, until the snapshot, is noted. */

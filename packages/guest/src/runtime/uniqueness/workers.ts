@@ -62,22 +62,16 @@ export function makeWorkerUnique(): void {
   const era = getEnvironmentData(ENVIRONMENT_KEY) as unknown as Era | undefined;
   bypassRandomCaches();
   keepTimeOrigin();
-  const reseed = replaceMathRandom();
-  if (era === undefined) return;
-  const random = Math.random;
-  let seeded = Atomics.load(era, 0);
-  const randomOfThisEra = {
-    random(): number {
-      for (let now = Atomics.load(era, 0); now !== seeded; now = Atomics.load(era, 0)) {
-        if (now % 2 !== 0) {
-          Atomics.wait(era, 0, now);
-          continue;
-        }
-        reseed(randomBytes(SEED_BYTES));
-        seeded = now;
+  let seeded = era === undefined ? 0 : Atomics.load(era, 0);
+  const reseed = replaceMathRandom(() => {
+    if (era === undefined) return;
+    for (let now = Atomics.load(era, 0); now !== seeded; now = Atomics.load(era, 0)) {
+      if (now % 2 !== 0) {
+        Atomics.wait(era, 0, now);
+        continue;
       }
-      return random();
-    },
-  };
-  Math.random = randomOfThisEra.random;
+      reseed(randomBytes(SEED_BYTES));
+      seeded = now;
+    }
+  });
 }
