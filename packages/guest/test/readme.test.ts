@@ -2,11 +2,14 @@ import { readFile } from "node:fs/promises";
 import { expect, it } from "vitest";
 import { linesOf, RuntimeProcess, textOf } from "./runtime-process.ts";
 
+/** The examples in JavaScript of a document. */
+async function examplesOf(document: string): Promise<string[]> {
+  const text = await readFile(new URL(document, import.meta.url), "utf8");
+  return [...text.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code = ""]) => code);
+}
+
 it("the examples of the README run", async () => {
-  const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
-  const [first = "", second = "", ...rest] = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map(
-    ([, code]) => code,
-  );
+  const [first = "", second = "", ...rest] = await examplesOf("../README.md");
   expect(rest).toEqual([]);
 
   await using fetching = await RuntimeProcess.load(first);
@@ -25,3 +28,44 @@ it("the examples of the README run", async () => {
     "content-type: application/json",
   ]);
 });
+
+it("the forms of functions in the docs answer", async () => {
+  const [web = "", event = "", callback = "", hooks = "", ...rest] = await examplesOf(
+    "../../../docs/functions.md",
+  );
+  expect(rest).toEqual([]);
+  await using fetching = await RuntimeProcess.load(web);
+  expect(textOf(await fetching.request("GET", "/"))).toBe("hello");
+  for (const [entry, text, handler, answer] of [
+    ["index.mjs", event, "handler", { greeting: "Hello, Ada!" }],
+    ["index.cjs", callback, "handler", "done"],
+  ] as const) {
+    await using handling = await RuntimeProcess.start({ [entry]: text });
+    handling.loadFunction({ entry, handler });
+    await handling.next("functionReady");
+    expect(await handling.call({ name: "Ada" })).toEqual(answer);
+  }
+  const readme = await examplesOf("../../../README.md");
+  expect(readme).toHaveLength(1);
+  for (const text of [hooks, ...readme]) await expectHooks(text);
+});
+
+/** What an example with hooks calls, and the hooks' order. */
+async function expectHooks(text: string): Promise<void> {
+  const given = `
+    const calls = [];
+    const render = () => calls.push("render"), sample = {};
+    const pool = { end: () => calls.push("end"), reconnect: () => calls.push("reconnect") };
+    globalThis.calls = calls;`;
+  const handler = text.includes("export default") ? "" : "export default () => {};";
+  await using runtime = await RuntimeProcess.load(
+    `${text}\n${given}\n${handler}
+    export const seen = () => calls;`,
+    { handler: "seen" },
+  );
+  expect(await runtime.call()).toEqual(["render"]);
+  await runtime.quiesce();
+  await runtime.resume();
+  const end = text.includes("beforeSnapshot(") ? ["end"] : [];
+  expect(await runtime.call()).toEqual(["render", ...end, "reconnect"]);
+}
