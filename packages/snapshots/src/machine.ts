@@ -1,14 +1,12 @@
-import type { LoadFunction } from "@firn/protocol";
 import { BasePool } from "./bases/base-pool.ts";
 import { BaseProvider, type MachineOptions } from "./bases/base-provider.ts";
 import { type FileDigests, MemoryFileDigests } from "./bases/file-digests.ts";
 import { JailChoice } from "./bases/jail-choice.ts";
 import { DEFAULT_DEADLINES, type Deadlines } from "./deadlines.ts";
 import { SnapshotError } from "./errors.ts";
-import type { GuestLogLine } from "./instances/agent-connection.ts";
-import { createDiff } from "./instances/create-diff.ts";
+import { createDiff, type DiffOptions } from "./instances/create-diff.ts";
 import type { Instance } from "./instances/instance.ts";
-import { startInstance } from "./instances/start-instance.ts";
+import { type StartOptions, startInstance } from "./instances/start-instance.ts";
 import { type Digest, isDigest } from "./store/digest.ts";
 import type { SnapshotManifest } from "./store/manifest.ts";
 import { MEDIA_TYPE } from "./store/media-types.ts";
@@ -25,25 +23,19 @@ export interface OpenMachineOptions extends Omit<MachineOptions, "vcpus" | "dead
 }
 
 /** What {@link Machine.createDiff} takes. */
-export interface MachineDiffOptions {
+export interface MachineDiffOptions
+  extends Pick<DiffOptions, "load" | "tag" | "onLog" | "onWarning" | "signal"> {
   /** Guest memory in bytes, a multiple of 2 MiB. */
   readonly memoryBytes: number;
   /** A file system image of the code, erofs, which the guest gets as its app disk. */
   readonly appPath: string;
-  /** What the agent is told to load. */
-  readonly load: LoadFunction;
-  /** A name that keeps the snapshot. */
-  readonly tag?: string | undefined;
-  readonly onLog?: (line: GuestLogLine) => void;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** What {@link Machine.start} takes. */
-export interface MachineStartOptions {
-  readonly onLog?: (line: GuestLogLine) => void;
+export interface MachineStartOptions
+  extends Pick<StartOptions, "onLog" | "environment" | "concurrency" | "signal"> {
   /** Whether it can be snapshotted and forked; yes by default. */
   readonly snapshottable?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** One machine with its store: builds bases, takes diffs of them, and starts instances of what the store holds. */
@@ -100,24 +92,13 @@ export class Machine implements AsyncDisposable {
    * @throws {SnapshotError} FIRN_RUNTIME_UNKNOWN, FIRN_FILE_MISSING, FIRN_TIMEOUT and others.
    */
   createDiff(runtime: string, options: MachineDiffOptions): Promise<SnapshotManifest> {
-    const { memoryBytes, appPath, load, tag, onLog, signal } = options;
+    const { memoryBytes, appPath, ...diff } = options;
     return this.store.adding(async () => {
-      const app = await this.store.blobs.import(appPath, MEDIA_TYPE.app, { signal });
+      const app = await this.store.blobs.import(appPath, MEDIA_TYPE.app, { signal: diff.signal });
       const base = await this.base(runtime, memoryBytes);
       const { rootDiskPath } = this.bases.runtime(runtime);
       const [jail, deadlines] = [await this.#jail.options(), this.#deadlines];
-      const log = onLog === undefined ? {} : { onLog };
-      return createDiff(this.store, {
-        ...log,
-        base: base.digest,
-        app,
-        rootDiskPath,
-        load,
-        tag,
-        jail,
-        deadlines,
-        signal,
-      });
+      return createDiff(this.store, { ...diff, base: base.digest, app, rootDiskPath, jail, deadlines });
     });
   }
 
@@ -138,12 +119,11 @@ export class Machine implements AsyncDisposable {
     }
     const located = await this.store.locate(digest);
     const { rootDiskPath } = await this.bases.runtimeOf(located.manifest);
-    const { onLog, signal, snapshottable = true } = options;
+    const { snapshottable = true, ...start } = options;
     const { instance } = await startInstance(
       { mode: "diff", snapshot: located },
       {
-        ...(onLog === undefined ? {} : { onLog }),
-        ...(signal === undefined ? {} : { signal }),
+        ...start,
         store: this.store,
         rootDiskPath,
         snapshottable,

@@ -5,15 +5,9 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { fromEnvironment } from "./environment.ts";
 
 const run = promisify(execFile);
-
-/** What the environment says, as `npm test -- binding` sets it. */
-function fromEnvironment(variable: string): string {
-  const path = process.env[variable];
-  assert.ok(path, `${variable} must name a file or folder, as \`npm test -- binding\` does.`);
-  return path;
-}
 
 /** The packages of this repository, as they are packed. */
 const TARBALLS = {
