@@ -22,8 +22,6 @@ export type SnapshotErrorCode =
   | "FIRN_SNAPSHOT_REFUSED"
   /** The guest's agent closed its stream, or the microVM ended. */
   | "FIRN_AGENT_DISCONNECTED"
-  /** The instance had ended, or was busy, and was not given the request. */
-  | "FIRN_INSTANCE_ENDED"
   /** The guest's agent said something that it may not say now. */
   | "FIRN_AGENT_PROTOCOL"
   /** The instance cannot take a request: it is busy, or its function or microVM has ended. The function was not called. */
@@ -46,9 +44,23 @@ export class SnapshotError extends Error {
   }
 }
 
+/** What a guest may say of a failure. Any other code is the host's, which acts on some: a guest must not set that off. */
+const GUEST_CODES: ReadonlySet<string> = new Set([
+  "FIRN_FUNCTION_IMPORT",
+  "FIRN_FUNCTION_NOT_READY",
+  "FIRN_FUNCTION_EXITED",
+  "FIRN_FUNCTION_HOOK",
+  "FIRN_AGENT",
+  "FIRN_PROTOCOL",
+  "FIRN_RUNTIME_MANIFEST",
+]);
+
 /** The function itself failed in the guest: it threw at import or in a hook, exited, or did not get ready. */
 export class FunctionFailedError extends Error {
-  /** FIRN_FUNCTION_IMPORT, FIRN_FUNCTION_NOT_READY, FIRN_FUNCTION_EXITED, FIRN_FUNCTION_HOOK or FIRN_FUNCTION_SAMPLE. */
+  /**
+   * FIRN_FUNCTION_IMPORT, FIRN_FUNCTION_NOT_READY, FIRN_FUNCTION_EXITED, FIRN_FUNCTION_HOOK or FIRN_FUNCTION_SAMPLE; FIRN_AGENT,
+   * FIRN_PROTOCOL or FIRN_RUNTIME_MANIFEST if it is the guest's own parts that failed; FIRN_AGENT_PROTOCOL for any other code of a guest.
+   */
   readonly code: string;
   /** The stack as the guest's runtime gave it; may be empty. */
   readonly guestStack: string;
@@ -59,6 +71,11 @@ export class FunctionFailedError extends Error {
     this.code = code;
     this.guestStack = guestStack;
   }
+}
+
+/** The failure that a guest reports, whatever it says. */
+export function failureOfGuest(code: string, message: string, guestStack: string): FunctionFailedError {
+  return new FunctionFailedError(GUEST_CODES.has(code) ? code : "FIRN_AGENT_PROTOCOL", message, guestStack);
 }
 
 /** The stable code of any error of Firn's packages, or `undefined`. */

@@ -249,6 +249,15 @@ describe("AgentConnection", () => {
     await expect(agent.expect("functionReady", soon)).rejects.toMatchObject(failure);
   });
 
+  it.each(["FIRN_SNAPSHOT_INCOMPATIBLE", "FIRN_SNAPSHOT_CORRUPT", "FIRN_FUNCTION_SAMPLE", "", "toString"])(
+    "takes no code of the host's from a guest: %s",
+    async (code) => {
+      const step = agent.expect("functionReady", soon);
+      peer.say({ type: "functionFailed", code, message: "boom", stack: "" });
+      await expect(step).rejects.toMatchObject({ code: "FIRN_AGENT_PROTOCOL", message: "boom" });
+    },
+  );
+
   it("knows that a function has ended while nobody waits, and gives what was under way its own answer", async () => {
     const { response } = agent.exchange(1, request());
     const exited = "The runtime process exited with status 1.";

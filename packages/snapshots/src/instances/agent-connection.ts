@@ -9,7 +9,7 @@ import {
   type HostMessage,
 } from "@firn/protocol";
 import { type Deadline, withDeadline } from "../deadline.ts";
-import { FunctionFailedError, SnapshotError } from "../errors.ts";
+import { type FunctionFailedError, failureOfGuest, SnapshotError } from "../errors.ts";
 import { Exchange } from "./exchange.ts";
 import type { InvokeRequest } from "./invocation.ts";
 
@@ -163,7 +163,7 @@ export class AgentConnection {
         this.#goOn(message);
         return;
       case "functionFailed":
-        this.#failFunction(new FunctionFailedError(message.code, message.message, message.stack));
+        this.#failFunction(failureOfGuest(message.code, message.message, message.stack));
         return;
       default: {
         if (message.type === "hello" || message.type === "resumed") assertAbi(message);

@@ -10,6 +10,10 @@ import type { ScratchDisk } from "./scratch-disk.ts";
 /** The doorbell events that stand for a snapshot, as `SnapshotGo` numbers them. */
 const EVENT_NUMBER = { "base-ready": 2, warm: 3 } as const;
 
+/** Most warnings of a guest that are taken, and the longest text of each in characters: they are kept as long as the snapshot. */
+const MAX_WARNINGS = 16;
+const MAX_WARNING_LENGTH = 4096;
+
 /** Files of the store's temporary folder, to be published or removed. */
 export interface SnapshotFiles {
   readonly memoryPath: string;
@@ -40,7 +44,8 @@ export async function takeSnapshot(
 ): Promise<SnapshotFiles> {
   const { event, deadline, scratch } = options;
   agent.send({ type: "prepareSnapshot" });
-  const { warnings } = await agent.expect("snapshotPrepared", deadline);
+  const prepared = await agent.expect("snapshotPrepared", deadline);
+  const warnings = prepared.warnings.slice(0, MAX_WARNINGS).map(shortened);
   if (!agent.atFrameBoundary) {
     throw new SnapshotError(
       "FIRN_AGENT_PROTOCOL",
@@ -72,4 +77,8 @@ export async function takeSnapshot(
     await rm(statePath, { force: true });
     throw error;
   }
+}
+
+function shortened({ code, message }: Warning): Warning {
+  return { code: code.slice(0, MAX_WARNING_LENGTH), message: message.slice(0, MAX_WARNING_LENGTH) };
 }
