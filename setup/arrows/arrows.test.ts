@@ -72,6 +72,8 @@ describe("moduleGraphs()", () => {
       "a.rs": "use crate::b::B;",
       "b.rs": "/// [`crate::a::A`]\nstruct B;\n#[cfg(test)]\nmod tests { use crate::a::A; }",
       "b_tests.rs": "use crate::a::A;",
+      "b/tests/mod.rs": "use crate::a::A;",
+      "b/tests/more.rs": "use crate::a::A;",
     });
     expect(circlesOf()).toEqual([]);
   });

@@ -39,7 +39,7 @@ function part(a: readonly string[], b: readonly string[]): [string, string | und
 function readModules(source: string): Map<string, Module> {
   const modules = new Map<string, Module>();
   for (const name of readdirSync(source, { recursive: true, encoding: "utf8" })) {
-    if (!name.endsWith(".rs") || /(^|[/_])tests?\.rs$/.test(name) || name === "main.rs") continue;
+    if (!name.endsWith(".rs") || /(^|[/_])tests?(\.rs$|\/)/.test(name) || name === "main.rs") continue;
     const path = name.replace(/\.rs$/, "").split("/");
     if (path.at(-1) === "mod" || name === "lib.rs") path.pop();
     const text = readFileSync(join(source, name), "utf8")
