@@ -28,9 +28,7 @@ export async function localCopies(host: ArmHost, files: readonly string[]): Prom
     "sync",
   ].join("\n");
   const env = { KEEP: targets.join(" ") };
-  // As input: the rig's ssh server takes command lines of 9,000 bytes at most.
-  const options = { env, input: script, timeoutMs: copyDeadlineMs };
-  const { status, stderr } = await host.exec("sh", ["-s"], options);
+  const { status, stderr } = await host.exec("sh", ["-c", script], { env, timeoutMs: copyDeadlineMs });
   if (status === 0) return targets;
   throw new SetupError("COMMAND_FAILED", `Files cannot be copied to the rig's disk: ${stderr}`);
 }

@@ -46,8 +46,7 @@ export async function installServer(host: ArmHost): Promise<void> {
     cp ${kernel} ${KERNEL}
     ${(await copyLines(runtimes, RUNTIMES)).join("\n")}
     chmod -R a+rX ${FOLDER}`;
-  // As input: the rig's ssh server takes command lines of 9,000 bytes at most.
-  const { status, stderr } = await host.exec("sh", ["-s"], { input: script });
+  const { status, stderr } = await host.exec("sh", ["-c", script]);
   if (status !== 0) throw new Error(`The server cannot be copied to the ARM host: ${stderr}`);
 }
 

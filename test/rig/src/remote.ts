@@ -5,7 +5,7 @@ import { collect, launchProcess } from "./child.ts";
 import { stopRig } from "./down.ts";
 import { ensureForward } from "./forwards.ts";
 import type { ArmHost } from "./host.ts";
-import { killLine, remoteLine, sshHost } from "./ssh.ts";
+import { isTooLong, killLine, quote, remoteLine, sshHost } from "./ssh.ts";
 import type { RunningRig } from "./up.ts";
 
 const killTimeoutMs = 10_000;
@@ -48,12 +48,13 @@ export function rigHost(rig: RunningRig, keep: boolean): ArmHost {
   return {
     kind: "rig",
     name: state.name,
-    exec: (command, args = [], options = {}) =>
-      collect(
-        (signal) => spawn(command, args, { ...options, signal }),
-        [command, ...args].join(" "),
-        options,
-      ),
+    exec: (command, args = [], options = {}) => {
+      const line = [command, ...args].map(quote).join(" ");
+      const start = (signal: AbortSignal) => spawn(command, args, { ...options, signal });
+      if (options.input !== undefined || !isTooLong(line)) return collect(start, line, options);
+      const byInput = (signal: AbortSignal) => spawn("sh", ["-s"], { ...options, signal });
+      return collect(byInput, line, { ...options, input: `exec ${line} < /dev/null\n` });
+    },
     spawn,
     port: (guestPort, wantedPort = 0) => ensureForward(files, state, [wantedPort, guestPort]),
     close,

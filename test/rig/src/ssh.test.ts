@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import { quote, remoteLine } from "./ssh.ts";
+import { isTooLong, quote, remoteLine } from "./ssh.ts";
 
 describe("quote()", () => {
   it.each(["plain", "two words", "it's", "$HOME `id`", "a\nb", "", "*", "-n"])(
@@ -22,5 +22,12 @@ describe("remoteLine()", () => {
     });
     expect(line).toContain("'A=1 2' ls 'a b'");
     expect(line).not.toContain("B=");
+  });
+});
+
+describe("isTooLong()", () => {
+  it("counts bytes, not characters", () => {
+    expect(isTooLong("x".repeat(6000))).toBe(false);
+    expect(isTooLong("ä".repeat(3001))).toBe(true);
   });
 });

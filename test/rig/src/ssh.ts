@@ -58,6 +58,14 @@ export function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
+/** Most bytes of a command and its arguments: the rig's ssh server takes lines of 9,000 bytes, and there is more in each. */
+const MAX_COMMAND_BYTES = 6000;
+
+/** Whether a command cannot be in one line for the rig's ssh server, and must be sent as input of a shell. */
+export function isTooLong(command: string): boolean {
+  return Buffer.byteLength(command) > MAX_COMMAND_BYTES;
+}
+
 /** What a command in the rig is told about its surroundings. */
 export interface RemoteCommand {
   command: string;
