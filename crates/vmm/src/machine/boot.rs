@@ -10,7 +10,7 @@ use linux_loader::loader::KernelLoader;
 use linux_loader::loader::pe::PE;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend as _, ReadVolatile};
 
-use super::vcpu_threads::{Command, VcpuThreads};
+use super::vcpu_threads::{Command, FIRST_RUN_MAX, VcpuThreads};
 use super::{Machine, lock, microseconds_since};
 use crate::control::{BootRequest, Phases};
 use crate::devices::{DeviceOptions, Devices, DiskImage, FdtOptions, InterruptLine, device_tree};
@@ -112,7 +112,7 @@ impl Machine {
         };
         let interrupts: Arc<dyn InterruptLine> = Arc::clone(&vm) as Arc<dyn InterruptLine>;
         let devices = Devices::new(guest_memory, interrupts, options)?;
-        let threads = VcpuThreads::start(vcpus, None)?;
+        let threads = VcpuThreads::start(vcpus, None, FIRST_RUN_MAX)?;
         let mut machine = Machine::new(threads, devices, gic, vm, memory, request.track_writes)?;
         phases.total = microseconds_since(start);
         machine.phases = phases;

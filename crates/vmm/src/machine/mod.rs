@@ -310,8 +310,8 @@ mod tests {
     use crate::kvm::registers::counter_frequency;
     use crate::layout::Slot;
 
-    /// A guest on one vCPU that reads a register of a device for ever.
-    fn reader() -> Machine {
+    /// A guest on its first vCPU that reads a register of a device for ever.
+    fn reader(vcpus: u8) -> Machine {
         let base = u32::try_from(Slot::Clock.address() >> 16).unwrap();
         let header = [0x1400_0010, 0, 0, 0, 0x1_0000, 0, 0xa, 0, 0, 0, 0, 0, 0, 0, 0x644d_5241, 0];
         let program = [
@@ -325,7 +325,7 @@ mod tests {
         }
         let files = BootFiles::new(kernel, tempfile::tempfile().unwrap());
         let kvm = Kvm::open().unwrap();
-        Machine::boot(&kvm, &BootRequest::default(), files).unwrap()
+        Machine::boot(&kvm, &BootRequest { vcpus, ..BootRequest::default() }, files).unwrap()
     }
 
     fn wait_for_mmio_exits(machine: &Machine, count: u64) {
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn time_passes_for_as_long_as_a_microvm_runs_and_no_longer() {
-        let mut machine = reader();
+        let mut machine = reader(1);
         machine.stop().unwrap();
         for _ in 0..100 {
             let before = machine.stopped_at.unwrap().timer;
@@ -354,8 +354,19 @@ mod tests {
     }
 
     #[test]
+    fn the_interrupt_controller_can_be_read_of_a_microvm_that_is_stopped_as_soon_as_it_is_booted() {
+        for _ in 0..20 {
+            let mut machine = reader(8);
+            machine.stop().unwrap();
+            for _ in 0..20 {
+                machine.gic.save().unwrap();
+            }
+        }
+    }
+
+    #[test]
     fn a_microvm_that_does_not_stop_in_time_goes_on_and_can_be_stopped_later() {
-        let mut machine = reader();
+        let mut machine = reader(1);
         machine.stop().unwrap();
         let devices = Arc::clone(&machine.devices);
         // As by a device that takes long: the vCPU counts its exit and waits.

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::boot::Parts;
 use super::pretouch::{self, Pages};
-use super::vcpu_threads::{FirstRun, VcpuThreads};
+use super::vcpu_threads::{FIRST_RUN_MAX, FirstRun, VcpuThreads};
 use super::{Baseline, host_fingerprint, lock, microseconds_since, without_vcpus};
 use crate::control::{Phases, RestoreRequest};
 use crate::devices::DiskThreads;
@@ -17,9 +17,6 @@ use crate::layer::LayerFile;
 use crate::memory::{GuestMemoryOptions, MemoryStack};
 use crate::snapshot::{HostFingerprint, MachineState};
 use crate::working_set::WorkingSet;
-
-/// How long vCPUs may take to enter KVM_RUN once and leave it.
-const FIRST_RUN_MAX: Duration = Duration::from_secs(10);
 
 /// A VM that was given the state of a snapshot, has its vCPUs on their threads and the memory of some layers, and waits for what
 /// differs.
@@ -91,8 +88,8 @@ impl Prepared {
             _ => false,
         };
         let first_run = touches.then(|| Box::new(pretouch::run) as FirstRun);
-        let threads = VcpuThreads::start(vcpus, first_run)?;
-        threads.wait_ready(if touches { pretouch::LIMIT } else { FIRST_RUN_MAX })?;
+        let limit = if touches { pretouch::LIMIT } else { FIRST_RUN_MAX };
+        let threads = VcpuThreads::start(vcpus, first_run, limit)?;
         let mut touched_pages = 0;
         if touches {
             let vcpu = lock(threads.vcpus().next().ok_or_else(without_vcpus)?)?;

@@ -21,6 +21,9 @@ use crate::kvm::vcpu::ImmediateExit;
 /// How long a vCPU may take to leave KVM_RUN. It takes microseconds; this is for a host that swaps.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long vCPUs may take to enter KVM_RUN once and leave it.
+pub(super) const FIRST_RUN_MAX: Duration = Duration::from_secs(10);
+
 /// What a vCPU does in its first KVM_RUN, on its thread, before there is a guest. It may not leave an exit to be completed.
 pub(super) type FirstRun = Box<dyn FnOnce(&mut Vcpu) -> Result<()> + Send>;
 
@@ -72,12 +75,18 @@ pub(super) struct VcpuThreads {
 
 impl VcpuThreads {
     /// Starts a thread for each vCPU, which must be final. Each enters KVM_RUN once, without running the guest: the first time KVM
-    /// registers the interrupt controller, and from another thread than before it waits for all CPUs. Then they wait for
-    /// [`VcpuThreads::connect`] and [`VcpuThreads::set`]. If there is a `first_run`, it is what the first vCPU does in its first KVM_RUN.
+    /// registers the interrupt controller, and from another thread than before it waits for all CPUs. When all have left it, which is
+    /// interrupted when `limit` has passed, this returns: until then the vCPUs are busy, and KVM refuses access to the interrupt controller.
+    /// Then they wait for [`VcpuThreads::connect`] and [`VcpuThreads::set`]. If there is a `first_run`, it is what the first vCPU does in
+    /// its first KVM_RUN.
     ///
     /// # Errors
-    /// FIRN_IO if the host has no thread to give.
-    pub(super) fn start(vcpus: Vec<Arc<Mutex<Vcpu>>>, mut first_run: Option<FirstRun>) -> Result<Self> {
+    /// FIRN_IO if the host has no thread to give, FIRN_KVM if a first KVM_RUN failed, or does not heed the interruption.
+    pub(super) fn start(
+        vcpus: Vec<Arc<Mutex<Vcpu>>>,
+        mut first_run: Option<FirstRun>,
+        limit: Duration,
+    ) -> Result<Self> {
         register_signal_handler(SIGRTMIN(), on_kick)
             .map_err(VmmError::wrap(ErrorCode::Io, "install the signal handler that stops vCPUs"))?;
         let shared = Arc::new(Shared {
@@ -107,15 +116,11 @@ impl VcpuThreads {
                 .map_err(VmmError::wrap(ErrorCode::Io, "start a vCPU thread"))?;
             all.threads.push(VcpuThread { thread: Some(thread), vcpu, exit });
         }
+        all.wait_ready(limit)?;
         Ok(all)
     }
 
-    /// Waits until every thread has left its first KVM_RUN, which is interrupted when `limit` has passed. Until then the vCPUs are
-    /// busy, and KVM refuses access to the interrupt controller.
-    ///
-    /// # Errors
-    /// FIRN_KVM if a first KVM_RUN failed, or does not heed the interruption.
-    pub(super) fn wait_ready(&self, limit: Duration) -> Result<()> {
+    fn wait_ready(&self, limit: Duration) -> Result<()> {
         let missing = |state: &State| self.threads.len().saturating_sub(state.ready);
         if self.wait_until_none(missing, "", limit).is_err() {
             self.kick();
