@@ -109,6 +109,20 @@ describe("large buffers of random bytes from before the snapshot", () => {
     expect(runtime.output).not.toContain("index.js:3");
   });
 
+  it("are left alone, and told of, when they are too large for a pool; and what was given away breaks nothing", async () => {
+    await using runtime = await RuntimeProcess.load(`
+      import { randomBytes, randomFillSync } from "node:crypto";
+      const data = randomBytes(65_537);
+      const gone = [randomFillSync(new Uint8Array(256)), randomFillSync(new DataView(new ArrayBuffer(256)))];
+      for (const { buffer } of gone) structuredClone(buffer, { transfer: [buffer] });
+      export default () => data.toString("hex", 0, 16);`);
+    const before = await runtime.call();
+    await runtime.quiesce();
+    await runtime.resume();
+    expect(await runtime.call()).toBe(before);
+    expect(runtime.output).toContain("index.js:3 (randomBytes)");
+  });
+
   it("are filled anew however many there are", async () => {
     await using runtime = await RuntimeProcess.load(`
       import { randomBytes } from "node:crypto";

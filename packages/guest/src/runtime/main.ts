@@ -21,7 +21,7 @@ if (!isMainThread) {
   makeWorkerUnique();
 } else if (!isProgram()) {
   const { FIRN_ADDON: path, FIRN_GENERATION_FILE: file = GENERATION_FILE } = process.env;
-  makeChildUnique(loadAddon(path), file);
+  makeChildUnique(() => loadAddon(path), file);
 } else {
   const { bridge, gate, log, root, addon: path } = takeRuntimeArguments();
   const addon = loadAddon(path);

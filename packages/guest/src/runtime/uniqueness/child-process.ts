@@ -19,13 +19,16 @@ const ENTROPY_BYTES = 48;
  * Makes this process draw other random numbers in every clone: one that the function's process has forked, of which no hook is run. Before
  * each draw it looks whether the machine was resumed, and reseeds itself from the kernel if so. It cannot see what OpenSSL draws for
  * itself, as in TLS, before anything else was drawn; nor has it a part in large buffers that were filled before.
+ *
+ * @param load Loads the addon.
  */
-export function makeChildUnique(addon: Addon, generationFile: string): void {
+export function makeChildUnique(load: () => Addon, generationFile: string): void {
   bypassRandomCaches();
   keepTimeOrigin();
-  const word = addon.mapWord(generationFile);
-  // Not in a guest of Firn.
-  if (word === undefined) return;
+  const addon = loadIfPossible(load);
+  const word = addon?.mapWord(generationFile);
+  // Not in a guest of Firn, or another Node.js than the runtime's: the agent warns of a process that has not mapped the file.
+  if (addon === undefined || word === undefined) return;
   const generation = new Int32Array(word);
   let seeded = Atomics.load(generation, 0);
   const followGeneration = (): void => {
@@ -42,6 +45,14 @@ export function makeChildUnique(addon: Addon, generationFile: string): void {
     followGeneration();
     return draw();
   });
+}
+
+function loadIfPossible(load: () => Addon): Addon | undefined {
+  try {
+    return load();
+  } catch {
+    return undefined;
+  }
 }
 
 function kernelRandomBytes(length: number): Uint8Array {

@@ -2,8 +2,11 @@ import { randomFillSync } from "node:crypto";
 import { callerOutside } from "./caller.ts";
 import { aroundDraws } from "./random-functions.ts";
 
-/** Buffers from this size on, in bytes, are taken for pools, of which a library hands out pieces for a long time. Keys are shorter. */
-export const POOL_BYTES = 128;
+/**
+ * Buffers of this size in bytes are taken for pools, of which a library hands out pieces for a long time. Keys are shorter; what is longer
+ * is data, which would make each clone slow.
+ */
+const POOL_BYTES = { least: 128, most: 65_536 };
 
 /** How many draws of one source have their callers looked for: that takes a while, and there may be millions. */
 const LOOKED_AT = 200;
@@ -63,7 +66,7 @@ export class Draws {
     return [...this.#draws.values()];
   }
 
-  /** Buffers of {@link POOL_BYTES} and more that were filled so far and are still in use. */
+  /** Pools that were filled so far and are still in use. */
   pools(): ArrayBufferView<ArrayBuffer>[] {
     return this.#pools.map((pool) => pool.deref()).filter((pool) => pool !== undefined);
   }
@@ -71,7 +74,7 @@ export class Draws {
   /** Notes a draw of the function named `source`, and who called it. */
   note(source: string, args: readonly unknown[] = [], result?: unknown): void {
     const filled = filledBy(source, args, result);
-    if (filled !== undefined && filled.byteLength >= POOL_BYTES) {
+    if (filled !== undefined && isPool(filled)) {
       this.#addPool(filled);
       return;
     }
@@ -90,9 +93,14 @@ export class Draws {
   }
 }
 
-/** Fills buffers with other random bytes. */
+function isPool({ byteLength }: ArrayBufferView): boolean {
+  return byteLength >= POOL_BYTES.least && byteLength <= POOL_BYTES.most;
+}
+
+/** Fills buffers with other random bytes, apart from those whose memory was given away. */
 export function refill(pools: readonly ArrayBufferView<ArrayBuffer>[]): void {
-  for (const pool of pools) randomFillSync(new Uint8Array(pool.buffer, pool.byteOffset, pool.byteLength));
+  const owned = pools.filter(({ buffer }) => !buffer.detached);
+  for (const pool of owned) randomFillSync(new Uint8Array(pool.buffer, pool.byteOffset, pool.byteLength));
 }
 
 /** The buffer that a draw filled as a whole. */
