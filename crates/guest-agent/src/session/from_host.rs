@@ -89,17 +89,22 @@ impl<M: Machine> Session<M> {
 
     fn invoke(&mut self, invoke: Invoke) {
         let id = invoke.id;
+        if self.invocations.contains(id) {
+            self.note(&format!("Invocation {id} is ignored: one with this id is running."));
+            return;
+        }
         if !self.invocations.start(&invoke, Instant::now()) {
-            self.note(&format!(
-                "Invocation {id} is refused: an invocation with this id is running, or there are too many."
-            ));
+            self.refuse(id, "FIRN_AGENT", "Its id is 0, or too many invocations are running.".into());
             return;
         }
         if let Err(message) = self.command(Command::Invoke(invoke)) {
             self.invocations.finish(id, Instant::now());
-            let refused = InvokeRefused { id, code: "FIRN_FUNCTION_EXITED".into(), message };
-            self.say(guest_message::Message::InvokeRefused(refused));
+            self.refuse(id, "FIRN_FUNCTION_EXITED", message);
         }
+    }
+
+    fn refuse(&mut self, id: u32, code: &str, message: String) {
+        self.say(guest_message::Message::InvokeRefused(InvokeRefused { id, code: code.into(), message }));
     }
 
     /// Passes on what concerns an invocation, if that has not ended.

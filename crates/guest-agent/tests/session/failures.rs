@@ -177,7 +177,18 @@ fn a_snapshot_fails_and_the_function_goes_on_when_its_hook_throws() {
 }
 
 #[test]
-fn a_second_invocation_with_the_same_id_is_refused_and_cancelling_reaches_the_first() {
+fn an_invocation_that_cannot_be_started_is_refused() {
+    let mut host = Host::load("export default () => new Promise(() => {})");
+    host.say(invoke(0, "{}", 100_000));
+    expect_next!(host, Said::InvokeRefused(refused) if refused.id == 0 && refused.code == "FIRN_AGENT");
+    for id in 1..=1025 {
+        host.say(invoke(id, "{}", 100_000));
+    }
+    expect_next!(host, Said::InvokeRefused(refused) if refused.id == 1025 && refused.code == "FIRN_AGENT");
+}
+
+#[test]
+fn a_second_invocation_with_the_same_id_is_ignored_and_cancelling_reaches_the_first() {
     let mut host = Host::load(
         "export default (event, { signal }) =>
            new Promise((resolve) => signal.addEventListener('abort', () => resolve('aborted')))",
@@ -188,5 +199,5 @@ fn a_second_invocation_with_the_same_id_is_refused_and_cancelling_reaches_the_fi
     assert_eq!(host.answer(), r#""aborted""#);
     host.say(resume_record(9));
     expect_next!(host, Said::Resumed(_));
-    assert!(host.logs.iter().any(|line| line.contains("Invocation 1 is refused")), "{:?}", host.logs);
+    assert!(host.logs.iter().any(|line| line.contains("Invocation 1 is ignored")), "{:?}", host.logs);
 }
