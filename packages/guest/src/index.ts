@@ -1,5 +1,6 @@
 import { currentLifecycle, type Hook } from "./lifecycle.ts";
 
+export type { HandlerCallback, HandlerContext } from "./context.ts";
 export type { Hook } from "./lifecycle.ts";
 
 /**

@@ -40,6 +40,7 @@ const invoke = fc.record({
   clientContext: text,
   functionVersion: text,
   functionArn: text,
+  rehearsal: fc.boolean(),
 });
 const payloadChunk = fc.record({
   type: fc.constant("payloadChunk" as const),

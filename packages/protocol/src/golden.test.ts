@@ -33,6 +33,7 @@ const invoke = {
   clientContext: '{"custom":{}}',
   functionVersion: "$LATEST",
   functionArn: "arn:aws:lambda:local:000000000000:function:hello",
+  rehearsal: true,
 } as const;
 const payloadChunk = { type: "payloadChunk", id: 7, data: payload, last: true } as const;
 const credit = { type: "credit", id: 7, bytes: 262_144 } as const;

@@ -65,6 +65,8 @@ export interface Invoke {
   readonly functionVersion?: string;
   /** Full name of the function as it was invoked. */
   readonly functionArn?: string;
+  /** Whether this is a sample that a deploy has the function answer, to make it fast and to try it. */
+  readonly rehearsal?: boolean;
 }
 
 /** Asks the function to give up an invocation; its end is told nevertheless. */

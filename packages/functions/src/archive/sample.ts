@@ -56,7 +56,11 @@ export function readSamples(packageJson: unknown): Sample[] {
 }
 
 /** The request that a sample stands for. */
-export function sampleRequest(sample: Sample, call: { requestId: string; timeoutMs: number }): InvokeRequest {
+export function sampleRequest(
+  sample: Sample,
+  options: { requestId: string; timeoutMs: number },
+): InvokeRequest {
+  const call = { ...options, rehearsal: true };
   if ("event" in sample) return { ...call, payload: Buffer.from(JSON.stringify(sample.event)) };
   const { method, path, headers, body } = sample.http;
   return {

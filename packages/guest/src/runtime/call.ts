@@ -1,4 +1,5 @@
 import type { Invoke } from "@firn/protocol";
+import type { HandlerContext } from "../context.ts";
 import { logText } from "./errors/log.ts";
 import type { Handler } from "./handler.ts";
 import { type Answer, JSON_HEADERS, withoutBody } from "./http/answer.ts";
@@ -6,7 +7,6 @@ import { toFunctionUrlEvent } from "./http/function-url-event.ts";
 import { fromFunctionUrlResult, toJson } from "./http/function-url-result.ts";
 import { refuseRequest, toRequest } from "./http/request.ts";
 import { fromResponse, isResponse } from "./http/response.ts";
-import type { HandlerContext } from "./lambda/context.ts";
 import type { EventCall } from "./lambda/event-call.ts";
 
 /** Bare default exports that answered an event with a Response: they are fetch handlers. */
@@ -34,7 +34,9 @@ async function callByShape(
   context: HandlerContext,
   call: EventCall,
 ): Promise<Answer> {
-  if (handler.shape === "fetch") return callFetch(handler.fetch, invoke, context, call);
+  if (handler.shape === "fetch") {
+    return callFetch((request) => handler.fetch(request, process.env, context), invoke, context, call);
+  }
   const asFetch = (request: Request) => handler.handle(request, context, call.done);
   if (FOUND_TO_FETCH.has(handler)) return callFetch(asFetch, invoke, context, call);
 

@@ -1,13 +1,20 @@
+import type { HandlerCallback, HandlerContext } from "../context.ts";
 import { FunctionError } from "./function-error.ts";
-import type { HandlerCallback, HandlerContext } from "./lambda/context.ts";
 import { refuseStreamingHandler } from "./lambda/streaming.ts";
 
 /** A handler of events, with the callback of older AWS Lambda functions. */
 export type EventHandler = (event: unknown, context: HandlerContext, callback: HandlerCallback) => unknown;
 
+/** A handler of requests, with what Workers give it: the environment, and a context. */
+export type FetchHandler = (
+  request: Request,
+  environment: NodeJS.ProcessEnv,
+  context: HandlerContext,
+) => unknown;
+
 /** What a function exports, whatever its shape. */
 export type Handler =
-  | { readonly shape: "fetch"; readonly name: string; readonly fetch: (request: Request) => unknown }
+  | { readonly shape: "fetch"; readonly name: string; readonly fetch: FetchHandler }
   | {
       readonly shape: "event";
       readonly name: string;
@@ -81,7 +88,7 @@ function asHandler(
 ): Handler | undefined {
   const fetch = lookUp(value, "fetch");
   if (typeof fetch === "function")
-    return { shape: "fetch", name, fetch: (request) => fetch.call(value, request) };
+    return { shape: "fetch", name, fetch: (...all) => fetch.call(value, ...all) };
   if (typeof value !== "function") return undefined;
   const refusal = refuseStreamingHandler(value);
   if (refusal !== undefined) throw new FunctionError("FIRN_FUNCTION_IMPORT", refusal);

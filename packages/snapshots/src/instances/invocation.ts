@@ -16,6 +16,8 @@ export interface InvokeRequest {
   readonly functionVersion?: string | undefined;
   /** Full name of the function as it was invoked. */
   readonly functionArn?: string | undefined;
+  /** Whether this is a sample that a deploy has the function answer, to make it fast and to try it; not by default. */
+  readonly rehearsal?: boolean | undefined;
   /** Largest response in bytes, 64 MiB by default; the function fails with Function.ResponseSizeTooLarge beyond. */
   readonly responseLimitBytes?: number | undefined;
   /** Present for a fetch handler. */

@@ -1,31 +1,6 @@
 import type { Invoke, LoadFunction } from "@firn/protocol";
+import type { HandlerCallback, HandlerContext } from "../../context.ts";
 import { REGION } from "./environment.ts";
-
-/** Ends an invocation: with an error, or with a result. */
-export type HandlerCallback = (error?: unknown, result?: unknown) => void;
-
-/** The context of AWS Lambda that a handler of events gets. Lengths of time are in milliseconds. */
-export interface HandlerContext {
-  /** Whether an answer by callback waits until nothing of the function is left to happen; true unless the function says otherwise. */
-  callbackWaitsForEmptyEventLoop: boolean;
-  readonly awsRequestId: string;
-  readonly functionName: string;
-  readonly functionVersion: string;
-  readonly invokedFunctionArn: string;
-  readonly memoryLimitInMB: string;
-  readonly logGroupName: string;
-  readonly logStreamName: string;
-  /** Nobody is known to Firn by an identity of Amazon Cognito. */
-  readonly identity: undefined;
-  /** What the caller sent as X-Amz-Client-Context. */
-  readonly clientContext: unknown;
-  /** Aborted when the invocation is cancelled or has timed out. */
-  readonly signal: AbortSignal;
-  getRemainingTimeInMillis(): number;
-  done(error?: unknown, result?: unknown): void;
-  fail(error?: unknown): void;
-  succeed(result?: unknown): void;
-}
 
 /** What an invocation's surroundings say. */
 export interface ContextParts {
@@ -54,6 +29,7 @@ export function createContext({ invoke, load, deadline, signal, done }: ContextP
     identity: undefined,
     clientContext: readClientContext(invoke.clientContext),
     signal,
+    rehearsal: invoke.rehearsal ?? false,
     getRemainingTimeInMillis: () => Math.max(0, Math.floor(deadline - performance.now())),
     done,
     fail: (error) => done(error ?? new Error("context.fail() was called without an error.")),

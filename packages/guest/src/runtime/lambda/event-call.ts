@@ -1,6 +1,6 @@
+import type { HandlerCallback, HandlerContext } from "../../context.ts";
 import { logText } from "../errors/log.ts";
 import type { EventHandler } from "../handler.ts";
-import type { HandlerCallback, HandlerContext } from "./context.ts";
 import type { EventLoop } from "./event-loop.ts";
 
 /** From this many parameters on a handler answers by its callback, and what it returns is nothing, unless it is a promise. */
