@@ -126,7 +126,6 @@ fn use_everything(guest: &mut Guest) {
     for what in Watched::ALL {
         guest.devices.on_ready(what).unwrap();
     }
-    guest.devices.stream_interest().unwrap();
     guest.devices.counters().unwrap();
     if let Err(error) = guest.devices.save() {
         assert_eq!(error.code, ErrorCode::SnapshotRefused);

@@ -61,7 +61,7 @@ pub use self::virtio::block::{BlockState, DiskThreads};
 pub use self::virtio::mmio::TransportState;
 pub use self::virtio::net::NetState;
 pub use self::virtio::queue::QueueState;
-pub use self::virtio::vsock::{ConnectionState, StreamInterest, VsockState};
+pub use self::virtio::vsock::{ConnectionState, VsockState};
 
 use self::clock::Clock;
 use self::doorbell::Doorbell;

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::virtio::device::VirtioDevice;
 use super::virtio::mmio::Transport;
-use super::virtio::vsock::StreamInterest;
 use super::{Devices, lock};
 use crate::error::Result;
 
@@ -77,6 +76,12 @@ impl Devices {
         }
     }
 
+    /// Whether bytes of the guest wait until the agent stream takes them.
+    #[cfg(test)]
+    pub(crate) fn is_stream_waiting(&self) -> bool {
+        lock(&self.vsock).is_ok_and(|vsock| vsock.device().is_stream_waiting())
+    }
+
     /// What was held back until now goes on, and the timer is set for the rest.
     fn on_timer(&self) -> Result<()> {
         self.schedule.acknowledge()?;
@@ -88,13 +93,6 @@ impl Devices {
         }
         self.with_net(|net| kick_due(net, now))?;
         self.with(self.rng.as_ref(), |rng| kick_due(rng, now))
-    }
-
-    /// What to poll the agent stream for now. It changes with every [`Devices::write`] and [`Devices::on_ready`]; an edge-triggered
-    /// poll for everything needs not ask.
-    pub fn stream_interest(&self) -> Result<StreamInterest> {
-        let vsock = lock(&self.vsock)?;
-        Ok(vsock.device().interest(vsock.queues(), &self.memory))
     }
 }
 

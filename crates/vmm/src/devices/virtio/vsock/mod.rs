@@ -36,15 +36,6 @@ const ANSWERS_MAX: usize = 64;
 /// Most bytes of one packet to the guest; what Linux sends at most.
 const PAYLOAD_MAX: usize = 64 << 10;
 
-/// What to poll the agent stream for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StreamInterest {
-    /// The guest can take more bytes.
-    pub readable: bool,
-    /// Bytes of the guest wait to be written.
-    pub writable: bool,
-}
-
 type Outcome<T = ()> = std::result::Result<T, QueueFault>;
 
 /// State of the vsock device in a snapshot.
@@ -105,10 +96,10 @@ impl Vsock {
         self.bytes_from_stream
     }
 
-    /// What to poll the stream for, given the queues.
-    pub(in crate::devices) fn interest(&self, queues: &[VirtQueue], memory: &GuestMemory) -> StreamInterest {
-        let has_room = matches!(queues, [receive, ..] if receive.has_available(memory));
-        StreamInterest { readable: has_room && self.can_read(), writable: self.stream.is_waiting() }
+    /// Whether bytes of the guest wait until the stream takes them.
+    #[cfg(test)]
+    pub(in crate::devices) fn is_stream_waiting(&self) -> bool {
+        self.stream.is_waiting()
     }
 
     /// The connection for a snapshot, or why there can be none now.

@@ -146,6 +146,11 @@ impl Agent {
         packets
     }
 
+    /// Whether bytes that it sent wait for the host to take them.
+    fn is_stream_waiting(&self) -> bool {
+        self.guest.devices.is_stream_waiting()
+    }
+
     fn take_operations(&mut self) -> Vec<u16> {
         self.take().iter().map(|(header, _)| header.operation).collect()
     }

@@ -102,7 +102,7 @@ fn a_snapshot_is_refused_while_bytes_are_underway() {
     agent.guest.devices.save().unwrap();
 
     let mut sent = 0;
-    while !agent.guest.devices.stream_interest().unwrap().writable {
+    while !agent.is_stream_waiting() {
         agent.send(operation::DATA, &[0; 4096]);
         agent.take();
         sent += 4096;
@@ -158,7 +158,7 @@ fn with_bytes_that_wait() -> (Agent, UnixStream, usize) {
     let (options, controller) = with_stream();
     let mut agent = Agent::connected(options);
     let mut sent = 0;
-    while !agent.guest.devices.stream_interest().unwrap().writable {
+    while !agent.is_stream_waiting() {
         agent.send(operation::DATA, &[7; 4096]);
         agent.take();
         sent += 4096;
@@ -174,7 +174,7 @@ fn what_the_controller_makes_room_for_while_the_microvm_stands_still_arrives_whe
     agent.guest.devices.resume([3; 16]).unwrap();
     received += read_all(&controller).len();
     assert_eq!(received, sent);
-    assert!(!agent.guest.devices.stream_interest().unwrap().writable);
+    assert!(!agent.is_stream_waiting());
 }
 
 #[test]
