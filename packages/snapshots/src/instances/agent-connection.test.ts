@@ -10,6 +10,7 @@ import {
   type GuestMessage,
   type HostMessage,
   INITIAL_CREDIT_BYTES,
+  MAX_CHUNK_BYTES,
   type InvokeEnd,
 } from "@firn/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -147,7 +148,7 @@ describe("AgentConnection", () => {
     expect(textOf((await second) as InvokeResponse)).toBe("answer 2");
   });
 
-  it("puts an answer together from pieces, and grants credit for each", async () => {
+  it("puts an answer together from pieces, and grants credit in large steps", async () => {
     const { response } = agent.exchange(1, request());
     const chunk = (text: string): GuestMessage => ({
       type: "payloadChunk",
@@ -155,9 +156,19 @@ describe("AgentConnection", () => {
       data: Buffer.from(text),
       last: false,
     });
-    peer.say(headOf(1, "a"), ...Array.from("bcdefgh", chunk), chunk(""), endOf(1));
-    expect(textOf(await response)).toBe("abcdefgh");
-    await expect.poll(() => peer.heard).toEqual(new Array(8).fill({ type: "credit", id: 1, bytes: 1 }));
+    peer.say(headOf(1, "a"), ...Array.from("bcdefgh", chunk), chunk(""));
+    const long = "x".repeat(MAX_CHUNK_BYTES);
+    peer.say(chunk(long), chunk(long), chunk(long), endOf(1));
+    expect(textOf(await response)).toBe(`abcdefgh${long}${long}${long}`);
+    await expect.poll(() => peer.heard).toEqual([{ type: "credit", id: 1, bytes: 8 + 2 * MAX_CHUNK_BYTES }]);
+  });
+
+  it("grants no credit for a response that is within the first", async () => {
+    const { response } = agent.exchange(1, request());
+    peer.say(headOf(1, "small"), endOf(1));
+    expect(textOf(await response)).toBe("small");
+    agent.exchange(2, request()).cancel();
+    await expect.poll(() => peer.heard).toEqual([{ type: "cancelInvoke", id: 2 }]);
   });
 
   it("sends what does not fit into the first message as the guest grants credit", async () => {

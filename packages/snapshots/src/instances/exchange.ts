@@ -17,6 +17,12 @@ const DEFAULT_RESPONSE_LIMIT_BYTES = 64 * 1024 * 1024;
 /** Most credit that a guest can pile up: what it grants beyond is as good as unlimited. */
 const MAX_CREDIT_BYTES = 1024 * 1024;
 
+/**
+ * The guest is granted further bytes in steps of this size, not for each piece: a response that is within its first credit needs no
+ * message, each of which would cost the guest eight exits.
+ */
+const CREDIT_STEP_BYTES = INITIAL_CREDIT_BYTES / 2;
+
 /** Makes the message that begins an invocation. What of the payload is not in it is sent by the {@link Exchange}. */
 export function invokeMessage(id: number, request: InvokeRequest): { type: "invoke" } & Invoke {
   const { requestId, timeoutMs, http, traceId, clientContext, functionVersion, functionArn } = request;
@@ -49,6 +55,8 @@ export class Exchange {
   /** What has arrived of the payload, and perhaps room for more. */
   #payload: Uint8Array = new Uint8Array();
   #received = 0;
+  /** What of it the guest was not given new credit for. */
+  #ungranted = 0;
 
   constructor(id: number, request: InvokeRequest, send: (message: HostMessage) => void) {
     this.#id = id;
@@ -125,11 +133,18 @@ export class Exchange {
     if (this.#received <= this.#limitBytes) {
       if (data.length === 0) return;
       this.#append(data, before);
-      this.#send({ type: "credit", id: this.#id, bytes: data.length });
+      this.#grant(data.length);
     } else if (before <= this.#limitBytes) {
       this.#payload = new Uint8Array();
       this.cancel();
     }
+  }
+
+  #grant(bytes: number): void {
+    this.#ungranted += bytes;
+    if (this.#ungranted < CREDIT_STEP_BYTES) return;
+    this.#send({ type: "credit", id: this.#id, bytes: this.#ungranted });
+    this.#ungranted = 0;
   }
 
   /** A guest may send byte by byte: pieces are joined as they come, and an object is not kept for each. */
