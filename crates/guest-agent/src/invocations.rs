@@ -167,6 +167,7 @@ pub fn failed_answer(
         status: 500,
         headers: vec![Header { name: "content-type".into(), value: "application/json".into() }],
         payload: payload.into_bytes(),
+        streams: false,
     };
     (Some(Message::ResponseHead(head)), end)
 }

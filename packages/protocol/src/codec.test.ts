@@ -66,6 +66,7 @@ const responseHead = fc.record({
   status: uint32,
   headers,
   payload: bytes,
+  streams: fc.boolean(),
 });
 const invokeEnd = fc.record({
   type: fc.constant("invokeEnd" as const),

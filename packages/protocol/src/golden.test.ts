@@ -52,6 +52,7 @@ const responseHead = {
   status: 200,
   headers: [header],
   payload,
+  streams: true,
 } as const;
 const invokeEnd = {
   type: "invokeEnd",

@@ -80,7 +80,10 @@ export interface PayloadChunk {
   readonly id: number;
   /** At most {@link MAX_CHUNK_BYTES}. */
   readonly data: Uint8Array;
-  /** Whether this is the last piece of a request's payload. A response's ends with {@link InvokeEnd}. */
+  /**
+   * Whether this is the last piece. A request's payload ends with it. A response's ends with {@link InvokeEnd} too: the last piece is told
+   * only where the function works on after its response is complete.
+   */
   readonly last: boolean;
 }
 
@@ -148,6 +151,8 @@ export interface ResponseHead {
   readonly headers: readonly Header[];
   /** The first bytes of the payload; at most {@link INITIAL_CREDIT_BYTES}. */
   readonly payload: Uint8Array;
+  /** Whether the function writes the payload piece by piece. If not, all of it is there and about to come. */
+  readonly streams?: boolean;
 }
 
 /** The last message about an invocation. */
