@@ -10,8 +10,8 @@ import {
   type GuestMessage,
   type HostMessage,
   INITIAL_CREDIT_BYTES,
-  MAX_CHUNK_BYTES,
   type InvokeEnd,
+  MAX_CHUNK_BYTES,
 } from "@firn/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
