@@ -6,8 +6,8 @@ use std::net::Shutdown;
 use super::super::connection::BUFFER_SIZE;
 use super::super::packet::{Header, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, operation};
 use super::{Agent, GUEST_BUFFER, read_all, with_stream};
-use crate::devices::testing::{Buffer, options};
 use crate::devices::Watched;
+use crate::devices::testing::{Buffer, options};
 use crate::error::ErrorCode;
 use crate::layout::Slot;
 
