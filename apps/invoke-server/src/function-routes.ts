@@ -19,6 +19,11 @@ const querySchema = z.strictObject({
   handler: z.string().min(1).max(128).default(DEPLOY_DEFAULTS.handler),
   memoryMib: z.coerce.number().int().positive().default(DEPLOY_DEFAULTS.memoryMib),
   timeoutMs: z.coerce.number().int().min(1).max(MAX_TIMEOUT_MS).default(DEPLOY_DEFAULTS.timeoutMs),
+  /** Whether the samples are answered before the snapshot, until they get no faster; by default what package.json says. */
+  warm: z
+    .enum(["true", "false"])
+    .transform((text) => text === "true")
+    .optional(),
   readyTimeoutMs: z.coerce.number().int().min(1).max(MAX_TIMEOUT_MS).default(DEPLOY_DEFAULTS.readyTimeoutMs),
 });
 

@@ -23,6 +23,8 @@ export interface DeploySettings {
   readonly runtime?: string | undefined;
   readonly memoryMib?: number | undefined;
   readonly timeoutMs?: number | undefined;
+  /** Whether the samples are answered before the snapshot, until they get no faster. */
+  readonly warm?: boolean | undefined;
   readonly environment: Readonly<Record<string, string>>;
 }
 

@@ -49,6 +49,12 @@ export function firnCommand({ environment, write, note }: Surroundings): Command
       },
       memory: { type: "string", description: "Memory in MiB (256)", valueHint: "MiB" },
       timeout: { type: "string", description: "Seconds that an invocation may take (3)", valueHint: "s" },
+      warm: {
+        type: "boolean",
+        description:
+          "Answer the samples before the snapshot, until they get no faster (package.json's firn.warm)",
+        negativeDescription: "Do not answer the samples before the snapshot",
+      },
       env: { type: "string", description: "Environment variable; may be repeated", valueHint: "NAME=VALUE" },
       server,
     },
@@ -60,6 +66,7 @@ export function firnCommand({ environment, write, note }: Surroundings): Command
         runtime: args.runtime,
         memoryMib: readNumber("memory", args.memory, 1, 1_048_576),
         timeoutMs: seconds === undefined ? undefined : Math.ceil(seconds * 1000),
+        warm: args.warm,
         environment: readEnvironment(rawArgs, environment),
       };
       const { bytes, contentType } = await readArchive(args.source);

@@ -4,6 +4,8 @@ export interface Deadlines {
   readonly bootMs: number;
   /** From loading a function until it is ready. */
   readonly readyMs: number;
+  /** From a function's first rehearsal until no further round of its samples is begun. */
+  readonly rehearsalMs: number;
   /** From asking for a snapshot until the doorbell. */
   readonly snapshotMs: number;
   /** From a restore until the guest has reseeded and thawed the function. */
@@ -16,6 +18,7 @@ export interface Deadlines {
 export const DEFAULT_DEADLINES: Deadlines = {
   bootMs: 60_000,
   readyMs: 60_000,
+  rehearsalMs: 10_000,
   snapshotMs: 60_000,
   resumeMs: 20_000,
   graceMs: 1_000,
@@ -23,12 +26,6 @@ export const DEFAULT_DEADLINES: Deadlines = {
 
 /** Deadlines for a host that is slower than hardware. The grace of invocations grows with them. */
 export function scaleDeadlines(deadlines: Deadlines, factor: number): Deadlines {
-  const { bootMs, readyMs, snapshotMs, resumeMs, graceMs } = deadlines;
-  return {
-    bootMs: bootMs * factor,
-    readyMs: readyMs * factor,
-    snapshotMs: snapshotMs * factor,
-    resumeMs: resumeMs * factor,
-    graceMs: graceMs * factor,
-  };
+  const scaled = Object.entries(deadlines).map(([step, milliseconds]) => [step, milliseconds * factor]);
+  return Object.fromEntries(scaled) as { [Step in keyof Deadlines]: number };
 }

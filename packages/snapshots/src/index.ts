@@ -29,6 +29,7 @@ export type {
 } from "./instances/invocation.ts";
 export { ScratchTemplates } from "./instances/scratch-templates.ts";
 export type { SnapshotInstanceOptions } from "./instances/snapshot-instance.ts";
+export type { SourceInvoke } from "./instances/source-invocations.ts";
 export {
   type StartedInstance,
   type StartOptions,

@@ -71,7 +71,7 @@ export async function updateFunctionCode(
       runtime,
       annotations,
     };
-    const input = { ...settings, entry: wantedEntry };
+    const input = { ...settings, entry: wantedEntry, warm: newest.wantedWarm };
     const record = await deploy(dependencies, input, archive, body);
     return context.json(functionConfiguration(record, dependencies.host.runtimes));
   });

@@ -5,12 +5,12 @@ describe("readAppSettings()", () => {
   it.each([undefined, null, "text", {}, { firn: {} }, { firn: null }])(
     "finds the defaults in %j",
     (packageJson) => {
-      expect(readAppSettings(packageJson)).toEqual({ samples: [], snapshotEnvironment: false });
+      expect(readAppSettings(packageJson)).toEqual({ samples: [], snapshotEnvironment: false, warm: null });
     },
   );
 
   it("reads what is said", () => {
-    const firn = { samples: [{ event: 1 }], snapshotEnvironment: true };
+    const firn = { samples: [{ event: 1 }], snapshotEnvironment: true, warm: false };
     expect(readAppSettings({ firn })).toEqual(firn);
   });
 
@@ -18,6 +18,7 @@ describe("readAppSettings()", () => {
     ["firn in", []],
     ["firn in", "text"],
     ["firn.snapshotEnvironment in", { snapshotEnvironment: "yes" }],
+    ["firn.warm in", { warm: "no" }],
     ["firn.sample in", { sample: [] }],
     ["firn.__proto__ in", JSON.parse('{"__proto__":1}')],
     ["firn.samples in", { samples: "none" }],

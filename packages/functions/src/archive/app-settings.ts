@@ -7,9 +7,14 @@ export interface AppSettings {
   readonly samples: readonly Sample[];
   /** Whether the function's environment is there when its code is loaded, and so is part of its snapshot. */
   readonly snapshotEnvironment: boolean;
+  /**
+   * Whether the samples are answered before the snapshot, until they get no faster. `null` if nothing is said: they are, unless the
+   * function has variables that are not there yet.
+   */
+  readonly warm: boolean | null;
 }
 
-const KNOWN = ["samples", "snapshotEnvironment"];
+const KNOWN = ["samples", "snapshotEnvironment", "warm"];
 
 /**
  * Reads an app's settings out of its parsed package file.
@@ -27,9 +32,12 @@ export function readAppSettings(packageJson: unknown): AppSettings {
       `firn.${unknown} in the app's package.json is not known. There are: ${KNOWN.join(", ")}.`,
     );
   }
-  const { snapshotEnvironment = false } = firn as { snapshotEnvironment?: unknown };
-  if (typeof snapshotEnvironment !== "boolean") {
-    throw invalidApp("firn.snapshotEnvironment in the app's package.json is neither true nor false.");
-  }
-  return { samples: readSamples(packageJson), snapshotEnvironment };
+  const { snapshotEnvironment = false, warm } = firn as Record<string, unknown>;
+  if (typeof snapshotEnvironment !== "boolean") throw notBoolean("snapshotEnvironment");
+  if (warm !== undefined && typeof warm !== "boolean") throw notBoolean("warm");
+  return { samples: readSamples(packageJson), snapshotEnvironment, warm: warm ?? null };
+}
+
+function notBoolean(name: string) {
+  return invalidApp(`firn.${name} in the app's package.json is neither true nor false.`);
 }

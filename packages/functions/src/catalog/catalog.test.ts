@@ -23,6 +23,8 @@ const contents: VersionContents = {
   code: { digest: digestOfText("zip"), size: 9 },
   app: { mediaType: "application/vnd.firn.app.v1.erofs", digest: digestOfText("app"), size: 3 },
   wantedEntry: null,
+  wantedWarm: null,
+  warm: null,
   entry: "index.js",
   samples: [{ event: { name: "Ada" } }],
   snapshotEnvironment: false,

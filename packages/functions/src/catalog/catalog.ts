@@ -222,11 +222,9 @@ function digests(rows: readonly Row[]): Digest[] {
 const UPDATES = { pending: "InProgress", done: "Successful", failed: "Failed" } as const;
 
 function decode(row: Row): FunctionRecord {
-  // Versions of databases of old have neither annotations nor this setting.
-  const contents = JSON.parse(String(row.contents)) as Omit<
-    VersionContents,
-    "annotations" | "snapshotEnvironment"
-  > &
+  // Versions of databases of old do not have all of them.
+  type Later = "annotations" | "snapshotEnvironment" | "warm" | "wantedWarm";
+  const contents = JSON.parse(String(row.contents)) as Omit<VersionContents, Later> &
     Partial<VersionContents>;
   const update = UPDATES[row.state as keyof typeof UPDATES];
   const waiting = update === "InProgress" ? "Pending" : "Failed";
@@ -234,6 +232,8 @@ function decode(row: Row): FunctionRecord {
     ...contents,
     annotations: contents.annotations ?? {},
     snapshotEnvironment: contents.snapshotEnvironment ?? false,
+    warm: contents.warm ?? null,
+    wantedWarm: contents.wantedWarm ?? null,
     id: Number(row.id),
     name: String(row.name),
     version: Number(row.number),

@@ -29,6 +29,8 @@ export interface FunctionSettings {
   readonly timeoutMs: number;
   /** Milliseconds the function may take until it is ready. */
   readonly readyTimeoutMs: number;
+  /** Whether the samples are answered before the snapshot, until they get no faster; `null` leaves it to the app. */
+  readonly wantedWarm: boolean | null;
   /** What a front end wants to find again with the version; it means nothing here. */
   readonly annotations: Readonly<Record<string, string>>;
 }

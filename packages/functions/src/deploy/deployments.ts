@@ -15,13 +15,16 @@ import { FunctionsError } from "../errors.ts";
 import { makeSnapshot, type SnapshotParts } from "./make-snapshot.ts";
 
 /** What a deploy needs. */
-export interface DeployInput extends Omit<FunctionSettings, "runtime" | "wantedEntry" | "annotations"> {
+export interface DeployInput
+  extends Omit<FunctionSettings, "runtime" | "wantedEntry" | "wantedWarm" | "annotations"> {
   readonly name: string;
   readonly source: AppSource;
   /** Name of the runtime, its own or one of AWS Lambda; by default the first one of the machine. */
   readonly runtime?: string | undefined;
   /** Module to import, its extension may be left out; by default what the app's package.json says, else what the runtime says. */
   readonly entry?: string | null | undefined;
+  /** Whether the samples are answered before the snapshot, until they get no faster; by default what the app says. */
+  readonly warm?: boolean | null | undefined;
   readonly annotations?: Readonly<Record<string, string>>;
   /** What may come out of the archive. */
   readonly limits?: AppLimits;
@@ -166,6 +169,7 @@ export class Deployments {
     source,
     runtime: wantedRuntime,
     entry: wantedEntry = null,
+    warm: wantedWarm = null,
     annotations = {},
     limits,
     ...settings
@@ -184,8 +188,9 @@ export class Deployments {
       signal,
     });
     const { digest, size } = app;
-    const made = { runtime, wantedEntry, entry, app, code: code ?? { digest, size } };
-    return { ...settings, ...appSettings, annotations, ...made };
+    const made = { runtime, wantedEntry, wantedWarm, entry, app, code: code ?? { digest, size } };
+    const warm = wantedWarm ?? appSettings.warm;
+    return { ...settings, ...appSettings, warm, annotations, ...made };
   }
 
   /** Whether a function serves the same files with the same settings, and its snapshot can be used. */

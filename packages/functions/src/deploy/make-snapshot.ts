@@ -7,11 +7,14 @@ import {
   type GuestLogLine,
   type JailChoice,
   type MachineOptions,
+  type SourceInvoke,
   type Store,
 } from "@firn/snapshots";
 import { type FunctionRecord, loadMessage, memoryClassBytes } from "../catalog/function-record.ts";
 import type { FunctionRuntimes } from "../runtimes/function-runtime.ts";
+import { sampleRequests } from "./ask-sample.ts";
 import { recordWorkingSet } from "./record-working-set.ts";
+import { describeRehearsal, rehearse } from "./rehearse.ts";
 import { mayBeDamaged } from "./snapshot-trouble.ts";
 
 /** What snapshots are made with. */
@@ -35,7 +38,7 @@ export interface VersionSnapshot {
 }
 
 /**
- * Makes a version's snapshot, and proves by its samples that it answers. A base that turns out to be damaged or of another
+ * Makes a version's snapshot, with the samples answered in it beforehand, and proves by them that it answers. A base that turns out to be damaged or of another
  * image is made anew, once.
  *
  * @throws {FunctionFailedError} if the function fails while it gets ready, or at a sample.
@@ -69,14 +72,39 @@ async function makeOn(
   const load = loadMessage(record, runtimes.get(record.runtime).loadEnvironment);
   const warnings: Warning[] = [];
   const onWarning = (warning: Warning) => void warnings.push(warning);
-  const { app } = record;
-  const diff = await createDiff(store, { ...common, base: base.digest, app, load, onWarning });
+  const { app, samples, timeoutMs, environment } = record;
+  const missing = Object.keys(environment).filter((variable) => !Object.hasOwn(load.environment, variable));
+  const isRehearsed = samples.length > 0 && (record.warm ?? missing.length === 0);
+  if (samples.length > 0 && record.warm === null && !isRehearsed) onWarning(notRehearsed(missing));
+  const rehearseSamples = async (invoke: SourceInvoke) => {
+    const rounds = await rehearse(invoke, sampleRequests(samples, timeoutMs), machine.deadlines.rehearsalMs);
+    const line = { stream: "agent", level: "info", requestId: undefined };
+    common.onLog({ ...line, text: describeRehearsal(rounds) });
+  };
+  const diff = await createDiff(store, {
+    ...common,
+    ...(isRehearsed ? { rehearse: rehearseSamples } : {}),
+    base: base.digest,
+    app,
+    load,
+    onWarning,
+  });
   try {
-    const { samples, timeoutMs, environment } = record;
     await recordWorkingSet(store, diff, { ...common, samples, timeoutMs, environment });
     return { digest: diff.digest, warnings };
   } catch (error) {
     await store.remove(diff.digest);
     throw error;
   }
+}
+
+/** A function must not remember that a variable was not there. */
+function notRehearsed(missing: readonly string[]): Warning {
+  return {
+    code: "FIRN_NOT_REHEARSED",
+    message:
+      `The samples were not answered before the snapshot, which makes the first requests of clones slower: ${missing.join(", ")} would not have ` +
+      'been set. In package.json, "firn": { "snapshotEnvironment": true } puts variables into the snapshot, "warm": true answers the ' +
+      'samples without them, and "warm": false does not, without this warning.',
+  };
 }

@@ -2,7 +2,6 @@ import { rm } from "node:fs/promises";
 import type { JailOptions } from "@firn/snapshots";
 import {
   type Deadlines,
-  FunctionFailedError,
   type GuestLogLine,
   type InvokeRequest,
   type LocatedSnapshot,
@@ -10,7 +9,8 @@ import {
   type Store,
   startInstance,
 } from "@firn/snapshots";
-import { type Sample, sampleRequest } from "../archive/sample.ts";
+import type { Sample } from "../archive/sample.ts";
+import { requireAnswer, sampleRequests } from "./ask-sample.ts";
 
 /** How to record a working set. */
 export interface RecordOptions {
@@ -39,9 +39,7 @@ export async function recordWorkingSet(
   options: RecordOptions,
 ): Promise<SnapshotManifest> {
   const snapshot = await store.locate(manifest.digest);
-  const requests = options.samples.map((sample, index) =>
-    sampleRequest(sample, { requestId: `sample-${index + 1}`, timeoutMs: options.timeoutMs }),
-  );
+  const requests = sampleRequests(options.samples, options.timeoutMs);
   const files: string[] = [];
   try {
     for (const request of requests.length === 0 ? [undefined] : requests) {
@@ -80,13 +78,6 @@ async function recordClone(
   );
   await using clone = instance;
   const response = await firstResponse;
-  if (request !== undefined && response !== undefined && response.functionError !== "") {
-    const said = Buffer.from(response.payload).toString("utf8").slice(0, 500);
-    throw new FunctionFailedError(
-      "FIRN_FUNCTION_SAMPLE",
-      `The function failed at ${request.requestId.replace("-", " ")} of its package.json: ${said}`,
-      "",
-    );
-  }
+  if (request !== undefined && response !== undefined) requireAnswer(request, response);
   await clone.recordWorkingSet(files);
 }

@@ -45,7 +45,7 @@ export class FunctionRuntime {
     this.#gate = gate;
     this.#root = root;
     this.#addon = addon;
-    this.#uniqueness = Uniqueness.install(addon, workerPreload);
+    this.#uniqueness = Uniqueness.install(addon, workerPreload, () => this.#invocations.currentRehearsal);
     this.#endBuilding = speakOfSnapshots(this.hooks);
     this.#bridge = new Bridge(
       bridge,
@@ -166,6 +166,7 @@ export class FunctionRuntime {
       await this.#bridge.answer(errorResult(invoke.id, error));
       return;
     }
+    if (invoke.rehearsal) this.#uniqueness.beginRehearsal(invoke.requestId);
     const result = await this.#invocations.run(invoke, this.#loaded.handler, this.#loaded.load);
     try {
       await this.#bridge.answer(result);

@@ -12,6 +12,7 @@ import type { EventLoop } from "./lambda/event-loop.ts";
 interface Invocation {
   readonly id: number;
   readonly requestId: string;
+  readonly isRehearsal: boolean;
   readonly fail: (error: unknown) => void;
   readonly abort: AbortController;
   /** How many errors nobody caught while it ran that belong to no invocation that runs. */
@@ -40,11 +41,19 @@ export class Invocations {
     return this.#current.getStore()?.id ?? 0;
   }
 
+  /** The request that is rehearsed, if it is its code that runs, also after its end. */
+  get currentRehearsal(): string | undefined {
+    const current = this.#current.getStore();
+    return current?.isRehearsal ? current.requestId : undefined;
+  }
+
   /** Calls the handler; resolves with the one result of this invocation. Never rejects. */
   run(invoke: Invoke, handler: Handler, load: LoadFunction): Promise<InvokeResult> {
     const { promise: failed, reject: fail } = Promise.withResolvers<never>();
     const { id, requestId } = invoke;
-    const invocation: Invocation = { id, requestId, fail, abort: new AbortController(), strays: 0 };
+    const isRehearsal = invoke.rehearsal ?? false;
+    const abort = new AbortController();
+    const invocation: Invocation = { id, requestId, isRehearsal, fail, abort, strays: 0 };
     this.#running.set(id, invocation);
     return this.#current.run(invocation, () => this.#run(invocation, failed, invoke, handler, load));
   }

@@ -9,6 +9,7 @@ import type { Store } from "../store/store.ts";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
 import { ConsoleTail, explainFailure } from "./microvm-failure.ts";
 import { scratchOf } from "./scratch-disk.ts";
+import { type SourceInvoke, sourceInvoker } from "./source-invocations.ts";
 import { takeSnapshot } from "./take-snapshot.ts";
 
 /** What a diff is made from. */
@@ -27,6 +28,11 @@ export interface DiffOptions {
   readonly onLog?: (line: GuestLogLine) => void;
   /** Gets what clones of the snapshot will share although they should not, such as the state of a child process. */
   readonly onWarning?: (warning: Warning) => void;
+  /**
+   * Called when the function is ready: may have it answer requests, so that what it compiles and fills meanwhile is in the snapshot. They must be
+   * answered when this resolves. What it rejects with fails the diff.
+   */
+  readonly rehearse?: (invoke: SourceInvoke) => Promise<void>;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -66,6 +72,7 @@ export async function createDiff(store: Store, options: DiffOptions): Promise<Sn
     // The guest enforces the function's own deadline and says what was late; this one is for a guest that hangs.
     const timeoutMs = load.readyTimeoutMs + deadlines.readyMs;
     await agent.expect("functionReady", { timeoutMs, signal });
+    await options.rehearse?.(sourceInvoker(agent, { graceMs: deadlines.graceMs, signal }));
     const deadline = { timeoutMs: deadlines.snapshotMs, signal };
     const { warnings, ...files } = await takeSnapshot(vm, agent, store, {
       event: "warm",

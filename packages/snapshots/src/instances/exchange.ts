@@ -25,7 +25,8 @@ const CREDIT_STEP_BYTES = INITIAL_CREDIT_BYTES / 2;
 
 /** Makes the message that begins an invocation. What of the payload is not in it is sent by the {@link Exchange}. */
 export function invokeMessage(id: number, request: InvokeRequest): { type: "invoke" } & Invoke {
-  const { requestId, timeoutMs, http, traceId, clientContext, functionVersion, functionArn } = request;
+  const { requestId, timeoutMs, http, traceId, clientContext, functionVersion, functionArn, rehearsal } =
+    request;
   const payload = request.payload.subarray(0, INITIAL_CREDIT_BYTES);
   return {
     type: "invoke",
@@ -40,6 +41,7 @@ export function invokeMessage(id: number, request: InvokeRequest): { type: "invo
     ...(clientContext === undefined ? {} : { clientContext }),
     ...(functionVersion === undefined ? {} : { functionVersion }),
     ...(functionArn === undefined ? {} : { functionArn }),
+    ...(rehearsal === undefined ? {} : { rehearsal }),
   };
 }
 

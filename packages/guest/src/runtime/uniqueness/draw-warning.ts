@@ -21,7 +21,8 @@ export function warningOf(draws: readonly Draw[]): Warning | undefined {
     code: "FIRN_RANDOM_BEFORE_SNAPSHOT",
     message:
       `Random values were drawn before the snapshot; what the function keeps of them is the same in all clones: ${named.join(", ")}${more}. ` +
-      "Draw ids, tokens, keys and seeds in afterRestore() or in the request that needs them, and leave out of warmUp() what draws them.",
+      "Draw ids, tokens, keys and seeds in afterRestore() or in each request that needs them, and leave out of warmUp() what draws them. " +
+      "Samples are answered before the snapshot, too: keep nothing that was drawn while context.rehearsal is true.",
   };
 }
 

@@ -21,9 +21,19 @@ export interface Draw {
   readonly caller: string;
 }
 
+/** A draw, and when it was made. */
+interface Noted {
+  readonly draw: Draw;
+  /** By the request that was rehearsed: in which of its rehearsals it was made last. Absent if it was made outside of one, too. */
+  rehearsals: Map<string, number> | undefined;
+}
+
 /** Watches who draws random numbers before a snapshot: whatever of them is kept is the same in all clones. */
 export class Draws {
-  readonly #draws = new Map<string, Draw>();
+  readonly #currentRehearsal: () => string | undefined;
+  readonly #draws = new Map<string, Noted>();
+  /** How many times requests were rehearsed. */
+  readonly #rehearsals = new Map<string, number>();
   readonly #looks = new Map<string, number>();
   #pools: WeakRef<ArrayBufferView<ArrayBuffer>>[] = [];
   #poolsLimit = FEW_POOLS;
@@ -31,6 +41,11 @@ export class Draws {
   watching = false;
   /** Whether a function that draws is at work, which may draw by another one. */
   #inside = false;
+
+  /** @param currentRehearsal Tells the request that is rehearsed, if it is its code that runs. */
+  constructor(currentRehearsal: () => string | undefined) {
+    this.#currentRehearsal = currentRehearsal;
+  }
 
   /** Puts the watch around every function that draws, once and for all. */
   install(): void {
@@ -56,14 +71,27 @@ export class Draws {
   stop(): void {
     this.watching = false;
     this.#draws.clear();
+    this.#rehearsals.clear();
     this.#looks.clear();
     this.#pools = [];
     this.#poolsLimit = FEW_POOLS;
   }
 
-  /** What was drawn so far, pools apart. */
+  /** A request is about to be rehearsed, perhaps once more. */
+  beginRehearsal(requestId: string): void {
+    this.#rehearsals.set(requestId, (this.#rehearsals.get(requestId) ?? 0) + 1);
+    this.#looks.clear();
+  }
+
+  /** What was drawn so far, pools apart, and apart from what each request draws anew, as its rehearsals have shown. */
   list(): Draw[] {
-    return [...this.#draws.values()];
+    return [...this.#draws.values()].filter((noted) => !this.#isDrawnAnew(noted)).map(({ draw }) => draw);
+  }
+
+  /** What was drawn at first and not in the last rehearsal is kept. One rehearsal alone shows nothing. */
+  #isDrawnAnew({ rehearsals }: Noted): boolean {
+    const last = [...(rehearsals ?? [])];
+    return last.some(([requestId, number]) => number > 1 && number === this.#rehearsals.get(requestId));
   }
 
   /** Pools that were filled so far and are still in use. */
@@ -82,7 +110,16 @@ export class Draws {
     if (looks >= LOOKED_AT) return;
     this.#looks.set(source, looks + 1);
     const caller = callerOutside();
-    if (caller !== undefined) this.#draws.set(`${source} ${caller}`, { source, caller });
+    if (caller !== undefined) this.#add({ source, caller });
+  }
+
+  #add(draw: Draw): void {
+    const key = `${draw.source} ${draw.caller}`;
+    const noted = this.#draws.get(key) ?? { draw, rehearsals: new Map() };
+    const requestId = this.#currentRehearsal();
+    if (requestId === undefined) noted.rehearsals = undefined;
+    else noted.rehearsals?.set(requestId, this.#rehearsals.get(requestId) ?? 0);
+    this.#draws.set(key, noted);
   }
 
   #addPool(pool: ArrayBufferView<ArrayBuffer>): void {

@@ -21,10 +21,11 @@ export class Uniqueness {
   readonly #addon: Addon;
   readonly #reseedMathRandom: (seed: Uint8Array) => void;
   readonly #workers: Workers;
-  readonly #draws = new Draws();
+  readonly #draws: Draws;
 
-  private constructor(addon: Addon, preload: string) {
+  private constructor(addon: Addon, preload: string, currentRehearsal: () => string | undefined) {
     this.#addon = addon;
+    this.#draws = new Draws(currentRehearsal);
     this.#workers = new Workers(preload);
     // A process that is forked runs with the options that are here.
     process.execArgv.push("--require", fileURLToPath(preload));
@@ -41,14 +42,20 @@ export class Uniqueness {
    * Replaces what must be replaced before the function is imported.
    *
    * @param preload URL of a module that makes a worker thread or a forked process unique when it is imported there.
+   * @param currentRehearsal Tells the request that is rehearsed, if it is its code that runs.
    */
-  static install(addon: Addon, preload: string): Uniqueness {
-    return new Uniqueness(addon, preload);
+  static install(addon: Addon, preload: string, currentRehearsal: () => string | undefined): Uniqueness {
+    return new Uniqueness(addon, preload, currentRehearsal);
   }
 
   /** A function is about to be imported: what it draws from here on, until the snapshot, is noted. */
   watch(): void {
     this.#draws.start();
+  }
+
+  /** A request is about to be rehearsed, perhaps once more. */
+  beginRehearsal(requestId: string): void {
+    this.#draws.beginRehearsal(requestId);
   }
 
   /** What clones of a snapshot would share that is taken now. */
