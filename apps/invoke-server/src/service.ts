@@ -58,7 +58,11 @@ export async function openInvokeService(
   };
   let knownDoubts: string[] = [];
   const host = await FunctionHost.open(config.store, machine, {
-    onDeployLog: (name, { stream, text }) => log.info({ function: name, stream, deploy: true }, text),
+    onDeployLog: (name, { stream, text, requestId }) =>
+      log.info(
+        { function: name, ...(requestId === undefined ? {} : { requestId }), stream, deploy: true },
+        text,
+      ),
     onSnapshotTrouble: (name, error, remedy) =>
       log.warn({ ...errorFields(error), function: name, remedy }, "the snapshot cannot be used"),
     onStoreDoubts: (doubts) => {

@@ -30,7 +30,7 @@ it("the examples of the README run", async () => {
 });
 
 it("the forms of functions in the docs answer", async () => {
-  const [web = "", event = "", callback = "", hooks = "", ...rest] = await examplesOf(
+  const [web = "", event = "", callback = "", order = "", hooks = "", ...rest] = await examplesOf(
     "../../../docs/functions.md",
   );
   expect(rest).toEqual([]);
@@ -45,6 +45,24 @@ it("the forms of functions in the docs answer", async () => {
     await handling.next("functionReady");
     expect(await handling.call({ name: "Ada" })).toEqual(answer);
   }
+  await using ordering = await RuntimeProcess.load(
+    `${order}\nconst sent = []; const book = (event) => event; const sendMail = (receipt) => sent.push(receipt);
+    export const mails = () => sent;`,
+    { handler: "order" },
+  );
+  for (const rehearsal of [true, false]) {
+    const call = {
+      type: "invoke",
+      timeoutMs: 5000,
+      kind: "event",
+      payload: Buffer.from(`${rehearsal}`),
+    } as const;
+    ordering.send({ ...call, id: rehearsal ? 100 : 101, requestId: "r", rehearsal });
+    await ordering.next("invokeResult");
+  }
+  ordering.loadFunction({ handler: "mails" });
+  await ordering.next("functionReady");
+  expect(await ordering.call()).toEqual([false]);
   const readme = await examplesOf("../../../README.md");
   expect(readme).toHaveLength(1);
   for (const text of [hooks, ...readme]) await expectHooks(text);

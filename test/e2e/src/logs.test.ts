@@ -1,31 +1,14 @@
-import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { invoke, remove } from "./api.ts";
 import { deployed } from "./folders.ts";
-
-interface Line {
-  readonly requestId?: string;
-  readonly msg: string;
-}
+import { printedLines } from "./server-log.ts";
 
 beforeAll(async () => {
   await deployed("logs", "logs");
 });
 afterAll(() => remove("logs"));
 
-/** What the function has printed, as far as it is in the server's log. */
-function lines(matching: RegExp): Line[] {
-  return readFileSync(inject("log"), "utf8")
-    .split("\n")
-    .flatMap((text) => {
-      try {
-        const line = JSON.parse(text) as Line & { function?: string; stream?: string };
-        return line.function === "logs" && line.stream !== undefined && matching.test(line.msg) ? [line] : [];
-      } catch {
-        return [];
-      }
-    });
-}
+const lines = (matching: RegExp) => printedLines("logs", matching);
 
 async function print(operation: string): Promise<string> {
   return (await invoke("logs", { operation })).json as string;
