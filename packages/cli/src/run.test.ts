@@ -78,6 +78,7 @@ describe("firn deploy", () => {
       "index",
       "--runtime",
       "node22",
+      "--no-warm",
       "--env",
       "A=1=2",
       "--env",
@@ -87,7 +88,9 @@ describe("firn deploy", () => {
     expect([status, out]).toEqual([0, "greeter is Active, version 1, snapshot 5.0 MiB of 256.0 MiB\n"]);
     const [request] = seen;
     expect(request?.method).toBe("PUT");
-    expect(request?.url).toBe("/functions/greeter?entry=index&runtime=node22&memoryMib=128&timeoutMs=1500");
+    expect(request?.url).toBe(
+      "/functions/greeter?entry=index&runtime=node22&memoryMib=128&timeoutMs=1500&warm=false",
+    );
     const environment = Buffer.from(String(request?.headers["x-firn-environment"]), "base64").toString();
     expect(JSON.parse(environment)).toEqual({ A: "1=2", TOKEN: "from here" });
     const archive = join(root, "sent.tgz");

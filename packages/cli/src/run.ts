@@ -48,6 +48,8 @@ function rejectUnknownFlags(command: CommandDef, args: readonly string[]): void 
     if (arg === "--") return;
     const flag = /^--([^=]+)/.exec(arg)?.[1];
     if (flag === undefined) continue;
+    const negated = flag.startsWith("no-") ? flag.slice("no-".length) : "";
+    if (Object.hasOwn(known, negated) && known[negated]?.type === "boolean") continue;
     if (!Object.hasOwn(known, flag) || known[flag]?.type === "positional") {
       throw new CliError(`--${flag} is no flag of firn ${args[0]}. See firn ${args[0]} --help.`, {
         exitCode: EXIT.usage,
