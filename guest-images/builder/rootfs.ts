@@ -1,5 +1,5 @@
-import { copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { copyFile, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
 import { type Artefact, artefact } from "../../setup/cache.ts";
 import { resolveForArm, unpackForArm } from "../../setup/debian.ts";
 import type { RuntimeDefinition, RuntimeParts } from "../runtimes/definition.ts";
@@ -28,10 +28,14 @@ export function manifestText(manifest: RuntimeManifest): string {
  * bytes for the same parts.
  */
 export async function buildRootfs(definition: RuntimeDefinition, parts: RuntimeParts): Promise<Artefact> {
-  const { manifest, leftOut } = definition;
+  const { manifest, leftOut, links = {}, finish } = definition;
   const wanted = new Set([...definition.packages, shell]);
   const packages = (await resolveForArm([...wanted])).filter(({ name }) => wanted.has(name));
-  const files = { [agentPath]: parts.agent, ...(await definition.files(parts)) };
+  const files = {
+    [agentPath]: parts.agent,
+    ...(await definition.files(parts)),
+    ...(await filesOf(definition.folders ?? {})),
+  };
   const texts = { ...etcOf(manifest), [manifestPath]: manifestText(manifest), ...definition.texts };
   const contents = Object.entries(files).map(
     async ([path, file]) => [`file ${path}`, await readFile(file)] as const,
@@ -42,7 +46,7 @@ export async function buildRootfs(definition: RuntimeDefinition, parts: RuntimeP
       ...Object.fromEntries(await Promise.all(contents)),
       packages: packages.map(({ name, version }) => `${name} ${version}`).join("\n"),
       texts: JSON.stringify(texts),
-      layout: JSON.stringify([3, leftOut, emptyDirectories]),
+      layout: JSON.stringify([3, leftOut, emptyDirectories, links, finish?.key ?? ""]),
     },
     async build(directory) {
       const root = join(directory, "root");
@@ -53,10 +57,24 @@ export async function buildRootfs(definition: RuntimeDefinition, parts: RuntimeP
       await rename(join(root, "usr/bin/busybox"), join(root, "usr/bin/sh"));
       for (const [path, text] of Object.entries(texts)) await writeFile(await placeOf(root, path), text);
       for (const [path, file] of Object.entries(files)) await copyFile(file, await placeOf(root, path));
+      for (const [path, target] of Object.entries(links)) await symlink(target, await placeOf(root, path));
+      await finish?.run(root);
       await makeErofs(root, join(directory, "rootfs.erofs"));
       await rm(root, { recursive: true });
     },
   });
+}
+
+/** The files in folders of this machine, by the paths at which the image has them. Byte code that a test left behind is none of them. */
+async function filesOf(folders: Readonly<Record<string, string>>): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const [place, folder] of Object.entries(folders)) {
+    for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name);
+      if (entry.isFile() && !path.includes("__pycache__")) found[join(place, relative(folder, path))] = path;
+    }
+  }
+  return Object.fromEntries(Object.entries(found).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 async function placeOf(root: string, path: string): Promise<string> {

@@ -19,4 +19,18 @@ export interface RuntimeDefinition {
   files(parts: RuntimeParts): Promise<Readonly<Record<string, string>>>;
   /** Short files, by their paths in the image. */
   readonly texts: Readonly<Record<string, string>>;
+  /** Paths in the image, and the folders of this repository that go there. */
+  readonly folders?: Readonly<Record<string, string>>;
+  /** Symbolic links: their paths in the image, and what is in them. */
+  readonly links?: Readonly<Record<string, string>>;
+  /** What is done to the image at last. */
+  readonly finish?: LastStep;
+}
+
+/** Something done to the unpacked image. */
+export interface LastStep {
+  /** Changes whenever the result would. */
+  readonly key: string;
+  /** @param root The image's root, a folder of this machine. */
+  run(root: string): Promise<void>;
 }
