@@ -18,10 +18,10 @@ export interface RuntimeManifest {
   readonly handlerExample: string;
   readonly lambdaRuntimes: readonly string[];
   readonly loadEnvironment: readonly string[];
-  /** How the host finds the module of a function; absent if the runtime does it itself. */
+  /** How the host finds the module of a function; without default and extensions the runtime does it itself. */
   readonly entryPoints?: {
-    readonly default: string;
-    readonly extensions: readonly string[];
+    readonly default?: string;
+    readonly extensions?: readonly string[];
     readonly packageFile?: string;
   };
 }

@@ -8,14 +8,16 @@ export function functionConfiguration(
   record: FunctionRecord,
   runtimes: FunctionRuntimes,
 ): Record<string, unknown> {
-  const { name, entry, wantedEntry, handler, memoryMib, timeoutMs, updated, code, environment } = record;
+  const { name, memoryMib, timeoutMs, updated, code, environment } = record;
   const { Runtime, Role, Description = "", SnapStart } = readAnnotations(record.annotations);
+  const runtime = runtimes.list().find((runtime) => runtime.name === record.runtime);
   return {
     FunctionName: name,
     FunctionArn: functionArn(name),
-    Runtime: Runtime ?? lambdaRuntime(record.runtime, runtimes),
+    // What AWS calls it; its own name if AWS has none, or if it is not there any more.
+    Runtime: Runtime ?? runtime?.lambdaRuntimes[0] ?? record.runtime,
     Role: Role ?? "",
-    Handler: joinHandler(wantedEntry, entry, handler),
+    Handler: joinHandler(record, runtime?.defaultHandler ?? ""),
     Description,
     CodeSize: code.size,
     CodeSha256: Buffer.from(code.digest.slice("sha256:".length), "hex").toString("base64"),
@@ -33,12 +35,6 @@ export function functionConfiguration(
     TracingConfig: { Mode: "PassThrough" },
     ...states(record),
   };
-}
-
-/** What AWS calls a runtime; its own name if AWS has none, or if it is not there any more. */
-function lambdaRuntime(name: string, runtimes: FunctionRuntimes): string {
-  const found = runtimes.list().find((runtime) => runtime.name === name);
-  return found?.lambdaRuntimes[0] ?? name;
 }
 
 /** The ARN of a function: account and region are none. */

@@ -32,7 +32,7 @@ export async function createFunction(dependencies: Dependencies, context: Contex
     const { Runtime, Role, Description, Tags, SnapStart } = body;
     const input = {
       runtime: Runtime,
-      ...splitHandler(body.Handler ?? "index.default"),
+      ...(body.Handler === undefined ? { handler: DEPLOY_DEFAULTS.handler } : splitHandler(body.Handler)),
       name,
       environment: body.Environment.Variables,
       memoryMib: body.MemorySize,

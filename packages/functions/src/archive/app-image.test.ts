@@ -185,6 +185,20 @@ describe("createAppImage()", () => {
     expect((await image(zipOf(files), { entryPoints: python })).entry).toBe("lambda_function.py");
   });
 
+  it("leaves it to a runtime without a default to find its modules, and reads its settings", async () => {
+    const files = [
+      { name: "main.py", contents: "" },
+      { name: "package.json", contents: '{"main":"index.js","firn":{"samples":[{"event":1}]}}' },
+    ];
+    const own = { default: null, extensions: [], packageFile: "package.json" };
+    const options = { entryPoints: own, entry: "main" };
+    expect(await image(zipOf(files), options)).toMatchObject({
+      entry: "main",
+      settings: { samples: [{ event: 1 }] },
+    });
+    expect((await image(zipOf(files), { entryPoints: own })).entry).toBe("");
+  });
+
   it("ignores a byte order mark in package.json", async () => {
     const contents = '\ufeff{"main":"main.js","firn":{"samples":[{"event":1}]}}';
     const files = [

@@ -68,7 +68,9 @@ export async function createAppImage(
     const tree = new AppTree(root);
     const { entryPoints } = options;
     const packageJson = await readPackage(tree, entryPoints?.packageFile ?? null);
-    const wanted = options.entry ?? packageMain(packageJson);
+    // A runtime that finds its modules itself knows nothing of a package file's `main`.
+    const main = entryPoints?.default == null ? undefined : packageMain(packageJson);
+    const wanted = options.entry ?? main;
     const entry = entryPoints === null ? (wanted ?? "") : await findEntry(tree, wanted, entryPoints);
     const settings = readAppSettings(packageJson);
     await makeImage(root, image, options.signal);

@@ -5,8 +5,11 @@ import type { AppTree } from "./app-tree.ts";
 
 /** How a runtime's modules are named: data of its manifest. */
 export interface EntryPoints {
-  /** The module of a function that names none, without its extension; also looked for in a folder that is named. */
-  readonly default: string;
+  /**
+   * The module of a function that names none, without its extension; also looked for in a folder that is named. `null` if the runtime
+   * finds its modules itself.
+   */
+  readonly default: string | null;
   /** Extensions that may be left out, the first one first. */
   readonly extensions: readonly string[];
   /** A JSON file at the app's root: its `main` names the module, its `firn` has settings for Firn. */
@@ -17,7 +20,7 @@ export interface EntryPoints {
  * Finds the module that a function's runtime is to load.
  *
  * @param wanted As it was asked for: a file, a file without its extension, or a folder; the default if `undefined`.
- * @returns Its path in the app.
+ * @returns Its path in the app; what was asked for, or "", if the runtime finds it itself.
  * @throws {FunctionsError} FIRN_APP_INVALID.
  */
 export async function findEntry(
@@ -25,12 +28,14 @@ export async function findEntry(
   wanted: string | undefined,
   entryPoints: EntryPoints,
 ): Promise<string> {
-  const base = wanted ?? entryPoints.default;
+  const name = entryPoints.default;
+  if (name === null) return wanted ?? "";
+  const base = wanted ?? name;
   if (base.startsWith("/") || base.split("/").includes("..")) {
     throw invalidApp(`Entry "${base}" must be a path inside the app, such as index.js.`);
   }
   const extensions = ["", ...entryPoints.extensions];
-  for (const stem of [base, posix.join(base, entryPoints.default)]) {
+  for (const stem of [base, posix.join(base, name)]) {
     for (const extension of extensions) {
       const candidate = posix.normalize(stem + extension);
       if ((await tree.resolve(candidate)).kind === "file") return candidate;

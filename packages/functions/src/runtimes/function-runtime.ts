@@ -12,8 +12,8 @@ const schema = z.looseObject({
   loadEnvironment: z.array(z.string()).default([]),
   entryPoints: z
     .strictObject({
-      default: z.string().min(1),
-      extensions: z.array(z.string().startsWith(".")),
+      default: z.string().min(1).nullable().default(null),
+      extensions: z.array(z.string().startsWith(".")).default([]),
       packageFile: z.string().min(1).nullable().default(null),
     })
     .nullable()
