@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { readCargoResults, readTapResults, readVitestReport, totalLine } from "./results.ts";
+import {
+  readCargoResults,
+  readTapResults,
+  readUnittestResults,
+  readVitestReport,
+  totalLine,
+} from "./results.ts";
 
 describe("readCargoResults()", () => {
   it("sums the test binaries and names what was ignored", () => {
@@ -44,6 +50,32 @@ describe("readTapResults()", () => {
     const output =
       "ok 1 - restores\n    ok 2 - runs on GICv2 # SKIP there is none\n# pass 1\n# fail 2\n# cancelled 1\n";
     expect(readTapResults(output)).toEqual({ passed: 1, failed: 3, skipped: ["runs on GICv2"] });
+  });
+});
+
+describe("readUnittestResults()", () => {
+  it("sums the runs and names what was skipped", () => {
+    const output = [
+      "test_one (test_wire.Wire.test_one) ... ok",
+      "test_two (test_wire.Wire.test_two)",
+      "Two has a sentence. ... skipped 'there is none'",
+      "test_three (test_wire.Wire.test_three) ... skipped 'why not'",
+      "",
+      "Ran 7 tests in 0.1s",
+      "",
+      "FAILED (failures=1, errors=2, skipped=2)",
+      "test_four (test_other.Other.test_four) ... ok",
+      "",
+      "Ran 1 test in 0.1s",
+      "",
+      "OK",
+      "",
+    ].join("\n");
+    expect(readUnittestResults(output)).toEqual({
+      passed: 3,
+      failed: 3,
+      skipped: ["test_wire.Wire.test_two", "test_wire.Wire.test_three"],
+    });
   });
 });
 

@@ -47,6 +47,21 @@ export function readTapResults(output: string): SuiteResult {
   return { passed: count("pass"), failed: count("fail") + count("cancelled"), skipped };
 }
 
+/** Reads what Python's unittest prints with `--verbose`, of one or several runs. */
+export function readUnittestResults(output: string): SuiteResult {
+  const result: SuiteResult = { passed: 0, failed: 0, skipped: [] };
+  for (const [, name] of output.matchAll(/^(?:\w+ \()?([\w.]+)\)?(?:\n.*)? \.\.\. skipped /gm))
+    result.skipped.push(name ?? "");
+  const verdicts = output.matchAll(/^Ran (\d+) tests? in .*\n\n(?:OK|FAILED)(?: \((.*)\))?$/gm);
+  for (const [, ran, details = ""] of verdicts) {
+    const count = (name: string) => Number(new RegExp(`\\b${name}=(\\d+)`).exec(details)?.[1] ?? 0);
+    const failed = count("failures") + count("errors") + count("unexpected successes");
+    result.failed += failed;
+    result.passed += Number(ran) - failed - count("skipped");
+  }
+  return result;
+}
+
 /** The last line of a test run. */
 export function totalLine(results: readonly SuiteResult[]): string {
   const sum = (of: (result: SuiteResult) => number) =>

@@ -3,7 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CommandOptions, run } from "./command.ts";
 import { repository } from "./machine.ts";
-import { readCargoResults, readTapResults, readVitestReport, type SuiteResult } from "./results.ts";
+import { pythonProgram } from "./python.ts";
+import {
+  readCargoResults,
+  readTapResults,
+  readUnittestResults,
+  readVitestReport,
+  type SuiteResult,
+} from "./results.ts";
 import { rustEnvironment } from "./rust.ts";
 import { scriptEnvironment } from "./steps/builds.ts";
 
@@ -51,6 +58,25 @@ export async function vitestSuite(
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/** Runs the tests in folders with Python's own test runner. */
+export async function pythonSuite(folders: readonly string[]): Promise<SuiteResult> {
+  const total: SuiteResult = { passed: 0, failed: 0, skipped: [] };
+  for (const folder of folders) {
+    console.log(`python3.11 -m unittest discover ${folder}`);
+    const outcome = await run(pythonProgram, ["-s", "-B", "-m", "unittest", "discover", "--verbose"], {
+      cwd: join(repository, folder),
+      echo: true,
+      allowFailure: true,
+      timeoutMs: suiteTimeoutMs,
+    });
+    const { passed, failed, skipped } = judge(outcome.status, readUnittestResults(outcome.stderr));
+    total.passed += passed;
+    total.failed += failed;
+    total.skipped.push(...skipped);
+  }
+  return total;
 }
 
 /** Judges tests that ran on the ARM host with Node.js's own test runner. */

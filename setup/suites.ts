@@ -7,7 +7,7 @@ import type { SuiteResult } from "./results.ts";
 import { armTarget } from "./rust.ts";
 import { stockVariables } from "./steps/builds.ts";
 import { openHost } from "./steps/prepare.ts";
-import { cargoSuite, vitestSuite } from "./suite.ts";
+import { cargoSuite, pythonSuite, vitestSuite } from "./suite.ts";
 
 /** What must be there before a suite can run: installed tools alone, built packages, or images of guests and an ARM host as well. */
 export type Need = "tools" | "packages" | "guests";
@@ -35,6 +35,9 @@ export const testSuites: Readonly<Record<string, Suite>> = {
   rust: onThisMachine("Rust on this machine", "tools", () => cargoSuite(["--workspace"])),
   node: onThisMachine("TypeScript on this machine", "packages", () =>
     vitestSuite(["--config", "setup/vitest.host.ts"]),
+  ),
+  python: onThisMachine("Python on this machine", "tools", () =>
+    pythonSuite(["guest-images/runtimes/python3.11/tests", "guest-images/functions/hello-python"]),
   ),
   packages: onThisMachine("packages as they are published", "packages", () =>
     vitestSuite(["--root", "test/packages"]),

@@ -16,7 +16,18 @@ const everywhere = [
     "libelf-dev",
     "linux-source-6.12",
   ],
-  ...["dpkg-dev", "e2fsprogs", "erofs-utils", "fakeroot", "openssh-client", "strace", "tar", "xz-utils"],
+  ...[
+    "dpkg-dev",
+    "e2fsprogs",
+    "erofs-utils",
+    "fakeroot",
+    "openssh-client",
+    "python3-pip",
+    "python3.11",
+    "strace",
+    "tar",
+    "xz-utils",
+  ],
 ];
 
 // What builds for ARM on another machine, and what emulates an ARM host there.

@@ -1,0 +1,1 @@
+"""HTTP requests, as the several shapes of handlers take and answer them."""
