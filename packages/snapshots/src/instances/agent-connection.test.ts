@@ -163,6 +163,18 @@ describe("AgentConnection", () => {
     await expect.poll(() => peer.heard).toEqual([{ type: "credit", id: 1, bytes: 8 + 2 * MAX_CHUNK_BYTES }]);
   });
 
+  it("drops lines of a flood, and says how many before the answer", async () => {
+    const { response } = agent.exchange(1, request());
+    const line = Buffer.alloc(16 * 1024, "x");
+    const printed: GuestMessage = { type: "log", stream: "stdout", level: "info", invocation: 1, line };
+    peer.say(...new Array(2000).fill(printed), headOf(1, "fine"), endOf(1));
+    expect(textOf(await response)).toBe("fine");
+    const told = log.filter(({ stream }) => stream === "agent");
+    expect(log.at(-1)?.text).toMatch(/^\d+ log lines were dropped/);
+    const dropped = told.reduce((sum, { text }) => sum + Number.parseInt(text, 10), 0);
+    expect(dropped + log.length - told.length).toBe(2000);
+  });
+
   it("grants no credit for a response that is within the first", async () => {
     const { response } = agent.exchange(1, request());
     peer.say(headOf(1, "small"), endOf(1));

@@ -7,11 +7,13 @@ import {
   frame,
   type GuestMessage,
   type HostMessage,
+  type LogLine,
 } from "@firn/protocol";
 import { type Deadline, withDeadline } from "../deadline.ts";
 import { type FunctionFailedError, failureOfGuest, SnapshotError } from "../errors.ts";
 import { Exchange } from "./exchange.ts";
 import type { InvokeRequest } from "./invocation.ts";
+import { LOG_BYTES_PER_SECOND, LogLimit } from "./log-limit.ts";
 
 /** The messages of the guest that are about one invocation. */
 type ExchangeMessage = Extract<
@@ -46,6 +48,7 @@ export class AgentConnection {
   readonly #stream: Duplex;
   readonly #decoder = new FrameDecoder();
   readonly #onLog: (line: GuestLogLine) => void;
+  readonly #logLimit = new LogLimit();
   readonly #steps: StepMessage[] = [];
   readonly #exchanges = new Map<number, Exchange>();
   readonly #requestIds = new Map<number, string>();
@@ -126,6 +129,20 @@ export class AgentConnection {
     this.#stream.destroy();
   }
 
+  #log({ stream, level, invocation, line }: LogLine): void {
+    if (!this.#logLimit.admits(line.length)) return;
+    this.#tellDroppedLines();
+    const text = Buffer.from(line.subarray(0, MAX_LOG_LINE_BYTES)).toString("utf8");
+    this.#onLog({ stream, text, level, requestId: this.#requestIds.get(invocation) });
+  }
+
+  #tellDroppedLines(): void {
+    const dropped = this.#logLimit.takeDropped();
+    if (dropped === 0) return;
+    const text = `${dropped} log lines were dropped: the function printed more than ${LOG_BYTES_PER_SECOND} bytes a second.`;
+    this.#onLog({ stream: "agent", text, level: "warn", requestId: undefined });
+  }
+
   #nextStep(): Promise<StepMessage> {
     const arrived = this.#steps.shift();
     if (arrived !== undefined) return Promise.resolve(arrived);
@@ -149,12 +166,9 @@ export class AgentConnection {
 
   #dispatch(message: GuestMessage): void {
     switch (message.type) {
-      case "log": {
-        const { stream, level, invocation } = message;
-        const text = Buffer.from(message.line.subarray(0, MAX_LOG_LINE_BYTES)).toString("utf8");
-        this.#onLog({ stream, text, level, requestId: this.#requestIds.get(invocation) });
+      case "log":
+        this.#log(message);
         return;
-      }
       case "responseHead":
       case "payloadChunk":
       case "credit":
@@ -186,6 +200,7 @@ export class AgentConnection {
     else if (message.type === "credit") exchange.grant(message.bytes);
     else {
       this.#exchanges.delete(message.id);
+      this.#tellDroppedLines();
       if (message.type === "invokeEnd") exchange.end(message);
       else exchange.refuse(message);
     }
