@@ -14,7 +14,9 @@ import { Invocations, type Owner } from "./invocations.ts";
 import { applyLateEnvironment, nameLogStream } from "./lambda/environment.ts";
 import { EventLoop } from "./lambda/event-loop.ts";
 import { loadHandler } from "./load.ts";
+import { OpenResources } from "./open-resources/open-resources.ts";
 import { speakOfSnapshots } from "./startup-snapshot.ts";
+import type { Warning } from "./uniqueness/draw-warning.ts";
 import { Uniqueness } from "./uniqueness/uniqueness.ts";
 import { warmUpRuntime } from "./warm-up.ts";
 
@@ -30,6 +32,7 @@ export class FunctionRuntime {
   readonly #root: string;
   readonly #addon: Addon;
   readonly #uniqueness: Uniqueness;
+  readonly #openResources = new OpenResources();
   readonly #endBuilding: () => void;
   readonly #eventLoop: EventLoop;
   readonly #invocations: Invocations;
@@ -46,6 +49,7 @@ export class FunctionRuntime {
     this.#root = root;
     this.#addon = addon;
     this.#uniqueness = Uniqueness.install(addon, workerPreload, () => this.#invocations.currentRehearsal);
+    this.#openResources.install();
     this.#endBuilding = speakOfSnapshots(this.hooks);
     this.#bridge = new Bridge(
       bridge,
@@ -110,6 +114,7 @@ export class FunctionRuntime {
 
   async #becomeReady(load: LoadFunction): Promise<void> {
     this.#uniqueness.watch();
+    this.#openResources.start();
     const handler = await loadHandler(load, this.#root);
     await this.hooks.becomeReady();
     this.#loaded = { load, handler };
@@ -126,7 +131,7 @@ export class FunctionRuntime {
       await this.#reportFailure(error, "FIRN_FUNCTION_HOOK");
       return;
     }
-    const warnings = this.#loaded === undefined ? [] : this.#uniqueness.warnings();
+    const warnings = this.#loaded === undefined ? [] : this.#warnings();
     await this.#bridge.send({ type: "quiesced", warnings });
     this.#passGate();
     try {
@@ -143,6 +148,11 @@ export class FunctionRuntime {
     await this.#bridge.send({ type: "resumed" });
   }
 
+  /** What the function should know of a snapshot that is taken now. */
+  #warnings(): Warning[] {
+    return [...this.#uniqueness.warnings(), ...this.#openResources.warnings()];
+  }
+
   /** The snapshot happens in here. Nothing else runs in a clone before it is somebody else. */
   #passGate(): void {
     try {
@@ -151,6 +161,7 @@ export class FunctionRuntime {
       this.#uniqueness.afterRestore(entropy);
       applyLateEnvironment(environment);
       if (this.#loaded === undefined) return;
+      this.#openResources.stop();
       this.#endBuilding();
       nameLogStream();
     } catch (error) {
