@@ -21,10 +21,15 @@ const FREEZE_POLL: Duration = Duration::from_millis(1);
 /// Tasks that a function may have.
 const MAX_TASKS: &str = "1024";
 
+/// Memory that a function never gets, in bytes: what the agent and the kernel need to go on, and to tell how the function ended.
+const MEMORY_RESERVE_BYTES: u64 = 4 * 1024 * 1024;
+
 /// A cgroup of version 2.
 pub struct Cgroup {
     folder: PathBuf,
     memory_peak: Option<File>,
+    /// How often the kernel has killed it for want of memory, as far as that was looked at.
+    out_of_memory_kills: u64,
 }
 
 impl Cgroup {
@@ -42,7 +47,22 @@ impl Cgroup {
             .map_err(AgentError::system(format!("make the cgroup {}", folder.display())))?;
         let _ = fs::write(folder.join("pids.max"), MAX_TASKS);
         let memory_peak = File::open(folder.join("memory.peak")).ok();
-        Ok(Self { folder, memory_peak })
+        Ok(Self { folder, memory_peak, out_of_memory_kills: 0 })
+    }
+
+    /// Lets the function have what memory there is now, apart from a reserve. When it wants more, the kernel kills all of it, and
+    /// nothing else.
+    pub fn limit_memory(&self, available_bytes: u64) {
+        let Some(limit) = available_bytes.checked_sub(MEMORY_RESERVE_BYTES) else { return };
+        let _ = self.write("memory.max", &limit.to_string());
+        let _ = self.write("memory.oom.group", "1");
+    }
+
+    /// Whether the kernel has killed the function for want of memory since this was last asked.
+    pub fn ran_out_of_memory(&mut self) -> bool {
+        let events = fs::read_to_string(self.folder.join("memory.events")).unwrap_or_default();
+        let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0);
+        std::mem::replace(&mut self.out_of_memory_kills, kills) < kills
     }
 
     /// Most memory in use at a time since the cgroup was made, in KiB; 0 if the kernel does not say.
@@ -114,5 +134,37 @@ impl Cgroup {
 
     fn write(&self, name: &str, value: &str) -> io::Result<()> {
         fs::write(self.folder.join(name), value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_ran_out_of_memory_when_the_kernel_has_counted_one_more_kill() {
+        let hierarchy = tempfile::tempdir().unwrap();
+        let mut cgroup = Cgroup::create(hierarchy.path(), "function").unwrap();
+        let events = |kills: u32| {
+            let text = format!("low 0\nmax 7\noom 2\noom_kill {kills}\noom_group_kill 1\n");
+            fs::write(hierarchy.path().join("function/memory.events"), text).unwrap();
+        };
+        assert!(!cgroup.ran_out_of_memory());
+        events(0);
+        assert!(!cgroup.ran_out_of_memory());
+        events(2);
+        assert!(cgroup.ran_out_of_memory());
+        assert!(!cgroup.ran_out_of_memory());
+    }
+
+    #[test]
+    fn a_limit_is_set_when_the_memory_there_is_is_known() {
+        let hierarchy = tempfile::tempdir().unwrap();
+        let cgroup = Cgroup::create(hierarchy.path(), "function").unwrap();
+        let limit = || fs::read_to_string(hierarchy.path().join("function/memory.max")).ok();
+        cgroup.limit_memory(0);
+        assert_eq!(limit(), None);
+        cgroup.limit_memory(100 << 20);
+        assert_eq!(limit(), Some((96_u64 << 20).to_string()));
     }
 }

@@ -14,7 +14,7 @@ use crate::entropy::reseed_kernel;
 use crate::generation::{GENERATION_FILE, Generation};
 use crate::identity::Identity;
 use crate::machine::Machine;
-use crate::memory::clean_memory;
+use crate::memory::{available_bytes, clean_memory};
 use crate::mounts::mount_app_disk;
 use crate::runtime_process::read_some;
 use crate::sys::child_events;
@@ -40,9 +40,11 @@ impl GuestMachine {
             Ok(doorbell) => (Some(doorbell), None),
             Err(error) => (None, Some(error)),
         };
+        let cgroup = Cgroup::create(Path::new("/sys/fs/cgroup"), "function")?;
+        cgroup.limit_memory(available_bytes(Path::new("/proc")));
         let machine = Self {
             doorbell,
-            cgroup: Cgroup::create(Path::new("/sys/fs/cgroup"), "function")?,
+            cgroup,
             random: File::options()
                 .write(true)
                 .open("/dev/urandom")
@@ -106,6 +108,10 @@ impl Machine for GuestMachine {
 
     fn unseeded_processes(&self, runtime: Pid) -> Vec<String> {
         self.cgroup.unseeded_processes(Path::new("/proc"), runtime)
+    }
+
+    fn ran_out_of_memory(&mut self) -> bool {
+        self.cgroup.ran_out_of_memory()
     }
 
     fn memory_peak_kib(&self) -> u32 {

@@ -126,13 +126,18 @@ impl Invocations {
 
     /// Says how every invocation ends, because the runtime is gone or must be killed: overdue ones have timed out, others have lost
     /// their runtime for the given reason. They are pending until [`finish`](Self::finish).
-    pub fn failures(&self, now: Instant, reason: &str) -> Vec<(u32, &'static str, String)> {
+    pub fn failures(
+        &self,
+        now: Instant,
+        error_type: &'static str,
+        reason: &str,
+    ) -> Vec<(u32, &'static str, String)> {
         let failure = |pending: &Pending| {
             let (kind, error) = if pending.deadline <= now {
                 let seconds = f64::from(pending.timeout_ms) / 1000.0;
                 ("Sandbox.Timedout", format!("Task timed out after {seconds:.2} seconds"))
             } else {
-                ("Runtime.ExitError", reason.to_owned())
+                (error_type, reason.to_owned())
             };
             (pending.id, kind, format!("RequestId: {} Error: {error}", pending.request_id))
         };
@@ -194,7 +199,7 @@ mod tests {
         assert!(!invocations.start(&invoke(0, 60_000), now));
         let later = now + Duration::from_millis(1500);
         assert_eq!(invocations.next_deadline(), Some(later));
-        let failures = invocations.failures(later, "the \"runtime\"\nexited");
+        let failures = invocations.failures(later, "Runtime.ExitError", "the \"runtime\"\nexited");
         let timed_out = "RequestId: request-1 Error: Task timed out after 0.50 seconds";
         assert_eq!(failures[0], (1, "Sandbox.Timedout", timed_out.into()));
         let exited = "RequestId: request-2 Error: the \"runtime\"\nexited";

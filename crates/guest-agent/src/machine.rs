@@ -69,6 +69,9 @@ pub trait Machine {
     /// The processes of the function that do not reseed themselves after a resume, apart from its runtime, each as "name (process id)".
     fn unseeded_processes(&self, runtime: Pid) -> Vec<String>;
 
+    /// Whether the function was killed for want of memory since this was last asked.
+    fn ran_out_of_memory(&mut self) -> bool;
+
     /// Most memory that the function had since it was started, in KiB; 0 if that is not known.
     fn memory_peak_kib(&self) -> u32;
 

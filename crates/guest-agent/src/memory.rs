@@ -46,6 +46,15 @@ pub fn clean_memory(proc: &Path) -> Result<(), AgentError> {
     write("min_free_kbytes", min_free.trim())
 }
 
+/// Memory that programs can still get without swapping, in bytes, by `/proc/meminfo`; 0 if that does not say.
+pub fn available_bytes(proc: &Path) -> u64 {
+    let text = fs::read_to_string(proc.join("meminfo")).unwrap_or_default();
+    let kib = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
+}
+
 fn zero_free_memory() {
     let mut zeroed = Vec::new();
     let chunk = u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX);

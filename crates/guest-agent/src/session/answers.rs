@@ -60,8 +60,8 @@ impl<M: Machine> Session<M> {
     }
 
     /// Ends all invocations, because the runtime is gone or must be killed.
-    pub(super) fn fail_invocations(&mut self, reason: &str) {
-        for (id, error_type, message) in self.invocations.failures(Instant::now(), reason) {
+    pub(super) fn fail_invocations(&mut self, error_type: &'static str, reason: &str) {
+        for (id, error_type, message) in self.invocations.failures(Instant::now(), error_type, reason) {
             let answering = self.invocations.begin(id, 0) == Piece::Dropped;
             let (head, end) = failed_answer(id, answering, error_type, &message);
             head.into_iter().for_each(|head| self.say(head));

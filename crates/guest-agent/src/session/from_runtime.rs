@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use firn_protocol::v2::runtime_report::Message as Report;
 use firn_protocol::v2::{GuestMessage, Resumed, RuntimeReport, guest_message};
 use firn_protocol::{AGENT_ABI, ProtocolError, decode};
-use rustix::process::WaitStatus;
+use rustix::process::{Signal, WaitStatus};
 
 use super::{BRIDGE_CLOSED_LIMIT, Phase, Session};
 use crate::machine::Machine;
 use crate::runtime_process::read_some;
+
+/// The error type of an invocation whose process is gone, as AWS Lambda names it.
+const EXIT_ERROR: &str = "Runtime.ExitError";
 
 impl<M: Machine> Session<M> {
     /// Takes bytes off the bridge and handles the reports that are complete.
@@ -91,7 +94,7 @@ impl<M: Machine> Session<M> {
 
     /// Stops the runtime for a reason that the host is told.
     pub(super) fn kill_runtime(&mut self, reason: &str) {
-        self.end_runtime(reason, &format!("The runtime process was stopped: {reason}."));
+        self.end_runtime(EXIT_ERROR, reason, &format!("The runtime process was stopped: {reason}."));
     }
 
     /// Takes in children that have ended, and tells the host if the runtime is among them.
@@ -105,13 +108,18 @@ impl<M: Machine> Session<M> {
         // What it said last is still in the pipes.
         self.read_output();
         self.read_bridge();
-        let how = describe(status);
-        self.end_runtime(&format!("Runtime {how}"), &format!("The runtime process {how}."));
+        let killed = status.terminating_signal() == Some(Signal::KILL.as_raw());
+        let (error_type, how) = if killed && self.machine.ran_out_of_memory() {
+            ("Runtime.OutOfMemory", "was killed: it wanted more memory than it may have".to_owned())
+        } else {
+            (EXIT_ERROR, describe(status))
+        };
+        self.end_runtime(error_type, &format!("Runtime {how}"), &format!("The runtime process {how}."));
     }
 
     /// Forgets the runtime: everything of the function is killed, and whoever waits for it gets an answer. Only then is the host told
     /// that the function has failed, so that it tells an invocation's own end from that of an instance.
-    fn end_runtime(&mut self, reason: &str, failure: &str) {
+    fn end_runtime(&mut self, error_type: &'static str, reason: &str, failure: &str) {
         let Some(runtime) = self.runtime.take() else { return };
         if let Err(error) = self.machine.kill(runtime.pid) {
             self.note(&error.to_string());
@@ -119,7 +127,7 @@ impl<M: Machine> Session<M> {
         self.finish_lines();
         self.ready_deadline = None;
         self.bridge_closed_deadline = None;
-        self.fail_invocations(reason);
+        self.fail_invocations(error_type, reason);
         if !self.failure_announced {
             self.failure_announced = true;
             self.say_failed("FIRN_FUNCTION_EXITED", failure);

@@ -94,6 +94,10 @@ impl Machine for TestMachine {
         children.split_ascii_whitespace().map(|child| format!("child (process {child})")).collect()
     }
 
+    fn ran_out_of_memory(&mut self) -> bool {
+        false
+    }
+
     fn memory_peak_kib(&self) -> u32 {
         4321
     }
