@@ -8,7 +8,8 @@ export default defineConfig({
   resolve: { conditions: ["firn-source"] },
   ssr: { resolve: { conditions: ["firn-source"] } },
   test: {
-    include: ["src/**/*.test.ts"],
+    // What `npm run soak` runs beside the tests.
+    include: ["src/**/*.test.ts", ...(process.env.FIRN_SOAK === "1" ? ["src/**/*.soak.ts"] : [])],
     globalSetup: "src/global-setup.ts",
     pool: "forks",
     fileParallelism: false,

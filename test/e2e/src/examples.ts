@@ -16,6 +16,24 @@ export async function deployThumbnail(): Promise<Answer> {
   return deploy("thumbnail", await pack(join(functions, "thumbnail", "dist"), ["."]));
 }
 
+/** A function of `guest-images/functions`, and what it answers. */
+export interface SuiteFunction {
+  readonly name: string;
+  /** Its folder below `guest-images/functions`; one with a build is deployed from its `dist`. */
+  readonly files: readonly string[];
+  readonly folder?: string;
+  readonly handler: string;
+  readonly memoryMib?: number;
+  readonly event: unknown;
+  readonly answer: unknown;
+}
+
+/** Deploys a function of the suite, which must have been built. */
+export async function deploySuiteFunction(each: SuiteFunction): Promise<Answer> {
+  const { name, files, folder = name, handler, memoryMib = 256 } = each;
+  return deploy(name, await pack(join(functions, folder), files), { handler, memoryMib });
+}
+
 async function pack(folder: string, files: readonly string[]): Promise<Buffer> {
   const options = { encoding: "buffer", maxBuffer: 256 * 1024 * 1024 } as const;
   const { stdout } = await promisify(execFile)("tar", ["-c", "-C", folder, ...files], options);
