@@ -1,9 +1,15 @@
-import { defineConfig } from "rolldown";
+import { defineConfig, type RolldownOptions } from "rolldown";
 
-// One self-contained file for /opt/firn/runtime: the guest has no node_modules of its own.
-export default defineConfig({
-  input: "src/runtime/main.ts",
+const bundle = (input: string, file: string): RolldownOptions => ({
+  input,
   platform: "node",
   resolve: { conditionNames: ["firn-source", "node", "import"] },
-  output: { file: "dist/runtime.js", format: "esm", minify: false, comments: false },
+  output: { file, format: "esm", minify: false, comments: false },
 });
+
+export default defineConfig([
+  // One self-contained file for /opt/firn/runtime: the guest has no node_modules of its own.
+  bundle("src/runtime/main.ts", "dist/runtime.js"),
+  // What `firn lint` runs: the function gets the SDK from the same file.
+  bundle("src/runtime/lint/main.ts", "dist/lint.js"),
+]);

@@ -4,6 +4,7 @@ import { defaultName, readArchive } from "./archive.ts";
 import { Client } from "./client.ts";
 import { CliError } from "./errors.ts";
 import { formatTable, mebibytes } from "./format.ts";
+import { lint } from "./lint.ts";
 import { readEnvironment, readNumber, usage } from "./options.ts";
 
 const STARTS = ["auto", "warm", "cold", "base", "regular"];
@@ -148,9 +149,33 @@ export function firnCommand({ environment, write, note }: Surroundings): Command
     },
   });
 
+  const lintCommand = defineCommand({
+    meta: {
+      name: "lint",
+      description:
+        "Run a Node.js function up to its snapshot on this machine, and tell what clones would share",
+    },
+    args: {
+      folder: { type: "positional", description: "The function's folder", required: true },
+      entry: {
+        type: "string",
+        description: "Module to import (package.json's main, else index)",
+        valueHint: "file",
+      },
+      json: { type: "boolean", description: "As JSON" },
+    },
+    run: async ({ args }) => {
+      const warnings = await lint(args.folder, args.entry);
+      if (args.json) write(`${JSON.stringify(warnings, null, 2)}\n`);
+      else for (const { code, message } of warnings) write(`Warning: ${message} [${code}]\n`);
+      if (warnings.length > 0)
+        throw new CliError(`${warnings.length} warnings. A deploy would give them, too.`);
+    },
+  });
+
   return defineCommand({
     meta: { name: "firn", description: "Functions in microVMs, started from layered snapshots" },
-    subCommands: { deploy, invoke, list, delete: remove, health },
+    subCommands: { deploy, invoke, list, delete: remove, health, lint: lintCommand },
   });
 }
 

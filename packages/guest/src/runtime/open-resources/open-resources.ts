@@ -1,3 +1,4 @@
+import { ChildProcess } from "node:child_process";
 import { syncBuiltinESMExports } from "node:module";
 import { Socket } from "node:net";
 import timers from "node:timers";
@@ -9,7 +10,7 @@ const NOTED = 200;
 /** How many are named in a warning. */
 const NAMED = 8;
 
-type Kind = "connection" | "timer";
+type Kind = "connection" | "timer" | "process";
 
 interface Noted {
   readonly kind: Kind;
@@ -19,16 +20,19 @@ interface Noted {
   readonly describe: () => string | undefined;
 }
 
-/** Watches what the function opens before a snapshot, and may still have open in each clone: connections and timers. */
+type Note = (kind: Kind, describe: Noted["describe"]) => void;
+
+/** Watches what the function opens before a snapshot, and may still have open in each clone: connections, timers, child processes. */
 export class OpenResources {
   #noted: Noted[] = [];
   #watching = false;
 
-  /** Puts the watch around what opens connections and timers, once and for all. */
+  /** Puts the watch around what opens them, once and for all. */
   install(): void {
-    const note = (kind: Kind, describe: Noted["describe"]) => this.#note(kind, describe);
+    const note: Note = (kind, describe) => this.#note(kind, describe);
     watchConnections(note);
     watchTimers(note);
+    watchProcesses(note);
   }
 
   /** From here on is noted what is opened. */
@@ -64,8 +68,19 @@ export class OpenResources {
     ];
   }
 
+  /** The child processes that still run, of which the agent tells by itself where there is one. */
+  processWarnings(): Warning[] {
+    return warning(
+      "FIRN_CHILD_PROCESS",
+      this.#open("process"),
+      (named) =>
+        `Child processes run at the snapshot, and are in each clone with the random generators that they had: ${named}. ` +
+        "Start them in afterRestore().",
+    );
+  }
+
   #note(kind: Kind, describe: Noted["describe"]): void {
-    if (!this.#watching || this.#noted.length >= 2 * NOTED) return;
+    if (!this.#watching) return;
     if (this.#noted.filter((noted) => noted.kind === kind).length >= NOTED) return;
     const caller = callerOutside();
     if (caller !== undefined) this.#noted.push({ kind, caller, describe });
@@ -87,7 +102,7 @@ function warning(code: string, open: readonly string[], message: (named: string)
   return [{ code, message: message(`${open.slice(0, NAMED).join(", ")}${more}`) }];
 }
 
-function watchConnections(note: (kind: Kind, describe: () => string | undefined) => void): void {
+function watchConnections(note: Note): void {
   const { connect } = Socket.prototype;
   // biome-ignore lint/suspicious/noExplicitAny: it has five forms.
   Socket.prototype.connect = function (this: Socket, ...args: any[]): Socket {
@@ -112,7 +127,7 @@ function isLoopback(address: string): boolean {
 
 type TimerName = "setTimeout" | "setInterval";
 
-function watchTimers(note: (kind: Kind, describe: () => string | undefined) => void): void {
+function watchTimers(note: Note): void {
   for (const name of ["setTimeout", "setInterval"] as const) {
     // A proxy has the other properties of what it stands for, as util.promisify's.
     const watched = new Proxy(timers[name], {
@@ -138,4 +153,20 @@ function delayOf(timer: NodeJS.Timeout | undefined, name: TimerName, delay: unkn
   const isDone = (timer as { _destroyed?: boolean } | undefined)?._destroyed ?? true;
   if (timer === undefined || isDone || !timer.hasRef()) return undefined;
   return `${name}, ${Number(delay) || 1} ms`;
+}
+
+function watchProcesses(note: Note): void {
+  const prototype = ChildProcess.prototype as unknown as { spawn: (...args: unknown[]) => unknown };
+  const { spawn } = prototype;
+  prototype.spawn = function (this: ChildProcess, ...args: unknown[]): unknown {
+    const child = new WeakRef(this);
+    note("process", () => commandOf(child.deref()));
+    return Reflect.apply(spawn, this, args);
+  };
+}
+
+/** The program of a child process that runs; `undefined` if it has ended. */
+function commandOf(child: ChildProcess | undefined): string | undefined {
+  if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return undefined;
+  return `${child.spawnfile}, process ${child.pid}`;
 }
