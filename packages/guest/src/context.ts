@@ -26,6 +26,13 @@ export interface HandlerContext {
    * left out then.
    */
   readonly rehearsal: boolean;
+  /**
+   * Keeps the instance for this invocation until the promise has settled, at most until the timeout. The answer does not wait for it, and
+   * does not fail if it is rejected.
+   */
+  waitUntil(promise: Promise<unknown>): void;
+  /** Of Workers, and without a meaning here: there is no origin server behind a function. */
+  passThroughOnException(): void;
   getRemainingTimeInMillis(): number;
   done(error?: unknown, result?: unknown): void;
   fail(error?: unknown): void;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { errorOf, linesOf, RuntimeProcess, textOf } from "./runtime-process.ts";
+import { linesOf, RuntimeProcess, textOf } from "./runtime-process.ts";
 
 describe("an event of a function URL", () => {
   it("has the fields of payload format 2.0", async () => {
@@ -113,36 +113,6 @@ describe("a fetch handler", () => {
     }
     expect(textOf(await runtime.request("GET", "/"))).toBe(`GET${++calls}`);
   });
-
-  it("that never ends its event stream is told so, and answers the next request", async () => {
-    await using runtime = await RuntimeProcess.load(`
-      let cancelled = false;
-      export default { fetch(request) {
-        if (request.url.endsWith("/cancelled")) return new Response(String(cancelled));
-        const body = new ReadableStream({ start(c) { c.enqueue(Buffer.from("data: 1")) }, cancel() { cancelled = true } });
-        return new Response(body, { headers: { "Content-Type": "Text/Event-Stream; charset=utf-8" } });
-      } }`);
-    expect(errorOf(await runtime.request("GET", "/")).errorMessage).toContain("streaming is not supported");
-    expect(textOf(await runtime.request("GET", "/cancelled"))).toBe("true");
-  });
-});
-
-it("a Response whose body never ends is a timeout, and the log says why", async () => {
-  await using runtime = await RuntimeProcess.load(
-    "export default { fetch: () => new Response(new ReadableStream({ start(c) { c.enqueue(Buffer.from('{}')) } })) }",
-  );
-  runtime.send({
-    type: "invoke",
-    id: 5,
-    requestId: "endless",
-    timeoutMs: 200,
-    kind: "http",
-    payload: Buffer.of(),
-    method: "GET",
-    url: "/",
-  });
-  expect(errorOf(await runtime.next("invokeResult")).errorType).toBe("Sandbox.Timedout");
-  expect(runtime.output).toContain("Request endless timed out while the body of its Response was being read");
 });
 
 describe("a default export that is a function", () => {

@@ -44,7 +44,15 @@ export interface RuntimeOptions {
 /** What a runtime reports, with the pieces of each answer put together. */
 type Report =
   | Exclude<RuntimeReport, { type: "responseHead" | "payloadChunk" | "credit" | "invokeEnd" }>
-  | ({ readonly type: "invokeResult" } & InvokeResult);
+  | ({ readonly type: "invokeResult" } & Result);
+
+/** A result, and what is only told of an answer that was written piece by piece. */
+export interface Result extends InvokeResult {
+  readonly streams: boolean;
+  /** Why the answer broke off; "" if it did not. */
+  readonly errorType: string;
+  readonly errorMessage: string;
+}
 
 /** A real runtime process, and in this process the agent's ends of its bridge and its gate. */
 export class RuntimeProcess implements AsyncDisposable {
@@ -58,7 +66,11 @@ export class RuntimeProcess implements AsyncDisposable {
   readonly #reports: Report[] = [];
   /** Of invocations whose payload is not sent: takes credit. */
   readonly #unsent = new Map<number, (granted: number) => void>();
-  readonly #answers = new Map<number, Partial<InvokeResult> & { pieces: Uint8Array[] }>();
+  readonly #answers = new Map<number, Partial<Result> & { pieces: Uint8Array[]; complete?: boolean }>();
+  /** Whether the host takes answers without being asked. */
+  reads = true;
+  /** Credit for payloads of requests so far, in bytes. */
+  granted = 0;
   #wake = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<never>();
   #nextId = 1;
@@ -144,16 +156,19 @@ export class RuntimeProcess implements AsyncDisposable {
         break;
       case "payloadChunk":
         this.#answers.get(report.id)?.pieces.push(report.data);
+        if (report.last) Object.assign(this.#answers.get(report.id) ?? {}, { complete: true });
         this.#grant(report.id, report.data.length);
         break;
       case "credit":
+        this.granted += report.bytes;
         this.#unsent.get(report.id)?.(report.bytes);
         break;
       case "invokeEnd": {
-        const { pieces, ...head } = this.#answers.get(report.id) ?? { pieces: [] };
-        const { id, functionError } = report;
-        const rest = { type: "invokeResult", id, functionError, payload: Buffer.concat(pieces) } as const;
-        this.#reports.push({ status: 0, headers: [], ...head, ...rest });
+        const { pieces, complete: _, ...head } = this.#answers.get(report.id) ?? { pieces: [] };
+        const { id, functionError, errorType, errorMessage } = report;
+        const end = { id, functionError, errorType, errorMessage };
+        const rest = { type: "invokeResult", ...end, payload: Buffer.concat(pieces) } as const;
+        this.#reports.push({ status: 0, headers: [], streams: false, ...head, ...rest });
         break;
       }
       default:
@@ -161,8 +176,19 @@ export class RuntimeProcess implements AsyncDisposable {
     }
   }
 
-  #grant(id: number, bytes: number): void {
+  /** What has arrived of an answer so far: its text, and whether that is said to be all. */
+  soFar(id: number): { readonly text: string; readonly complete: boolean } | undefined {
+    const answer = this.#answers.get(id);
+    return answer && { text: Buffer.concat(answer.pieces).toString(), complete: answer.complete === true };
+  }
+
+  /** Takes further bytes of an answer. */
+  take(id: number, bytes: number): void {
     this.#write({ type: "credit", id, bytes });
+  }
+
+  #grant(id: number, bytes: number): void {
+    if (this.reads) this.take(id, bytes);
   }
 
   /** Sends a command; what of an invocation's payload is too long for it follows in pieces, as the runtime grants credit. */
@@ -219,7 +245,7 @@ export class RuntimeProcess implements AsyncDisposable {
   }
 
   /** Sends an event; resolves with the result. */
-  async invoke(event: unknown, timeoutMs = 10_000): Promise<InvokeResult> {
+  async invoke(event: unknown, timeoutMs = 10_000): Promise<Result> {
     this.sendEvent(event, timeoutMs);
     return this.next("invokeResult");
   }
@@ -250,19 +276,38 @@ export class RuntimeProcess implements AsyncDisposable {
     url: string,
     body: string | Uint8Array = "",
     headers: Record<string, string> | readonly Header[] = {},
-  ): Promise<InvokeResult> {
+  ): Promise<Result> {
+    this.sendRequest(method, url, body, headers);
+    return this.next("invokeResult");
+  }
+
+  /** Sends an HTTP request, and waits for nothing; returns its id. With `more`, pieces of its body follow. */
+  sendRequest(
+    method: string,
+    url: string,
+    body: string | Uint8Array = "",
+    headers: Record<string, string> | readonly Header[] = {},
+    { more = false, timeoutMs = 10_000 } = {},
+  ): number {
+    const id = this.#nextId++;
     this.send({
       type: "invoke",
-      id: this.#nextId++,
+      id,
       requestId: "request",
-      timeoutMs: 10_000,
+      timeoutMs,
       kind: "http",
+      ...(more ? { more } : {}),
       payload: typeof body === "string" ? new TextEncoder().encode(body) : body,
       method,
       url,
       headers: isList(headers) ? headers : Object.entries(headers).map(([name, value]) => ({ name, value })),
     });
-    return this.next("invokeResult");
+    return id;
+  }
+
+  /** Sends a piece of a request's body. */
+  sendPiece(id: number, text: string, last = false): void {
+    this.send({ type: "payloadChunk", id, data: Buffer.from(text), last });
   }
 
   /** Brings the runtime to where a snapshot would be taken. */

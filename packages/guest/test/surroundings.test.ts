@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { errorOf, RuntimeProcess, textOf } from "./runtime-process.ts";
+import { RuntimeProcess } from "./runtime-process.ts";
 
 const major = process.versions.node.split(".")[0];
 
@@ -42,6 +42,7 @@ describe("the surroundings of a function", () => {
       functionVersion: "$LATEST",
       invokedFunctionArn: "arn:aws:lambda:local:000000000000:function:example",
       memoryLimitInMB: "128",
+      rehearsal: false,
       logGroupName: "/aws/lambda/example",
       logStreamName: (environment as Record<string, string>).AWS_LAMBDA_LOG_STREAM_NAME,
       signal: {},
@@ -99,26 +100,5 @@ describe("the surroundings of a function", () => {
     runtime.loadFunction({ entry: "src/app.cjs", handler: "handler" });
     await runtime.next("functionReady");
     expect(await runtime.call()).toBe("found src/app.handler");
-  });
-});
-
-describe("a function that streams its answer", () => {
-  it.each([
-    "export const handler = awslambda.streamifyResponse(async (event, stream) => stream.end())",
-    "export const handler = Object.assign(async () => {}, { [Symbol.for('aws.lambda.runtime.handler.streaming')]: 'response' })",
-  ])("is refused at deploy: %s", async (text) => {
-    await using runtime = await RuntimeProcess.start({ "index.mjs": text });
-    runtime.loadFunction({ entry: "index.mjs" });
-    const { code, message } = await runtime.next("functionFailed");
-    expect(code).toBe("FIRN_FUNCTION_IMPORT");
-    expect(message).toContain("Response streaming is not supported yet");
-  });
-
-  it("is told so when it tries to in a request", async () => {
-    await using runtime = await RuntimeProcess.load(
-      "export const handler = async () => awslambda.HttpResponseStream.from({}, {})",
-    );
-    expect(errorOf(await runtime.invoke({})).errorMessage).toContain("streaming is not supported");
-    expect(textOf(await runtime.invoke({}))).not.toContain("is not defined");
   });
 });

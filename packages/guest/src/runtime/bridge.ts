@@ -4,38 +4,38 @@ import {
   encodeRuntimeReport,
   FrameDecoder,
   frame,
-  INITIAL_CREDIT_BYTES,
-  type InvokeResult,
-  MAX_CHUNK_BYTES,
   type RuntimeCommand,
   type RuntimeReport,
 } from "@firn/protocol";
-import { IncomingPayloads } from "./incoming-payloads.ts";
+import { Reply } from "./payloads/reply.ts";
+import { RequestPayload } from "./payloads/request-payload.ts";
 
 /** What is done with commands: pieces of payloads and credit for them apart, which the bridge handles itself. */
 export type Command = Exclude<RuntimeCommand, { type: "payloadChunk" | "credit" }>;
 
-/** An answer on its way. */
-interface Answering {
-  credit: number;
-  cancelled: boolean;
-  wake: () => void;
+/** Both directions of an invocation. */
+export interface Exchange {
+  readonly payload: RequestPayload;
+  readonly reply: Reply;
 }
 
 /** The stream of messages between the agent and this process. */
 export class Bridge {
   readonly #socket: Socket;
   readonly #decoder = new FrameDecoder();
-  readonly #incoming = new IncomingPayloads((report) => void this.send(report));
-  readonly #answering = new Map<number, Answering>();
-  readonly #onCommand: (command: Command) => void;
+  readonly #exchanges = new Map<number, Exchange>();
+  readonly #onCommand: (command: Command, exchange?: Exchange) => void;
 
   /**
    * @param descriptor One end of a socket pair; this object owns it from now on.
-   * @param onCommand Gets every command of the agent, in order. An invocation comes with the whole of its payload.
+   * @param onCommand Gets every command of the agent, in order. An invocation comes with its exchange, which {@link forget} ends.
    * @param onEnd Called once when the agent is gone, or has sent what cannot be decoded.
    */
-  constructor(descriptor: number, onCommand: (command: Command) => void, onEnd: (error?: Error) => void) {
+  constructor(
+    descriptor: number,
+    onCommand: (command: Command, exchange?: Exchange) => void,
+    onEnd: (error?: Error) => void,
+  ) {
     this.#onCommand = onCommand;
     this.#socket = new Socket({ fd: descriptor, readable: true, writable: true });
     this.#socket.on("data", (chunk: Buffer) => {
@@ -61,26 +61,9 @@ export class Bridge {
     return this.#write(frame(encodeRuntimeReport(report)));
   }
 
-  /**
-   * Sends an answer, piece by piece as the host takes it; resolves when the kernel has all of it.
-   *
-   * @throws {ProtocolError} FIRN_PROTOCOL if its status is no number or its headers are longer than 16 MiB; nothing was sent then.
-   */
-  async answer({ id, status, headers, payload, functionError }: InvokeResult): Promise<void> {
-    const first = payload.subarray(0, INITIAL_CREDIT_BYTES);
-    const head = frame(encodeRuntimeReport({ type: "responseHead", id, status, headers, payload: first }));
-    const rest = payload.subarray(first.length);
-    if (rest.length === 0) return this.#write(Buffer.concat([head, endFrame(id, functionError)]));
-    const answering: Answering = { credit: 0, cancelled: false, wake: () => {} };
-    this.#answering.set(id, answering);
-    try {
-      await this.#write(head);
-      await this.#sendRest(id, rest, answering);
-      const broken = answering.cancelled ? CANCELLED : undefined;
-      await this.#write(endFrame(id, broken === undefined ? functionError : "Unhandled", broken));
-    } finally {
-      this.#answering.delete(id);
-    }
+  /** What comes for an invocation from now on is of no interest. */
+  forget(id: number): void {
+    this.#exchanges.delete(id);
   }
 
   /** Lets the bridge keep the event loop alive, as it does from the beginning. */
@@ -96,32 +79,27 @@ export class Bridge {
   #handle(command: RuntimeCommand): void {
     switch (command.type) {
       case "invoke": {
-        const whole = this.#incoming.begin(command);
-        if (whole !== undefined) this.#onCommand({ ...whole, type: "invoke" });
+        const { id, payload, more = false } = command;
+        const grant = (bytes: number) => void this.send({ type: "credit", id, bytes });
+        const exchange = {
+          payload: new RequestPayload(payload, !more, grant),
+          reply: new Reply(id, (bytes) => this.#write(bytes)),
+        };
+        this.#exchanges.set(id, exchange);
+        this.#onCommand(command, exchange);
         break;
       }
-      case "payloadChunk": {
-        const whole = this.#incoming.push(command);
-        if (whole !== undefined) this.#onCommand({ ...whole, type: "invoke" });
+      case "payloadChunk":
+        this.#exchanges.get(command.id)?.payload.push(command.data, command.last);
         break;
-      }
-      case "credit": {
-        const answering = this.#answering.get(command.id);
-        if (answering === undefined) break;
-        answering.credit += command.bytes;
-        answering.wake();
+      case "credit":
+        this.#exchanges.get(command.id)?.reply.grant(command.bytes);
         break;
-      }
       case "cancelInvoke": {
-        const answering = this.#answering.get(command.id);
-        if (answering !== undefined) {
-          answering.cancelled = true;
-          answering.wake();
-        } else if (this.#incoming.forget(command.id)) {
-          void this.#write(endFrame(command.id, "Unhandled", CANCELLED));
-        } else {
-          this.#onCommand(command);
-        }
+        const exchange = this.#exchanges.get(command.id);
+        exchange?.reply.cancel();
+        exchange?.payload.fail(new DOMException("The invocation was cancelled.", "AbortError"));
+        this.#onCommand(command);
         break;
       }
       default:
@@ -129,32 +107,7 @@ export class Bridge {
     }
   }
 
-  async #sendRest(id: number, rest: Uint8Array, answering: Answering): Promise<void> {
-    let left = rest;
-    while (left.length > 0) {
-      while (answering.credit === 0 && !answering.cancelled) {
-        await new Promise<void>((resolve) => {
-          answering.wake = resolve;
-        });
-      }
-      if (answering.cancelled) return;
-      const data = left.subarray(0, Math.min(answering.credit, MAX_CHUNK_BYTES));
-      answering.credit -= data.length;
-      left = left.subarray(data.length);
-      await this.send({ type: "payloadChunk", id, data, last: false });
-    }
-  }
-
   #write(bytes: Uint8Array): Promise<void> {
     return new Promise((resolve) => this.#socket.write(bytes, () => resolve()));
   }
-}
-
-const CANCELLED = { errorType: "AbortError", errorMessage: "The invocation was cancelled." };
-const NOT_BROKEN = { errorType: "", errorMessage: "" };
-
-/** The agent fills in what it measures. */
-function endFrame(id: number, functionError: string, broken: typeof NOT_BROKEN = NOT_BROKEN): Uint8Array {
-  const measured = { durationUs: 0, memoryPeakKib: 0, initUs: 0, restoreUs: 0 };
-  return frame(encodeRuntimeReport({ type: "invokeEnd", id, functionError, ...broken, ...measured }));
 }

@@ -1,6 +1,6 @@
 import type { Invoke, LoadFunction } from "@firn/protocol";
 import type { Addon } from "./addon.ts";
-import { Bridge, type Command } from "./bridge.ts";
+import { Bridge, type Command, type Exchange } from "./bridge.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { errorResult } from "./errors/error-result.ts";
 import { InvocationError, unhandledRejection } from "./errors/invocation-errors.ts";
@@ -53,7 +53,7 @@ export class FunctionRuntime {
     this.#endBuilding = speakOfSnapshots(this.hooks);
     this.#bridge = new Bridge(
       bridge,
-      (command) => this.#handle(command),
+      (command, exchange) => this.#handle(command, exchange),
       (error) => {
         if (error !== undefined) logError("The bridge to the agent failed", error);
         process.exit(error === undefined ? 0 : 1);
@@ -73,7 +73,7 @@ export class FunctionRuntime {
     void this.#bridge.send({ type: "runtimeReady" });
   }
 
-  #handle(command: Command): void {
+  #handle(command: Command, exchange: Exchange | undefined): void {
     switch (command.type) {
       case "loadFunction":
         this.#track(this.#load(command));
@@ -82,7 +82,7 @@ export class FunctionRuntime {
         this.#track(this.#snapshot());
         break;
       case "invoke":
-        this.#track(this.#invoke(command));
+        if (exchange !== undefined) this.#track(this.#invoke(command, exchange));
         break;
       case "cancelInvoke":
         this.#invocations.cancel(command.id);
@@ -171,19 +171,19 @@ export class FunctionRuntime {
     }
   }
 
-  async #invoke(invoke: Invoke): Promise<void> {
-    if (this.#broken !== undefined || this.#loaded === undefined) {
-      const error = this.#broken ?? new Error("No function is loaded: send LoadFunction first.");
-      await this.#bridge.answer(errorResult(invoke.id, error));
-      return;
-    }
-    if (invoke.rehearsal) this.#uniqueness.beginRehearsal(invoke.requestId);
-    const result = await this.#invocations.run(invoke, this.#loaded.handler, this.#loaded.load);
+  async #invoke(invoke: Invoke, { payload, reply }: Exchange): Promise<void> {
     try {
-      await this.#bridge.answer(result);
-    } catch (error) {
-      // Headers longer than a frame, or a status that is no number: the function's fault, and its invocation's error.
-      await this.#bridge.answer(errorResult(invoke.id, error));
+      if (this.#broken === undefined && this.#loaded !== undefined) {
+        if (invoke.rehearsal) this.#uniqueness.beginRehearsal(invoke.requestId);
+        await this.#invocations.run({ invoke, payload, reply, ...this.#loaded });
+        return;
+      }
+      const error = this.#broken ?? new Error("No function is loaded: send LoadFunction first.");
+      const result = errorResult(invoke.id, error);
+      await reply.whole(result, result.payload);
+      await reply.end(result.functionError);
+    } finally {
+      this.#bridge.forget(invoke.id);
     }
   }
 

@@ -1,6 +1,6 @@
 import type { HandlerCallback, HandlerContext } from "../context.ts";
 import { FunctionError } from "./function-error.ts";
-import { refuseStreamingHandler } from "./lambda/streaming.ts";
+import { type StreamingHandler, streamingOf } from "./lambda/streaming.ts";
 
 /** A handler of events, with the callback of older AWS Lambda functions. */
 export type EventHandler = (event: unknown, context: HandlerContext, callback: HandlerCallback) => unknown;
@@ -15,6 +15,13 @@ export type FetchHandler = (
 /** What a function exports, whatever its shape. */
 export type Handler =
   | { readonly shape: "fetch"; readonly name: string; readonly fetch: FetchHandler }
+  | {
+      readonly shape: "streaming";
+      readonly name: string;
+      readonly handle: StreamingHandler;
+      /** Of its response stream, in bytes. */
+      readonly highWaterMark: number | undefined;
+    }
   | {
       readonly shape: "event";
       readonly name: string;
@@ -90,8 +97,10 @@ function asHandler(
   if (typeof fetch === "function")
     return { shape: "fetch", name, fetch: (...all) => fetch.call(value, ...all) };
   if (typeof value !== "function") return undefined;
-  const refusal = refuseStreamingHandler(value);
-  if (refusal !== undefined) throw new FunctionError("FIRN_FUNCTION_IMPORT", refusal);
+  const streaming = streamingOf(value);
+  if (streaming !== undefined) {
+    return { shape: "streaming", name, handle: (...all) => value.call(owner, ...all), ...streaming };
+  }
   const handle: EventHandler = (event, context, callback) => value.call(owner, event, context, callback);
   return { shape: "event", name, handle, parameters: value.length, isBareDefault };
 }

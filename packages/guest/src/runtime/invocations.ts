@@ -1,13 +1,21 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { Invoke, InvokeResult, LoadFunction } from "@firn/protocol";
-import { callHandler } from "./call.ts";
+import type { Invoke, LoadFunction } from "@firn/protocol";
+import { Background } from "./background.ts";
+import { callHandler, takesRequests } from "./call.ts";
 import { errorResult } from "./errors/error-result.ts";
-import { timeoutError } from "./errors/invocation-errors.ts";
+import { ABANDONED, abandonedError, timeoutError } from "./errors/invocation-errors.ts";
 import { logError, logText } from "./errors/log.ts";
+import { describeThrown } from "./errors/thrown.ts";
 import type { Handler } from "./handler.ts";
+import type { Answer } from "./http/answer.ts";
 import { createContext } from "./lambda/context.ts";
 import { EventCall } from "./lambda/event-call.ts";
 import type { EventLoop } from "./lambda/event-loop.ts";
+import type { Reply } from "./payloads/reply.ts";
+import type { RequestPayload } from "./payloads/request-payload.ts";
+
+/** Time that a fetch handler gets to end when its caller has gone, in milliseconds. */
+const ABANDONED_AFTER_MS = 1000;
 
 interface Invocation {
   readonly id: number;
@@ -15,18 +23,30 @@ interface Invocation {
   readonly isRehearsal: boolean;
   readonly fail: (error: unknown) => void;
   readonly abort: AbortController;
+  readonly handler: Handler;
+  /** Whether all of its answer is sent. */
+  answered: boolean;
   /** How many errors nobody caught while it ran that belong to no invocation that runs. */
   strays: number;
+}
+
+/** What is run. */
+export interface InvocationParts {
+  readonly invoke: Invoke;
+  readonly payload: RequestPayload;
+  readonly reply: Reply;
+  readonly handler: Handler;
+  readonly load: LoadFunction;
 }
 
 /** Whose an error is that nobody caught. */
 export interface Owner {
   readonly requestId: string;
-  /** Whether its invocation had no result yet; then the error is its result. */
+  /** Whether its invocation had no end yet; then the error is its result. */
   readonly wasRunning: boolean;
 }
 
-/** The invocations that run, by id. Each gets one result, whatever the function does. */
+/** The invocations that run, by id. Each gets one answer and one end, whatever the function does. */
 export class Invocations {
   readonly #eventLoop: EventLoop;
   readonly #running = new Map<number, Invocation>();
@@ -47,27 +67,26 @@ export class Invocations {
     return current?.isRehearsal ? current.requestId : undefined;
   }
 
-  /** Calls the handler; resolves with the one result of this invocation. Never rejects. */
-  run(invoke: Invoke, handler: Handler, load: LoadFunction): Promise<InvokeResult> {
+  /** Calls the handler and sends its answer; resolves when the end of the invocation is sent. Never rejects. */
+  run(parts: InvocationParts): Promise<void> {
     const { promise: failed, reject: fail } = Promise.withResolvers<never>();
-    const { id, requestId } = invoke;
-    const isRehearsal = invoke.rehearsal ?? false;
+    failed.catch(() => {});
+    const { id, requestId } = parts.invoke;
     const abort = new AbortController();
-    const invocation: Invocation = { id, requestId, isRehearsal, fail, abort, strays: 0 };
+    const { handler } = parts;
+    const isRehearsal = parts.invoke.rehearsal ?? false;
+    const state = { answered: false, strays: 0 };
+    const invocation: Invocation = { id, requestId, isRehearsal, fail, abort, handler, ...state };
     this.#running.set(id, invocation);
-    return this.#current.run(invocation, () => this.#run(invocation, failed, invoke, handler, load));
+    return this.#current.run(invocation, () => this.#run(invocation, failed, parts));
   }
 
-  async #run(
-    invocation: Invocation,
-    failed: Promise<never>,
-    invoke: Invoke,
-    handler: Handler,
-    load: LoadFunction,
-  ): Promise<InvokeResult> {
-    const { id, requestId, fail, abort } = invocation;
+  async #run(invocation: Invocation, failed: Promise<never>, parts: InvocationParts): Promise<void> {
+    const { requestId, fail, abort } = invocation;
+    const { invoke, reply } = parts;
     const { timeoutMs } = invoke;
     const call = new EventCall(this.#eventLoop, requestId);
+    const background = new Background(requestId);
     const deadline = performance.now() + timeoutMs;
     const timer = setTimeout(() => {
       if (call.expire()) return;
@@ -79,23 +98,58 @@ export class Invocations {
     // The bridge keeps the event loop alive, and nothing else of the runtime does.
     timer.unref();
     if (invoke.traceId) process.env._X_AMZN_TRACE_ID = invoke.traceId;
+    const stopped = new AbortController();
+    let end: () => Promise<void>;
     try {
-      const context = createContext({ invoke, load, deadline, signal: abort.signal, done: call.done });
-      const answer = callHandler(handler, invoke, context, call);
-      return { id, functionError: "", ...(await Promise.race([answer, failed])) };
+      const { signal } = abort;
+      const { done } = call;
+      const waitUntil = background.add;
+      const context = createContext({ invoke, load: parts.load, deadline, signal, done, waitUntil });
+      const answer = await Promise.race([callHandler({ ...parts, context, call }), failed]);
+      const stop = AbortSignal.any([signal, stopped.signal]);
+      await Promise.race([sendAnswer(answer, reply, stop), failed]);
+      invocation.answered = true;
+      if (background.busy) {
+        await reply.complete();
+        await Promise.race([background.settled(), failed]);
+      }
+      end = () => reply.end("");
     } catch (error) {
-      logError(`Request ${requestId} failed`, error);
-      return errorResult(id, error);
+      stopped.abort(error);
+      end = await this.#failure(parts, error);
     } finally {
       call.close();
       clearTimeout(timer);
-      this.#running.delete(id);
+      this.#running.delete(invocation.id);
     }
+    await end();
   }
 
-  /** Aborts the signal of an invocation; what the function makes of it is its result. */
+  /** How an invocation ends that failed: by an answer that is the error, or, if it has answered already, by breaking off. */
+  async #failure({ invoke, reply }: InvocationParts, error: unknown): Promise<() => Promise<void>> {
+    const { type, message } = describeThrown(error);
+    logError(`Request ${invoke.requestId} failed`, error);
+    if (reply.begun || type === ABANDONED) {
+      return () => reply.end("Unhandled", { errorType: type, errorMessage: message });
+    }
+    const result = errorResult(invoke.id, error);
+    await reply.whole(result, result.payload);
+    return () => reply.end(result.functionError);
+  }
+
+  /**
+   * Aborts the signal of an invocation; what the function makes of it is its result. A fetch handler that makes nothing of it is given up a
+   * moment later. A handler of events goes on, as on AWS Lambda.
+   */
   cancel(id: number): void {
-    this.#running.get(id)?.abort.abort(new DOMException("The invocation was cancelled.", "AbortError"));
+    const invocation = this.#running.get(id);
+    if (invocation === undefined) return;
+    invocation.abort.abort(new DOMException("The invocation was cancelled.", "AbortError"));
+    if (!takesRequests(invocation.handler)) return;
+    const giveUp = () => {
+      if (!invocation.answered) invocation.fail(abandonedError(ABANDONED_AFTER_MS));
+    };
+    setTimeout(giveUp, ABANDONED_AFTER_MS).unref();
   }
 
   /**
@@ -120,4 +174,22 @@ function strayHint({ requestId, strays }: Invocation): string {
     `Request ${requestId} timed out. While it ran, ${strays} error(s) that belong to no running request were thrown and not caught, ` +
     "as is written above: perhaps it waited for what failed."
   );
+}
+
+/** Sends an answer. One that is written piece by piece is read as fast as the host takes it. */
+async function sendAnswer(answer: Answer, reply: Reply, stop: AbortSignal): Promise<void> {
+  const { payload, rest } = answer;
+  if (rest === undefined) return reply.whole(answer, payload);
+  const cancel = () => rest.cancel(stop.reason);
+  stop.addEventListener("abort", cancel, { once: true });
+  try {
+    if (stop.aborted) cancel();
+    await reply.begin(answer, payload);
+    for (let piece = await rest.read(); piece !== undefined; piece = await rest.read()) {
+      if (!(await reply.write(piece))) cancel();
+    }
+    if (stop.aborted) reply.drop();
+  } finally {
+    stop.removeEventListener("abort", cancel);
+  }
 }

@@ -39,6 +39,15 @@ async function failAsImport<Result>(prefix: string, work: () => Promise<Result>)
   try {
     return await work();
   } catch (cause) {
-    throw new FunctionError("FIRN_FUNCTION_IMPORT", `${prefix}${messageOf(cause)}`, { cause });
+    throw new FunctionError("FIRN_FUNCTION_IMPORT", `${prefix}${messageOf(cause)}${hintFor(cause)}`, {
+      cause,
+    });
   }
+}
+
+/** What to do about a module that was written for another runtime than Node.js. */
+function hintFor(cause: unknown): string {
+  const missing = /^(Deno|Bun) is not defined$/.exec(messageOf(cause))?.[1];
+  if (missing === undefined) return "";
+  return `. Functions run on Node.js: in place of ${missing}.serve(handler), export default { fetch: handler }.`;
 }

@@ -6,7 +6,7 @@ import { loadAddon } from "./addon.ts";
 import { takeRuntimeArguments } from "./arguments.ts";
 import { hideCollector } from "./collect-garbage.ts";
 import { FunctionRuntime } from "./function-runtime.ts";
-import { refuseStreaming } from "./lambda/streaming.ts";
+import { installStreaming } from "./lambda/streaming.ts";
 import { LogPipe } from "./log-pipe.ts";
 import { provideSdk } from "./sdk-resolution.ts";
 import { GENERATION_FILE, makeChildUnique } from "./uniqueness/child-process.ts";
@@ -30,7 +30,7 @@ if (!isMainThread) {
   const runtime = new FunctionRuntime(bridge, gate, root, addon, import.meta.url);
   Object.defineProperty(globalThis, LIFECYCLE, { value: runtime.hooks });
   if (log !== undefined) new LogPipe(log, runtime.currentInvocation).install();
-  refuseStreaming();
+  installStreaming();
   hideCollector();
   runtime.start();
 }

@@ -2,6 +2,8 @@ import type { Invoke, LoadFunction } from "@firn/protocol";
 import type { Handler } from "./handler.ts";
 import { Invocations } from "./invocations.ts";
 import type { EventLoop } from "./lambda/event-loop.ts";
+import { Reply } from "./payloads/reply.ts";
+import { RequestPayload } from "./payloads/request-payload.ts";
 
 /** Handlers of both shapes. */
 const HANDLERS: readonly Handler[] = [
@@ -37,6 +39,10 @@ export async function warmUpRuntime(eventLoop: EventLoop): Promise<void> {
   };
   const invocations = new Invocations(eventLoop);
   for (const handler of HANDLERS) {
-    for (const kind of ["event", "http"] as const) await invocations.run({ ...invoke, kind }, handler, load);
+    for (const kind of ["event", "http"] as const) {
+      const payload = new RequestPayload(invoke.payload, true, () => {});
+      const reply = new Reply(invoke.id, () => Promise.resolve());
+      await invocations.run({ invoke: { ...invoke, kind }, payload, reply, handler, load });
+    }
   }
 }

@@ -23,3 +23,12 @@ export function timeoutError(requestId: string, timeoutMs: number): InvocationEr
   const message = `RequestId: ${requestId} Error: Task timed out after ${seconds} seconds`;
   return new InvocationError("Sandbox.Timedout", message);
 }
+
+/** The name of an invocation that was given up: the function goes on with what nobody waits for. The host knows it. */
+export const ABANDONED = "Runtime.Abandoned";
+
+/** The caller has gone, and the function did not stop. */
+export function abandonedError(afterMs: number): InvocationError {
+  const message = `The caller went away, and the function did not stop within ${afterMs} milliseconds: heed request.signal.`;
+  return new InvocationError(ABANDONED, message);
+}

@@ -29,7 +29,7 @@ export async function fromBody(body: unknown, isBase64Encoded: unknown): Promise
   if (body instanceof ArrayBuffer || body instanceof SharedArrayBuffer) return new Uint8Array(body);
   if (isStream(body)) {
     throw new TypeError(
-      "The body is a stream, and response streaming is not supported yet: return text or bytes.",
+      "The body is a stream: return a Response with it, or write to the stream of awslambda.streamifyResponse.",
     );
   }
   const json = JSON.stringify(body);

@@ -31,7 +31,7 @@ export async function fromFunctionUrlResult(result: unknown): Promise<Answer> {
 export function toJson(result: unknown): string {
   if (isStream(result)) {
     throw new TypeError(
-      "The handler returned a stream, and response streaming is not supported yet: return the whole answer.",
+      "The handler returned a stream: return a Response with it, or write to the stream of awslambda.streamifyResponse.",
     );
   }
   try {
@@ -45,7 +45,8 @@ function isAnswer(result: unknown): result is Record<string, unknown> {
   return typeof result === "object" && result !== null && "statusCode" in result;
 }
 
-function readStatus(statusCode: unknown): number {
+/** @throws {TypeError} if HTTP has no such status for an answer. */
+export function readStatus(statusCode: unknown): number {
   const status =
     typeof statusCode === "string" && /^\d{3}$/.test(statusCode) ? Number(statusCode) : statusCode;
   // Below 200 HTTP has no answers, only announcements of one.

@@ -1,4 +1,5 @@
 import type { Invoke } from "@firn/protocol";
+import type { RequestPayload } from "../payloads/request-payload.ts";
 import { type Answer, refusal } from "./answer.ts";
 
 /** Methods of which the Fetch standard makes no Request. */
@@ -12,7 +13,7 @@ export function refuseRequest(invoke: Invoke): Answer | undefined {
   if (FORBIDDEN_METHODS.has(method)) {
     return refusal(501, `A fetch handler cannot be called by ${method}: there is no Request of that method.`);
   }
-  if (BODYLESS_METHODS.has(method) && invoke.payload.length > 0) {
+  if (BODYLESS_METHODS.has(method) && (invoke.payload.length > 0 || invoke.more === true)) {
     return refusal(
       400,
       `A fetch handler cannot be given the body of a ${method} request: send it by POST, or without a body.`,
@@ -21,17 +22,22 @@ export function refuseRequest(invoke: Invoke): Answer | undefined {
   return undefined;
 }
 
-/** A Request for a fetch handler: the request, or an event as the JSON body of a POST. */
-export function toRequest(invoke: Invoke, signal: AbortSignal): Request {
+/**
+ * A Request for a fetch handler: the request, whose body may still be arriving, or an event as the JSON body of a POST.
+ *
+ * @param payload The invocation's payload, for one that is not all there.
+ */
+export function toRequest(invoke: Invoke, payload: RequestPayload, signal: AbortSignal): Request {
+  const hasBody = invoke.kind === "event" || invoke.payload.length > 0 || invoke.more === true;
+  const body = invoke.more === true ? payload.stream() : Buffer.from(invoke.payload);
+  const rest = { signal, ...(hasBody ? { body, duplex: "half" as const } : {}) };
   if (invoke.kind === "event") {
     const headers = { "content-type": "application/json" };
-    const body = Buffer.from(invoke.payload);
-    return new Request("http://function/", { method: "POST", headers, body, signal });
+    return new Request("http://function/", { method: "POST", headers, ...rest });
   }
   return new Request(new URL(invoke.url ?? "/", "http://function/"), {
     method: invoke.method ?? "GET",
     headers: (invoke.headers ?? []).map(({ name, value }): [string, string] => [name, value]),
-    signal,
-    ...(invoke.payload.length > 0 ? { body: Buffer.from(invoke.payload) } : {}),
+    ...rest,
   });
 }

@@ -1,12 +1,14 @@
 import type { Header } from "@firn/protocol";
 import type { Answer } from "./answer.ts";
+import { type BodyLike, readAhead, readerOf } from "./body-reader.ts";
 import { toHeader } from "./headers.ts";
 
 /** The parts of a Response that are needed here: that of this realm, of another one, or of a library. */
 interface ResponseLike {
   readonly status: number;
   readonly headers: Iterable<[string, string]> & { getSetCookie?(): string[] };
-  readonly body?: { cancel?(): Promise<void> } | null;
+  readonly body?: BodyLike | null;
+  readonly bodyUsed?: boolean;
   arrayBuffer(): Promise<ArrayBuffer>;
 }
 
@@ -25,9 +27,9 @@ export function isResponse(value: unknown): value is ResponseLike {
 }
 
 /**
- * The answer in a Response.
+ * The answer in a Response. A body that is all there is taken as a whole; any other one is read as it is written.
  *
- * @throws {TypeError} if it cannot be sent, for example because it goes on for as long as it is read.
+ * @throws {TypeError} if it cannot be sent.
  */
 export async function fromResponse(response: ResponseLike): Promise<Answer> {
   const { status } = response;
@@ -35,13 +37,15 @@ export async function fromResponse(response: ResponseLike): Promise<Answer> {
     throw new TypeError(`The handler returned a Response of status ${status}: HTTP has 200 to 599.`);
   }
   const headers = readHeaders(response);
-  if (headers.some(({ name, value }) => name === "content-type" && /^text\/event-stream\b/i.test(value))) {
-    await response.body?.cancel?.().catch(() => {});
-    throw new TypeError(
-      "The handler returned an event stream (text/event-stream), and response streaming is not supported yet: return a whole answer.",
-    );
+  if (response.bodyUsed === true) {
+    throw new TypeError("The handler returned a Response whose body has been read: return response.clone().");
   }
-  return { status, headers, payload: new Uint8Array(await response.arrayBuffer()) };
+  if (response.body === null) return { status, headers, payload: new Uint8Array() };
+  const reader = readerOf(response.body);
+  if (reader === undefined) {
+    return { status, headers, payload: new Uint8Array(await response.arrayBuffer()) };
+  }
+  return { status, headers, ...(await readAhead(reader)) };
 }
 
 function readHeaders({ headers }: ResponseLike): Header[] {

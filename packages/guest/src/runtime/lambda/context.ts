@@ -11,10 +11,19 @@ export interface ContextParts {
   readonly signal: AbortSignal;
   /** Ends the invocation at once. */
   readonly done: HandlerCallback;
+  /** Takes what is still to happen when the answer is there. */
+  readonly waitUntil: (promise: Promise<unknown>) => void;
 }
 
 /** @throws {TypeError} if the client context is no JSON. */
-export function createContext({ invoke, load, deadline, signal, done }: ContextParts): HandlerContext {
+export function createContext({
+  invoke,
+  load,
+  deadline,
+  signal,
+  done,
+  waitUntil,
+}: ContextParts): HandlerContext {
   const { AWS_LAMBDA_LOG_GROUP_NAME: group, AWS_LAMBDA_LOG_STREAM_NAME: stream } = process.env;
   return {
     callbackWaitsForEmptyEventLoop: true,
@@ -30,6 +39,8 @@ export function createContext({ invoke, load, deadline, signal, done }: ContextP
     clientContext: readClientContext(invoke.clientContext),
     signal,
     rehearsal: invoke.rehearsal ?? false,
+    waitUntil,
+    passThroughOnException: () => {},
     getRemainingTimeInMillis: () => Math.max(0, Math.floor(deadline - performance.now())),
     done,
     fail: (error) => done(error ?? new Error("context.fail() was called without an error.")),

@@ -19,8 +19,8 @@ export class EventCall {
   /** Whether the end of all things is waited for, and may be the answer. */
   #isWaiting = false;
   #parameters = 0;
-  /** Whether the answer is a Response whose body is being read. */
-  readsBody = false;
+  /** Says what may be the reason if the time is up. */
+  lateHint: () => string | undefined = () => undefined;
 
   constructor(eventLoop: EventLoop, requestId: string) {
     this.#eventLoop = eventLoop;
@@ -66,12 +66,8 @@ export class EventCall {
    * waited for other things to end.
    */
   expire(): boolean {
-    if (this.readsBody) {
-      logText(
-        `Request ${this.#requestId} timed out while the body of its Response was being read: response streaming is not supported yet, ` +
-          "so a body must end in time.",
-      );
-    }
+    const hint = this.lateHint();
+    if (hint !== undefined) logText(`Request ${this.#requestId} timed out. ${hint}`);
     const answersLate =
       this.#isWaiting && (this.#called !== undefined || this.#parameters < CALLBACK_PARAMETERS);
     if (!answersLate || this.#closed.signal.aborted) return false;

@@ -1,22 +1,39 @@
-/** AWS Lambda's mark on a handler that writes its answer to a stream. */
+import type { HandlerContext } from "../../context.ts";
+import { ResponseStream } from "./response-stream.ts";
+
+/** AWS Lambda's marks on a handler that writes its answer to a stream. */
 const STREAMING_HANDLER = Symbol.for("aws.lambda.runtime.handler.streaming");
+const HIGH_WATER_MARK = Symbol.for("aws.lambda.runtime.handler.streaming.highWaterMark");
 
-const UNSUPPORTED =
-  "Response streaming is not supported yet: answer with the whole response, from a handler without awslambda.streamifyResponse.";
+/** A handler that writes its answer to a stream. */
+export type StreamingHandler = (event: unknown, stream: ResponseStream, context: HandlerContext) => unknown;
 
-/** Puts the global `awslambda` in place, so that a function that streams its answer hears why it cannot. */
-export function refuseStreaming(): void {
-  const refuse = (): never => {
-    throw new Error(UNSUPPORTED);
+/** Puts the global `awslambda` in place. */
+export function installStreaming(): void {
+  const streamifyResponse = <T extends object>(handler: T, options?: { highWaterMark?: number }): T => {
+    if (typeof handler !== "function") {
+      throw new TypeError("awslambda.streamifyResponse takes a function (event, responseStream, context).");
+    }
+    const mark = { [STREAMING_HANDLER]: "response", [HIGH_WATER_MARK]: options?.highWaterMark };
+    return Object.assign(handler, mark);
+  };
+  const from = (stream: unknown, metadata: Readonly<Record<string, unknown>>): ResponseStream => {
+    if (!(stream instanceof ResponseStream)) {
+      throw new TypeError("awslambda.HttpResponseStream.from takes the responseStream of the handler.");
+    }
+    stream.setMetadata(metadata);
+    return stream;
   };
   Object.defineProperty(globalThis, "awslambda", {
-    value: { streamifyResponse: refuse, HttpResponseStream: { from: refuse } },
+    value: { streamifyResponse, HttpResponseStream: { from } },
     writable: true,
     configurable: true,
   });
 }
 
-/** Why a handler cannot be called, if it wants to stream its answer. */
-export function refuseStreamingHandler(handler: object): string | undefined {
-  return STREAMING_HANDLER in handler ? UNSUPPORTED : undefined;
+/** How a handler wants to stream its answer; `undefined` if it does not. */
+export function streamingOf(handler: object): { readonly highWaterMark: number | undefined } | undefined {
+  if (!(STREAMING_HANDLER in handler)) return undefined;
+  const { [HIGH_WATER_MARK]: highWaterMark } = handler as { [HIGH_WATER_MARK]?: unknown };
+  return { highWaterMark: typeof highWaterMark === "number" ? highWaterMark : undefined };
 }
