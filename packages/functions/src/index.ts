@@ -27,6 +27,7 @@ export {
   type InvocationLog,
   type InvokeOptions,
   Invoker,
+  type StreamedInvocation,
   type WantedStart,
 } from "./instances/invoker.ts";
 export { type FunctionRuntime, FunctionRuntimes } from "./runtimes/function-runtime.ts";

@@ -26,6 +26,8 @@ export type SnapshotErrorCode =
   | "FIRN_AGENT_PROTOCOL"
   /** The instance cannot take a request: it is busy, or its function or microVM has ended. The function was not called. */
   | "FIRN_INSTANCE_ENDED"
+  /** The function failed after its response had begun, which is not complete. */
+  | "FIRN_RESPONSE_BROKEN"
   /** A deadline passed. */
   | "FIRN_TIMEOUT"
   /** The caller's signal was aborted. */

@@ -21,12 +21,14 @@ export { AgentConnection, type GuestLogLine } from "./instances/agent-connection
 export { createDiff, type DiffOptions } from "./instances/create-diff.ts";
 export { Instance } from "./instances/instance.ts";
 export type {
+  InvokeOutcome,
   InvokeReport,
   InvokeRequest,
   InvokeResponse,
   Phase,
   StartMode,
 } from "./instances/invocation.ts";
+export { ResponseStream } from "./instances/response-stream.ts";
 export { ScratchTemplates } from "./instances/scratch-templates.ts";
 export type { SnapshotInstanceOptions } from "./instances/snapshot-instance.ts";
 export type { SourceInvoke } from "./instances/source-invocations.ts";

@@ -77,7 +77,7 @@ async function recordClone(
     },
   );
   await using clone = instance;
-  const response = await firstResponse;
+  const response = await (await firstResponse)?.whole();
   if (request !== undefined && response !== undefined) requireAnswer(request, response);
   await clone.recordWorkingSet(files);
 }

@@ -1,60 +1,26 @@
-import { rm } from "node:fs/promises";
-import { connect, createServer, type Server, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import {
   decodeHostMessage,
-  encodeGuestMessage,
   FrameDecoder,
-  frame,
   type GuestMessage,
-  type HostMessage,
   INITIAL_CREDIT_BYTES,
-  type InvokeEnd,
   MAX_CHUNK_BYTES,
 } from "@firn/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type ConnectedPeer, connectPeer, endOf, headOf, type Peer } from "../../test/guest-peer.ts";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
 import { invokeMessage } from "./exchange.ts";
 import type { InvokeRequest, InvokeResponse } from "./invocation.ts";
 
-/** A guest at the other end of a Unix socket. */
-class Peer {
-  readonly heard: HostMessage[] = [];
-  readonly socket: Socket;
-
-  constructor(socket: Socket) {
-    this.socket = socket;
-    const decoder = new FrameDecoder();
-    socket.on("data", (chunk) => {
-      for (const message of decoder.push(chunk)) this.heard.push(decodeHostMessage(message));
-    });
-    socket.on("error", () => {});
-  }
-
-  say(...messages: GuestMessage[]): void {
-    this.socket.write(Buffer.concat(messages.map((message) => frame(encodeGuestMessage(message)))));
-  }
-}
-
-let server: Server;
-let path: string;
 let peer: Peer;
 let agent: AgentConnection;
+let connected: ConnectedPeer;
 const log: GuestLogLine[] = [];
 beforeEach(async () => {
-  path = join(tmpdir(), `firn-agent-${process.pid}-${Math.random().toString(36).slice(2)}.sock`);
-  server = createServer();
-  const accepted = new Promise<Socket>((resolve) => server.once("connection", resolve));
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  agent = new AgentConnection(connect(path), { onLog: (line) => log.push(line) });
-  peer = new Peer(await accepted);
+  connected = await connectPeer((line) => log.push(line));
+  ({ peer, agent } = connected);
 });
 afterEach(async () => {
-  agent.close();
-  peer.socket.destroy();
-  await new Promise((resolve) => server.close(resolve));
-  await rm(path, { force: true });
+  await connected[Symbol.asyncDispose]();
   log.length = 0;
 });
 
@@ -72,25 +38,6 @@ const request = (payload = ""): InvokeRequest => ({
   requestId: "request",
   timeoutMs: 1000,
   payload: Buffer.from(payload),
-});
-const headOf = (id: number, payload = `answer ${id}`): GuestMessage => ({
-  type: "responseHead",
-  id,
-  status: 200,
-  headers: [],
-  payload: new TextEncoder().encode(payload),
-});
-const endOf = (id: number, end: Partial<InvokeEnd> = {}): GuestMessage => ({
-  type: "invokeEnd",
-  id,
-  functionError: "",
-  errorType: "",
-  errorMessage: "",
-  durationUs: 1500,
-  memoryPeakKib: 2049,
-  initUs: 0,
-  restoreUs: 800,
-  ...end,
 });
 const answer = (id: number): GuestMessage[] => [headOf(id), endOf(id)];
 const textOf = ({ payload }: InvokeResponse) => Buffer.from(payload).toString();

@@ -6,8 +6,9 @@ import type { SnapshotManifest } from "../store/manifest.ts";
 import type { LocatedSnapshot } from "../store/snapshot-reader.ts";
 import type { AgentConnection } from "./agent-connection.ts";
 import { type Exchange, invokeMessage } from "./exchange.ts";
-import type { InvokeRequest, InvokeResponse, Phase, StartMode } from "./invocation.ts";
+import type { InvokeOutcome, InvokeRequest, InvokeResponse, Phase, StartMode } from "./invocation.ts";
 import { type ConsoleTail, explainFailure } from "./microvm-failure.ts";
+import { ResponseStream } from "./response-stream.ts";
 import {
   type InstanceOrigin,
   notSnapshottable,
@@ -19,6 +20,9 @@ import {
 
 /** The number of the first invocation of an instance. */
 export const FIRST_INVOCATION = 1;
+
+/** The name of the error of an invocation that the guest gave up, while the function goes on with it. */
+const ABANDONED = "Runtime.Abandoned";
 
 /** A microVM in which a function is loaded. It is of no more use once a request has failed in it. */
 export class Instance implements AsyncDisposable {
@@ -39,6 +43,7 @@ export class Instance implements AsyncDisposable {
   readonly #concurrency: number;
   #lastId = FIRST_INVOCATION;
   #serving = 0;
+  #free = Promise.withResolvers<void>();
   #usable = true;
 
   constructor(parts: {
@@ -82,17 +87,36 @@ export class Instance implements AsyncDisposable {
     return this.#usable;
   }
 
+  /** Resolves when no invocation is under way, also one whose caller has had an error. */
+  async whenFree(): Promise<void> {
+    while (this.#serving > 0) await this.#free.promise;
+  }
+
   /**
-   * Calls the function.
+   * Calls the function, and waits for all of its response.
    *
-   * @param options.signal When it aborts, the function is told so; the instance stays usable if the function gives up in time.
+   * @param options.signal When it aborts, the function is told so. What it makes of that is its response: a fetch handler that does not
+   *   stop is given up soon, a handler of events goes on until its end or its timeout.
    * @throws {SnapshotError} FIRN_INSTANCE_ENDED if the instance is busy or has ended: the function was not called. FIRN_INVOKE_TIMEOUT
-   *   if the microVM had to be killed, FIRN_ABORTED, FIRN_AGENT_DISCONNECTED, FIRN_AGENT_PROTOCOL.
+   *   if the microVM had to be killed, FIRN_AGENT_DISCONNECTED, FIRN_AGENT_PROTOCOL.
    */
   async invoke(request: InvokeRequest, options: { signal?: AbortSignal } = {}): Promise<InvokeResponse> {
+    return (await this.invokeStream(request, options)).whole();
+  }
+
+  /**
+   * Calls the function; resolves when its response begins. The instance serves this request until `ended` of the response settles.
+   *
+   * @param options As of {@link invoke}.
+   * @throws {SnapshotError} As {@link invoke}; so does the response's body, if the instance fails later.
+   */
+  async invokeStream(
+    request: InvokeRequest,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<ResponseStream> {
     this.#lastId += 1;
     const id = this.#lastId;
-    return this.#run(request, options.signal, () => {
+    return this.#open(request, options.signal, () => {
       const exchange = this.#agent.exchange(id, request);
       this.#agent.send(invokeMessage(id, request));
       return exchange;
@@ -100,7 +124,7 @@ export class Instance implements AsyncDisposable {
   }
 
   /**
-   * Waits for the answer to an invocation that was in the guest's queue from the start.
+   * Waits for the response to an invocation that was in the guest's queue from the start.
    *
    * @param exchange The connection's exchange for it, begun before the guest could have answered.
    */
@@ -108,64 +132,65 @@ export class Instance implements AsyncDisposable {
     request: InvokeRequest,
     exchange: Exchange,
     options: { signal?: AbortSignal } = {},
-  ): Promise<InvokeResponse> {
-    return this.#run(request, options.signal, () => exchange);
+  ): Promise<ResponseStream> {
+    return this.#open(request, options.signal, () => exchange);
   }
 
-  async #run(
+  async #open(
     request: InvokeRequest,
     signal: AbortSignal | undefined,
     start: () => Exchange,
-  ): Promise<InvokeResponse> {
+  ): Promise<ResponseStream> {
     if (!this.idle) throw busyOrEnded();
     this.#serving += 1;
+    const begun = Promise.withResolvers<Exchange>();
+    const ended = this.#serve(request, signal, start, begun.resolve);
+    ended.catch((error: unknown) => begun.reject(error));
+    const exchange = await begun.promise;
+    return new ResponseStream(exchange, await exchange.opened, ended);
+  }
+
+  /** Serves one request to its end, whoever reads the response. */
+  async #serve(
+    request: InvokeRequest,
+    signal: AbortSignal | undefined,
+    start: () => Exchange,
+    onBegun: (exchange: Exchange) => void,
+  ): Promise<InvokeOutcome> {
     const { graceMs } = this.#deadlines;
     const started = performance.now();
-    let cancel = () => {};
+    let exchange: Exchange | undefined;
+    const cancel = () => exchange?.cancel();
     try {
-      const exchange = start();
-      cancel = () => exchange.cancel();
+      exchange = start();
+      onBegun(exchange);
       signal?.addEventListener("abort", cancel, { once: true });
       if (signal?.aborted) cancel();
-      const result = exchange.response;
-      const response = await withDeadline(
-        "the function's answer",
-        { timeoutMs: request.timeoutMs + graceMs },
-        () => (signal === undefined ? result : Promise.race([result, this.#afterAbort(signal, graceMs)])),
-      );
+      const { ended } = exchange;
+      const deadline = { timeoutMs: request.timeoutMs + graceMs };
+      const outcome = await withDeadline("the end of an invocation", deadline, () => ended);
       // The guest answers for a function that is late, but cannot stop what it left running.
-      if (performance.now() - started >= request.timeoutMs && response.functionError !== "")
-        this.#usable = false;
-      return response;
+      const isLate = performance.now() - started >= request.timeoutMs;
+      if (outcome.functionError !== "" && (isLate || outcome.errorType === ABANDONED)) this.#usable = false;
+      return outcome;
     } catch (error) {
       this.#usable = false;
-      if (errorCode(error) === "FIRN_TIMEOUT") {
-        throw new SnapshotError(
-          "FIRN_INVOKE_TIMEOUT",
-          `The function did not answer within ${request.timeoutMs} ms. Its microVM was stopped.`,
-          { cause: error },
-        );
-      }
-      throw await explainFailure(error, this.#vm, this.#console);
+      const reason = await this.#reasonOf(error, request);
+      exchange?.breakOff(reason);
+      throw reason;
     } finally {
       signal?.removeEventListener("abort", cancel);
       this.#serving -= 1;
+      this.#free.resolve();
+      this.#free = Promise.withResolvers();
       if (!this.#usable && this.#serving === 0) this.close().catch(() => {});
     }
   }
 
-  /** Rejects if the function has not given up some time after the caller did. */
-  #afterAbort(signal: AbortSignal, graceMs: number): Promise<never> {
-    return new Promise((_, reject) => {
-      const giveUp = () => {
-        const error = new SnapshotError("FIRN_ABORTED", "The caller gave up on the invocation.", {
-          cause: signal.reason,
-        });
-        setTimeout(() => reject(error), graceMs).unref();
-      };
-      if (signal.aborted) giveUp();
-      else signal.addEventListener("abort", giveUp, { once: true });
-    });
+  async #reasonOf(error: unknown, { timeoutMs }: InvokeRequest): Promise<unknown> {
+    if (errorCode(error) !== "FIRN_TIMEOUT") return explainFailure(error, this.#vm, this.#console);
+    const text = `The function did not answer within ${timeoutMs} ms. Its microVM was stopped.`;
+    return new SnapshotError("FIRN_INVOKE_TIMEOUT", text, { cause: error });
   }
 
   /**

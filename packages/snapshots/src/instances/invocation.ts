@@ -8,6 +8,8 @@ export interface InvokeRequest {
   readonly timeoutMs: number;
   /** The JSON event of a handler, or the body of a request for a fetch handler. */
   readonly payload: Uint8Array;
+  /** What comes after `payload`, as it arrives. The function is called before it is there. */
+  readonly rest?: AsyncIterable<Uint8Array> | undefined;
   /** The trace that the invocation is a part of. */
   readonly traceId?: string | undefined;
   /** What the caller says of itself, JSON: the client context of AWS Lambda. */
@@ -18,8 +20,10 @@ export interface InvokeRequest {
   readonly functionArn?: string | undefined;
   /** Whether this is a sample that a deploy has the function answer, to make it fast and to try it; not by default. */
   readonly rehearsal?: boolean | undefined;
-  /** Largest response in bytes, 64 MiB by default; the function fails with Function.ResponseSizeTooLarge beyond. */
+  /** Largest whole response in bytes, 64 MiB by default; the function fails with Function.ResponseSizeTooLarge beyond. */
   readonly responseLimitBytes?: number | undefined;
+  /** Largest response that the function writes piece by piece, in bytes, 200 MiB by default. */
+  readonly streamLimitBytes?: number | undefined;
   /** Present for a fetch handler. */
   readonly http?: { readonly method: string; readonly url: string; readonly headers: readonly Header[] };
 }
@@ -34,6 +38,17 @@ export interface InvokeResponse {
   readonly functionError: string;
   /** What it cost. */
   readonly report?: InvokeReport;
+}
+
+/** How an invocation ended. */
+export interface InvokeOutcome {
+  /** "" if the function answered; "Unhandled" if it threw, rejected or timed out in the guest; "Handled". */
+  readonly functionError: string;
+  /** Name of the error's class, if the function failed after its response had begun, or without one; else "". */
+  readonly errorType: string;
+  readonly errorMessage: string;
+  /** What it cost. */
+  readonly report: InvokeReport;
 }
 
 /** What a REPORT line of AWS Lambda tells. Lengths of time are in milliseconds. */

@@ -28,7 +28,13 @@ export function sourceInvoker(
       agent.send(invokeMessage(number, request));
       number += 1;
       const deadline = { timeoutMs: timeoutMs + graceMs, signal };
-      return await withDeadline("the function's answer", deadline, () => exchange.response);
+      // A function may work on when it has answered, and must have come to rest before its snapshot.
+      const rested = async () => {
+        const response = await exchange.response;
+        await exchange.ended;
+        return response;
+      };
+      return await withDeadline("the function's answer", deadline, rested);
     } catch (error) {
       // It was not called, since it had ended before.
       if (error instanceof SnapshotError && error.cause instanceof FunctionFailedError) throw error.cause;

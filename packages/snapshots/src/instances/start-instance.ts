@@ -9,8 +9,9 @@ import type { Store } from "../store/store.ts";
 import { AgentConnection, type GuestLogLine } from "./agent-connection.ts";
 import { invokeMessage } from "./exchange.ts";
 import { FIRST_INVOCATION, Instance } from "./instance.ts";
-import type { InvokeRequest, InvokeResponse, Phase } from "./invocation.ts";
+import type { InvokeRequest, Phase } from "./invocation.ts";
 import { ConsoleTail, explainFailure } from "./microvm-failure.ts";
+import type { ResponseStream } from "./response-stream.ts";
 import { ScratchDisk, scratchOf } from "./scratch-disk.ts";
 import type { InstanceOrigin } from "./snapshot-instance.ts";
 
@@ -69,11 +70,11 @@ export interface StartOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A started instance, and the answer to its first request if there was one. */
+/** A started instance, and the response to its first request if there was one. */
 export interface StartedInstance {
   readonly instance: Instance;
   /** Settles on its own; the instance ends if it rejects. */
-  readonly firstResponse?: Promise<InvokeResponse>;
+  readonly firstResponse?: Promise<ResponseStream>;
 }
 
 /**
@@ -152,9 +153,11 @@ export async function startInstance(plan: StartPlan, options: StartOptions): Pro
     const invocation = signal === undefined ? {} : { signal };
     const firstResponse =
       firstExchange === undefined
-        ? instance.invoke(firstRequest, invocation)
+        ? instance.invokeStream(firstRequest, invocation)
         : instance.firstResponse(firstRequest, firstExchange, invocation);
-    firstResponse.catch(() => {}).finally(served.resolve);
+    // One that is written piece by piece may take as long as it likes.
+    const answered = firstResponse.then((response) => (response.streams ? undefined : response.ended));
+    answered.catch(() => {}).finally(served.resolve);
     return { instance, firstResponse };
   } catch (error) {
     served.resolve();
