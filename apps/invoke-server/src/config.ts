@@ -57,6 +57,13 @@ const schema = z.object({
     .default("node24")
     .describe("The runtime of functions that name none; its base is made when the server starts"),
   vcpus: z.coerce.number().int().min(1).max(8).default(1).describe("Processors of each microVM"),
+  streamLimitMib: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_048_576)
+    .default(200)
+    .describe("Longest request or answer that is passed on piece by piece"),
   maxInstances: z.coerce
     .number()
     .int()

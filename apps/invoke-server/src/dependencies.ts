@@ -14,4 +14,6 @@ export interface Dependencies {
   /** Who may call which routes. */
   readonly access: Access;
   readonly log: Logger;
+  /** Longest request or answer that is passed on piece by piece, in bytes. */
+  readonly streamLimitBytes: number;
 }

@@ -41,9 +41,25 @@ export async function saveBody(request: Request, path: string, limit: number): P
   }
 }
 
+/**
+ * A request's body as it arrives, of which no more is given than is allowed.
+ *
+ * @throws {ServiceError} FIRN_PAYLOAD_TOO_LARGE, at once if the request says that it is longer, else while it is read.
+ */
+export function streamBody(request: ReadableRequest, limit: number): AsyncIterable<Uint8Array> {
+  if (announcedBytes(request) > limit) throw tooLarge(limit);
+  return limited(request, limit);
+}
+
+/** How long a request says that its body is, in bytes; `NaN` if it does not say. */
+export function announcedBytes({ headers }: ReadableRequest): number {
+  const length = headers.get("content-length");
+  if (length !== null) return Number(length);
+  return headers.has("transfer-encoding") ? Number.NaN : 0;
+}
+
 async function* limited(request: ReadableRequest, limit: number): AsyncGenerator<Uint8Array> {
-  const announced = Number(request.headers.get("content-length") ?? 0);
-  if (announced > limit) throw tooLarge(limit);
+  if (announcedBytes(request) > limit) throw tooLarge(limit);
   let received = 0;
   for await (const part of request.body ?? []) {
     received += part.length;

@@ -214,10 +214,10 @@ describe("on a machine without KVM", () => {
     const announced = await invoke("hello", large);
     expect([announced.status, announced.json.Type]).toEqual([413, "RequestTooLargeException"]);
     const chunked = await new Promise<number | undefined>((resolve, reject) => {
-      const path = "/functions/hello/http/upload";
+      const path = "/2015-03-31/functions/hello/invocations";
       const outgoing = request(server.url + path, {
         method: "POST",
-        headers: { "transfer-encoding": "chunked" },
+        headers: { "transfer-encoding": "chunked", "content-type": "application/json" },
       });
       outgoing.on("response", (incoming) => resolve(incoming.resume().statusCode));
       outgoing.on("error", reject);

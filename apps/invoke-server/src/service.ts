@@ -85,7 +85,8 @@ export async function openInvokeService(
   const { allowedHosts, functionHosts, debugHeaders } = config;
   const access = new Access({ listen: config.host, allowedHosts, functionHosts, debugHeaders });
   const readiness = new Readiness(probeKvm);
-  const app = createInvokeApp({ host, pool, invoker, readiness, jail, access, log });
+  const streamLimitBytes = config.streamLimitMib * 1024 * 1024;
+  const app = createInvokeApp({ host, pool, invoker, readiness, jail, access, log, streamLimitBytes });
   let closed: Promise<void> | undefined;
   const close = () => {
     readiness.draining = true;

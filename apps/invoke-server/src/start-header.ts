@@ -1,4 +1,4 @@
-import type { Invocation, InvokeOptions, WantedStart } from "@firn/functions";
+import type { Invocation, InvokeOptions, StreamedInvocation, WantedStart } from "@firn/functions";
 import type { Context } from "hono";
 import { ServiceError } from "./service-error.ts";
 
@@ -26,12 +26,13 @@ export function readInvokeOptions(context: Context): InvokeOptions {
 }
 
 /** Tells in an answer's headers how the invocation was started and where its time went. */
-export function setStartHeaders(headers: Headers, invocation: Invocation): void {
+export function setStartHeaders(headers: Headers, invocation: Invocation | StreamedInvocation): void {
   headers.set("X-Firn-Start", invocation.start);
   const timing = invocation.phases.map(({ name, milliseconds }) => `${name};dur=${milliseconds.toFixed(3)}`);
   headers.append("Server-Timing", timing.join(", "));
   if (invocation.recoveredFrom !== undefined) headers.set("X-Firn-Recovered-From", invocation.recoveredFrom);
-  if (invocation.statistics !== undefined) {
+  // Those of one that is still running would tell half of it.
+  if ("statistics" in invocation && invocation.statistics !== undefined) {
     headers.set("X-Firn-Statistics", JSON.stringify(invocation.statistics));
   }
 }

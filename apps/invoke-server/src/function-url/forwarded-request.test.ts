@@ -7,9 +7,17 @@ import { answerOf } from "../service-error.ts";
 import { forwardedRequest } from "./forwarded-request.ts";
 
 const PREFIX = "/url/:name";
+const LIMIT = 8 * 1024 * 1024;
 const inner = new Hono().all(`${PREFIX}/*`, async (context) => {
-  const { http, payload } = await forwardedRequest(context, PREFIX);
-  return context.json({ ...http, body: Buffer.from(payload).toString("latin1") });
+  const { http, payload, rest } = await forwardedRequest(context, PREFIX, LIMIT);
+  const pieces = [payload];
+  for await (const piece of rest ?? []) pieces.push(piece);
+  const body = Buffer.concat(pieces).toString("latin1");
+  return context.json({
+    ...http,
+    body: body.length > 1000 ? body.length : body,
+    arrives: rest !== undefined,
+  });
 });
 inner.onError((error, context) => {
   const { status, body } = answerOf(error);
@@ -27,7 +35,8 @@ interface Seen {
   method: string;
   url: string;
   headers: { name: string; value: string }[];
-  body: string;
+  body: string | number;
+  arrives: boolean;
   code?: string;
 }
 
@@ -86,10 +95,19 @@ describe("forwardedRequest()", () => {
       413,
       "FIRN_PAYLOAD_TOO_LARGE",
     ],
-    ["POST", {}, "x".repeat(6 * 1024 * 1024 + 1), 413, "FIRN_PAYLOAD_TOO_LARGE"],
+    ["POST", {}, "x".repeat(8 * 1024 * 1024 + 1), 413, "FIRN_PAYLOAD_TOO_LARGE"],
   ])("refuses %s with %j by name", async (method, headers, body, status, code) => {
     const answer = await send(method, "/url/hello/", headers as Record<string, string>, body);
     expect([answer.status, answer.json.code]).toEqual([status, code]);
+  });
+
+  it.each([
+    ["that is said to be short", {}, "abc", false],
+    ["that is said to be long", {}, "x".repeat(6 * 1024 * 1024 + 1), true],
+    ["of which nothing is said", { "transfer-encoding": "chunked" }, "abc", true],
+  ])("passes a body %s on as it arrives, or as a whole", async (_, headers, body, arrives) => {
+    const { json } = await send("POST", "/url/hello/", headers as Record<string, string>, body);
+    expect(json).toMatchObject({ body: body.length > 1000 ? body.length : body, arrives });
   });
 
   it("passes the body of a GET, too", async () => {

@@ -3,26 +3,43 @@ import type { InvokeRequest } from "@firn/snapshots";
 import type { HttpBindings } from "@hono/node-server";
 import type { Context } from "hono";
 import { routePath } from "hono/route";
-import { MAX_PAYLOAD_BYTES, type ReadableRequest, readBody } from "../request-body.ts";
+import {
+  announcedBytes,
+  MAX_PAYLOAD_BYTES,
+  type ReadableRequest,
+  readBody,
+  streamBody,
+} from "../request-body.ts";
 import { ServiceError } from "../service-error.ts";
 import { endToEndHeaders, type Header } from "./connection-headers.ts";
 
+/** Methods whose requests have no body for a fetch handler. */
+const BODYLESS_METHODS = new Set(["GET", "HEAD"]);
+
 /** The request as the function gets it. */
-export type ForwardedRequest = Required<Pick<InvokeRequest, "payload" | "http">>;
+export type ForwardedRequest = Required<Pick<InvokeRequest, "payload" | "http">> &
+  Pick<InvokeRequest, "rest">;
 
 /**
- * Makes of a request to this server the request to the function.
+ * Makes of a request to this server the request to the function. A body that says that it is short is waited for, so that a slow caller
+ * holds no instance; any other one reaches the function as it arrives.
  *
  * @param prefix Route that names the function, such as `/url/:name`; the function sees what comes after it.
+ * @param limitBytes Longest body that is passed on as it arrives.
  * @throws {ServiceError} FIRN_METHOD_NOT_SUPPORTED, FIRN_UPGRADE_NOT_SUPPORTED, FIRN_INVALID_REQUEST, FIRN_PAYLOAD_TOO_LARGE.
  */
-export async function forwardedRequest(context: Context, prefix: string): Promise<ForwardedRequest> {
+export async function forwardedRequest(
+  context: Context,
+  prefix: string,
+  limitBytes: number,
+): Promise<ForwardedRequest> {
   const { method, url } = context.req;
   requireSupported(context);
-  return {
-    http: { method, url: innerUrl(url, depthOf(context, prefix)), headers: forwardedHeaders(context) },
-    payload: await readBody(bodyOf(context), MAX_PAYLOAD_BYTES),
-  };
+  const http = { method, url: innerUrl(url, depthOf(context, prefix)), headers: forwardedHeaders(context) };
+  const body = bodyOf(context);
+  const isWhole = BODYLESS_METHODS.has(method) || announcedBytes(body) <= MAX_PAYLOAD_BYTES;
+  if (isWhole) return { http, payload: await readBody(body, MAX_PAYLOAD_BYTES) };
+  return { http, payload: new Uint8Array(), rest: streamBody(body, limitBytes) };
 }
 
 function requireSupported(context: Context): void {
@@ -43,7 +60,7 @@ function bodyOf(context: Context): ReadableRequest {
   const { method, raw } = context.req;
   const length = context.req.header("content-length") ?? "0";
   const hasBody = length !== "0" || context.req.header("transfer-encoding") !== undefined;
-  if (!hasBody || (method !== "GET" && method !== "HEAD")) return raw;
+  if (!hasBody || !BODYLESS_METHODS.has(method)) return raw;
   const incoming = incomingOf(context);
   if (incoming !== undefined) {
     // Who sends too much must still be able to read the answer.

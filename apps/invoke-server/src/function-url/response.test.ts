@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { toResponse } from "./response.ts";
+import { toResponse, toStreamedResponse } from "./response.ts";
 
 const answer = (status: number, payload = "", headers: Record<string, string> = {}) => ({
   status,
@@ -68,5 +68,93 @@ describe("toResponse()", () => {
     expect(() => toResponse(wrong, "GET")).toThrow(
       expect.objectContaining({ code: "FIRN_FUNCTION_RESPONSE" }),
     );
+  });
+});
+
+describe("toStreamedResponse()", () => {
+  const streamed = (
+    body: ReadableStream<Uint8Array>,
+    headers: Record<string, string> = {},
+    status = 200,
+  ) => ({
+    status,
+    headers: Object.entries(headers).map(([name, value]) => ({ name, value })),
+    body,
+  });
+  const endless = (onCancel: () => void = () => {}) =>
+    new ReadableStream<Uint8Array>({ pull: (c) => c.enqueue(Buffer.from("x")), cancel: onCancel });
+  const failing = () =>
+    new ReadableStream<Uint8Array>({
+      start(c) {
+        c.enqueue(Buffer.from("half"));
+      },
+      pull(c) {
+        c.error(new Error("no more"));
+      },
+    });
+
+  it("passes pieces on as they are asked for, and the end of the asking back", async () => {
+    let cancelled = false;
+    const body = endless(() => {
+      cancelled = true;
+    });
+    const response = toStreamedResponse(streamed(body, { "x-a": "1", "x-firn-b": "2" }), "GET");
+    expect(Object.fromEntries(response.headers)).toEqual({
+      "x-a": "1",
+      "content-type": "application/octet-stream",
+    });
+    const reader = response.body?.getReader();
+    expect(Buffer.from((await reader?.read())?.value ?? []).toString()).toBe("x");
+    await reader?.cancel();
+    expect(cancelled).toBe(true);
+  });
+
+  it("cuts the connection when the function fails, and has no end without one", async () => {
+    let cut = 0;
+    const response = toStreamedResponse(streamed(failing()), "GET", () => {
+      cut += 1;
+    });
+    expect([await response.text(), cut]).toEqual(["half", 1]);
+    await expect(toStreamedResponse(streamed(failing()), "GET").text()).rejects.toThrow("no more");
+  });
+
+  it.each([
+    ["5", "too few", true],
+    ["3", "too many", true],
+    ["4", "as said", false],
+  ])("holds a function to its Content-Length of %s: %s", async (length, _, isCut) => {
+    const four = new ReadableStream<Uint8Array>({
+      start(c) {
+        c.enqueue(Buffer.from("four"));
+        c.close();
+      },
+    });
+    let cut = false;
+    const response = toStreamedResponse(streamed(four, { "Content-Length": length }), "GET", () => {
+      cut = true;
+    });
+    expect(response.headers.get("content-length")).toBe(length);
+    await response.text();
+    expect(cut).toBe(isCut);
+  });
+
+  it.each([
+    ["HEAD", 200],
+    ["GET", 204],
+    ["GET", 304],
+  ])("has no body for %s %i", async (method, status) => {
+    const response = toStreamedResponse(streamed(failing(), {}, status), method);
+    expect([response.status, response.body]).toEqual([status, null]);
+  });
+
+  it("makes a head that HTTP cannot carry the function's error, and stops it", () => {
+    let cancelled = false;
+    const body = endless(() => {
+      cancelled = true;
+    });
+    expect(() => toStreamedResponse(streamed(body, { "x-a": "日本" }), "GET")).toThrow(
+      expect.objectContaining({ code: "FIRN_FUNCTION_RESPONSE" }),
+    );
+    expect(cancelled).toBe(true);
   });
 });

@@ -1,16 +1,15 @@
-import { randomUUID } from "node:crypto";
-import type { FunctionRecord, Invocation } from "@firn/functions";
+import type { Invocation } from "@firn/functions";
 import type { Context } from "hono";
 import { EVENT_TYPES, requireMediaType } from "../access/media-type.ts";
 import type { Dependencies } from "../dependencies.ts";
-import { MAX_PAYLOAD_BYTES, readBody } from "../request-body.ts";
-import { ServiceError } from "../service-error.ts";
+import { MAX_PAYLOAD_BYTES } from "../request-body.ts";
 import { readInvokeOptions, setStartHeaders } from "../start-header.ts";
-import { readClientContext } from "./client-context.ts";
+import { readEventRequest } from "./event-request.ts";
 import { functionFailureOf, oversizedResponse } from "./failure.ts";
 import { LogTail } from "./log-tail.ts";
+import { reportFor } from "./report.ts";
 
-/** Invoke: an error of the function is 200 with `X-Amz-Function-Error`, as AWS answers. */
+/** Invoke: an error of the function is 200 with `X-Amz-Function-Error`, as AWS answers. It goes on when its caller has gone. */
 export async function invokeEvent(
   { host, invoker }: Dependencies,
   name: string,
@@ -18,15 +17,9 @@ export async function invokeEvent(
 ): Promise<Response> {
   requireMediaType(context, EVENT_TYPES);
   const record = host.get(name);
-  const type = context.req.header("x-amz-invocation-type") ?? "RequestResponse";
-  const tail = wantsLog(context.req.header("x-amz-log-type"));
-  const clientContext = readClientContext(context.req.header("x-amz-client-context"));
-  const traceId = context.req.header("x-amzn-trace-id");
-  requireKnownType(type);
-  const body = await readBody(context.req.raw, MAX_PAYLOAD_BYTES);
-  const payload = body.length === 0 ? new TextEncoder().encode("{}") : requireJson(body);
-  if (type === "DryRun") return context.body(null, 204);
-  const requestId = randomUUID();
+  const { request, isDryRun, wantsLog } = await readEventRequest(record, context);
+  if (isDryRun) return context.body(null, 204);
+  const { requestId } = request;
   const headers = new Headers({
     "Content-Type": "application/json",
     "X-Amz-Executed-Version": "$LATEST",
@@ -36,19 +29,14 @@ export async function invokeEvent(
   const began = performance.now();
   const end = (functionError: string, bytes: Uint8Array, invocation?: Invocation) => {
     if (functionError !== "") headers.set("X-Amz-Function-Error", functionError);
-    if (tail) headers.set("X-Amz-Log-Result", log.end(reportOf(record, began, invocation)));
+    const report = reportFor(record, began, invocation, invocation?.response.report);
+    if (wantsLog) headers.set("X-Amz-Log-Result", log.end(report));
     return new Response(bytes as Uint8Array<ArrayBuffer>, { status: 200, headers });
   };
   try {
-    const request = {
-      requestId,
-      timeoutMs: record.timeoutMs,
-      payload,
-      ...(clientContext === undefined ? {} : { clientContext }),
-      ...(traceId === undefined ? {} : { traceId }),
-    };
-    const options = { ...readInvokeOptions(context), onLog: (line: LogLine) => log.add(line) };
-    const invocation = await invoker.invoke(name, request, options);
+    const { signal: _, ...options } = readInvokeOptions(context);
+    const onLog = (line: LogLine) => log.add(line);
+    const invocation = await invoker.invoke(name, request, { ...options, onLog });
     setStartHeaders(headers, invocation);
     const { response } = invocation;
     const answer = response.payload.length > MAX_PAYLOAD_BYTES ? oversizedResponse() : response;
@@ -61,44 +49,3 @@ export async function invokeEvent(
 }
 
 type LogLine = Parameters<LogTail["add"]>[0];
-
-function requireKnownType(type: string): void {
-  if (type === "RequestResponse" || type === "DryRun") return;
-  const what =
-    type === "Event"
-      ? "Asynchronous invocation (X-Amz-Invocation-Type: Event) is not supported yet: use RequestResponse."
-      : "X-Amz-Invocation-Type is RequestResponse or DryRun.";
-  throw new ServiceError("FIRN_NOT_SUPPORTED", what);
-}
-
-function wantsLog(type: string | undefined): boolean {
-  if (type === undefined || type === "" || type === "None") return false;
-  if (type === "Tail") return true;
-  throw new ServiceError("FIRN_INVALID_REQUEST", "X-Amz-Log-Type is None or Tail.");
-}
-
-function reportOf({ memoryMib }: FunctionRecord, began: number, invocation: Invocation | undefined) {
-  const total = performance.now() - began;
-  const known = invocation?.response.report;
-  const durationMs = known?.durationMs ?? total;
-  const report = { durationMs, memoryMib, maxMemoryMib: known?.maxMemoryUsedMib || undefined };
-  if (invocation === undefined || invocation.start === "warm") return report;
-  const kind = invocation.start === "cold" ? ("Restore" as const) : ("Init" as const);
-  return { ...report, start: { kind, milliseconds: Math.max(0, total - durationMs) } };
-}
-
-/** The event as the function gets it: JSON in UTF-8, without the byte order mark that some programs put before it. */
-function requireJson(body: Uint8Array): Uint8Array {
-  const hasMark = body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf;
-  const event = hasMark ? body.subarray(3) : body;
-  try {
-    JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(event));
-    return event;
-  } catch (cause) {
-    throw new ServiceError(
-      "FIRN_INVALID_REQUEST",
-      `Could not parse request body into json: ${(cause as Error).message}`,
-      { cause },
-    );
-  }
-}

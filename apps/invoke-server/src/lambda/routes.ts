@@ -8,6 +8,7 @@ import { readAnnotations } from "./annotations.ts";
 import { functionConfiguration } from "./configuration.ts";
 import { createFunction, updateFunctionCode } from "./deploy.ts";
 import { invokeEvent } from "./invoke.ts";
+import { invokeEventStream } from "./invoke-stream.ts";
 
 /** The part of the AWS Lambda API that is spoken here; AWS clients reach it by an endpoint override. */
 export function lambdaRoutes(dependencies: Dependencies) {
@@ -45,8 +46,8 @@ export function lambdaRoutes(dependencies: Dependencies) {
     .post("/2015-03-31/functions/:name/invocations", (context) =>
       invokeEvent(dependencies, nameOf(context), context),
     )
-    .post("/2021-11-15/functions/:name/response-streaming-invocations", () =>
-      notSupported("Response streaming (InvokeWithResponseStream)", "use Invoke, which answers as a whole"),
+    .post("/2021-11-15/functions/:name/response-streaming-invocations", (context) =>
+      invokeEventStream(dependencies, nameOf(context), context),
     )
     .all("/:date{20\\d\\d-\\d\\d-\\d\\d}/*", ({ req }) =>
       notSupported(`${req.method} ${req.path} of the Lambda API`, "the README of the server lists what is"),
