@@ -12,4 +12,6 @@ export default defineConfig([
   bundle("src/runtime/main.ts", "dist/runtime.js"),
   // What `firn lint` runs: the function gets the SDK from the same file.
   bundle("src/runtime/lint/main.ts", "dist/lint.js"),
+  // The program for the author's own machine, which has the package and no other one of Firn.
+  bundle("src/dev/main.ts", "dist/dev.js"),
 ]);

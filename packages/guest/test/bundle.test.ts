@@ -13,7 +13,8 @@ const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
 it("the bundle runs from a folder of its own, with the addon beside it", async () => {
   const folder = await mkdtemp(join(tmpdir(), "firn-runtime-"));
   try {
-    const bundle = await rolldown({ ...config, cwd: PACKAGE } as Parameters<typeof rolldown>[0]);
+    const [runtimeConfig] = config as Parameters<typeof rolldown>[0][];
+    const bundle = await rolldown({ ...runtimeConfig, cwd: PACKAGE });
     await bundle.write({ file: join(folder, "runtime.mjs"), format: "esm" });
     await copyFile(
       join(PACKAGE, `dist/addon/linux-${process.arch}/reseed.node`),

@@ -1,4 +1,7 @@
-import { readFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { expect, it } from "vitest";
 import { linesOf, RuntimeProcess, textOf } from "./runtime-process.ts";
 
@@ -9,7 +12,7 @@ async function examplesOf(document: string): Promise<string[]> {
 }
 
 it("the examples of the README run", async () => {
-  const [first = "", second = "", ...rest] = await examplesOf("../README.md");
+  const [first = "", second = "", third = "", ...rest] = await examplesOf("../README.md");
   expect(rest).toEqual([]);
 
   await using fetching = await RuntimeProcess.load(first);
@@ -27,12 +30,25 @@ it("the examples of the README run", async () => {
     "set-cookie: seen=1; Path=/",
     "content-type: application/json",
   ]);
+  expect(await runTest(first, third)).toBe("Hello, world!\n");
 });
 
+/** Runs a test of a function, beside it, and below this package so that it finds it. */
+async function runTest(text: string, test: string): Promise<string> {
+  const folder = await mkdtemp(fileURLToPath(new URL("example-", import.meta.url)));
+  try {
+    await writeFile(`${folder}/index.js`, text);
+    await writeFile(`${folder}/test.js`, `${test}\nconsole.log(await response.text());`);
+    const args = ["--conditions=firn-source", `${folder}/test.js`];
+    return (await promisify(execFile)(process.execPath, args)).stdout;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
 it("the forms of functions in the docs answer", async () => {
-  const [web = "", event = "", callback = "", order = "", hooks = "", ...rest] = await examplesOf(
-    "../../../docs/functions.md",
-  );
+  const [web = "", event = "", callback = "", streaming = "", order = "", hooks = "", ...rest] =
+    await examplesOf("../../../docs/functions.md");
   expect(rest).toEqual([]);
   await using fetching = await RuntimeProcess.load(web);
   expect(textOf(await fetching.request("GET", "/"))).toBe("hello");
@@ -45,6 +61,8 @@ it("the forms of functions in the docs answer", async () => {
     await handling.next("functionReady");
     expect(await handling.call({ name: "Ada" })).toEqual(answer);
   }
+  await using writing = await RuntimeProcess.load(streaming);
+  expect(textOf(await writing.request("GET", "/"))).toBe("firstlast");
   await using ordering = await RuntimeProcess.load(
     `${order}\nconst sent = []; const book = (event) => event; const sendMail = (receipt) => sent.push(receipt);
     export const mails = () => sent;`,

@@ -15,13 +15,22 @@ export interface Addon {
   mapWord(path: string): ArrayBuffer | undefined;
 }
 
+/** In place of the addon where nothing is snapshotted. */
+const NONE: Addon = {
+  reseed: () => true,
+  releaseFreeMemory: () => {},
+  closeOnExec: () => true,
+  mapWord: () => undefined,
+};
+
 /**
  * Loads the addon.
  *
- * @param path Of the addon; `reseed.node` beside this file by default.
+ * @param path Of the addon; `reseed.node` beside this file by default; "none" for a process that is in no microVM.
  * @throws {Error} if it cannot be loaded.
  */
 export function loadAddon(path: string | undefined): Addon {
+  if (path === "none") return NONE;
   const loaded = { exports: {} as Addon };
   process.dlopen(loaded, path ?? fileURLToPath(new URL("./reseed.node", import.meta.url)));
   return loaded.exports;
