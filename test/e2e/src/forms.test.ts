@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { type ArchiveEntry, zipOf } from "../../../packages/functions/test/archives.ts";
 import { call, deploy, invoke, remove } from "./api.ts";
-import { deployed, deployFolder, filesOf } from "./folders.ts";
+import { deployed, filesOf } from "./folders.ts";
 
 afterEach(() => remove("form"));
 
@@ -120,14 +120,5 @@ describe("a function", () => {
       ...{ sourceMaps: true, setup: "loaded", tokyoHour: 9 },
       ...{ lines: "a\nb=c", unicode: "日本", empty: "" },
     });
-  });
-
-  it("that streams its answer is refused at deploy, with the reason", async () => {
-    const { status, body } = await deployFolder("form", "streaming", {
-      query: { entry: "lambda.mjs", handler: "handler" },
-    });
-    expect(status).toBeGreaterThanOrEqual(400);
-    expect(body.toString("utf8")).toMatch(/stream/i);
-    expect(body.toString("utf8")).not.toContain("awslambda is not defined");
   });
 });
