@@ -3,6 +3,7 @@ import { pathToFileURL } from "node:url";
 import { LIFECYCLE } from "../../lifecycle.ts";
 import { describeThrown, messageOf } from "../errors/thrown.ts";
 import { Hooks } from "../hooks.ts";
+import { installStreaming } from "../lambda/streaming.ts";
 import { OpenResources } from "../open-resources/open-resources.ts";
 import { provideSdk } from "../sdk-resolution.ts";
 import { type Warning, warningOf } from "../uniqueness/draw-warning.ts";
@@ -26,6 +27,7 @@ async function lint(folder: string, module: string): Promise<LintReport> {
   provideSdk(import.meta.url);
   const hooks = new Hooks();
   Object.defineProperty(globalThis, LIFECYCLE, { value: hooks });
+  installStreaming();
   const draws = new Draws(() => undefined);
   replaceMathRandom(() => {
     if (draws.watching) draws.note("Math.random");
