@@ -20,6 +20,7 @@ from .lazy_modules import LazyModules
 from .load import LAYERS, load_handler
 from .memory import settle_memory
 from .uniqueness import Uniqueness
+from .warm_up import warm_up_runtime
 from .wire.codec import ProtocolError
 from .wire.messages import (
     CancelInvoke,
@@ -122,6 +123,8 @@ class FunctionRuntime:
 
     def _snapshot(self) -> None:
         try:
+            if self._loaded is None:
+                warm_up_runtime()
             self.hooks.run_before_snapshot(self._wait)
             log_pipe.flush()
             self._lazy_modules.compile([self._root, *LAYERS])
