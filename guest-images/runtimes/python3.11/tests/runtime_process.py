@@ -178,7 +178,7 @@ class RuntimeProcess:
                 pieces[head.id] = [head.payload]
                 self.send(credit=Credit(head.id, len(head.payload)))
             elif report.payload_chunk is not None:
-                pieces[report.payload_chunk.id].append(report.payload_chunk.data)
+                pieces.setdefault(report.payload_chunk.id, []).append(report.payload_chunk.data)
                 self.send(credit=Credit(report.payload_chunk.id, len(report.payload_chunk.data)))
             elif report.credit is None:
                 end = report.invoke_end

@@ -162,6 +162,39 @@ async def app(scope, receive, send):
             self.assertIn("without an answer", runtime.request("GET", "/nothing").json["errorMessage"])
             self.assertIn("WebSockets", runtime.request("GET", "/", headers={"Upgrade": "websocket"}).json["errorMessage"])
 
+    def test_an_endless_answer_ends_when_it_is_cancelled(self):
+        endless = """
+import asyncio
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200})
+    try:
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+    finally:
+        print("told")
+"""
+        endless_wsgi = """
+def parts():
+    try:
+        while True: yield b"x" * 65536
+    finally:
+        print("told")
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return parts()
+"""
+        for text in (endless, endless_wsgi):
+            with RuntimeProcess.loaded(text) as runtime:
+                id = runtime.begin(kind="http", method="GET", url="/", payload=b"")
+                while runtime.report().payload_chunk is None:
+                    pass
+                runtime.cancel(id)
+                result = runtime.results(1)[id]
+                self.assertEqual(result.broken[0], "AbortError")
+                runtime.until_logged("told")
+                self.assertEqual(runtime.request("HEAD", "/").payload, b"")
+
     def test_an_application_without_a_lifespan_is_served_too(self):
         text = """
 async def app(scope, receive, send):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass, field
 
 from .wire.messages import Header
@@ -26,7 +26,7 @@ class Answer:
     headers: list[Header] = field(default_factory=list)
     payload: bytes = b""
     failure: Failure | None = None
-    chunks: Iterable[bytes] | AsyncIterable[bytes] | None = None
+    chunks: Generator[bytes] | AsyncGenerator[bytes] | None = None
     fail: Callable[[Exception], Failure] = lambda error: Failure(type(error).__name__, str(error), begun=True)
     """What becomes of an error that is raised while chunks are made."""
 

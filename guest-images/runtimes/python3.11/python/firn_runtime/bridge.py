@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import AsyncIterable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,7 +89,7 @@ class Bridge:
         answering = self._answering[id] = _Answering()
         failure = answer.failure
         try:
-            if not answer.chunks:
+            if answer.chunks is None:
                 # What is short goes out in one call.
                 first = answer.payload[:_INITIAL_CREDIT]
                 head = frame(RuntimeReport(response_head=ResponseHead(id, answer.status, answer.headers, first)))
@@ -110,13 +110,18 @@ class Bridge:
             del self._answering[id]
 
     async def _stream(self, id: int, answer: Answer, answering: _Answering) -> Failure | None:
+        chunks = answer.chunks
         try:
-            if isinstance(answer.chunks, AsyncIterable):
-                async for chunk in answer.chunks:
+            if isinstance(chunks, AsyncGenerator):
+                async for chunk in chunks:
                     await self._send_pieces(id, chunk, answering)
+                    if answering.cancelled:
+                        await chunks.aclose()
             else:
-                for chunk in answer.chunks:
+                for chunk in chunks or ():
                     await self._send_pieces(id, chunk, answering)
+                    if answering.cancelled:
+                        chunks.close()
         except Exception as error:
             return answer.fail(error)
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -68,6 +68,9 @@ class AsgiApplication:
             call.task.cancel()
             raise
         if part.get("more_body"):
+            if request.method == "HEAD":
+                call.task.cancel()
+                return Answer(status, headers)
             return Answer(status, headers, chunks=call.chunks(part), fail=_fail)
         await call.finish()
         return Answer(status, headers, bytes(part.get("body", b"")))
@@ -110,17 +113,22 @@ class _Call:
         await self.task
         return {}
 
-    async def chunks(self, part: dict[str, Any]) -> AsyncIterator[bytes]:
-        while True:
-            body = bytes(part.get("body", b""))
-            if body:
-                yield body
-            if not part.get("more_body"):
-                break
-            part = await self.next()
-            if not part:
-                raise TypeError("The ASGI application returned within its answer.")
-        await self.finish()
+    async def chunks(self, part: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                body = bytes(part.get("body", b""))
+                if body:
+                    yield body
+                if not part.get("more_body"):
+                    break
+                part = await self.next()
+                if not part:
+                    raise TypeError("The ASGI application returned within its answer.")
+            await self.finish()
+        finally:
+            # Nobody reads on: the application is told so.
+            self._ended.set()
+            self.task.cancel()
 
     async def finish(self) -> None:
         """Background tasks run after the answer was sent, as part of the call."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -65,7 +65,7 @@ class _Call:
         return self._written.append
 
 
-def _chunks(begun: list[bytes], iterator: Iterator[bytes], parts: Iterable[bytes]) -> Iterator[bytes]:
+def _chunks(begun: list[bytes], iterator: Iterator[bytes], parts: Iterable[bytes]) -> Generator[bytes]:
     try:
         yield from (part for part in begun if part)
         yield from (part for part in iterator if part)
