@@ -21,6 +21,7 @@ def lambda_handler(event, context): return inner()
             runtime.until_logged("KeyError: 'missing'\n")
             self.assertTrue(runtime.log.startswith("[ERROR] KeyError: 'missing'\nTraceback (most recent call last):\n"), runtime.log)
             self.assertEqual({(id, level) for id, level, _ in runtime.lines}, {(1, "error")})
+            self.assertEqual(frames[-1].split("\n")[1:], ['    def inner(): return {}["missing"]', ""])
             self.assertEqual(runtime.invoke().json["requestId"], "request-2")
 
     def test_results_that_are_no_json_are_marshal_errors(self):
@@ -31,6 +32,16 @@ def lambda_handler(event, context): return inner()
             self.assertIn("Unable to marshal response: Object of type set is not JSON serializable", error["errorMessage"])
             self.assertEqual(error["stackTrace"], [])
             self.assertIsNone(runtime.call({}))
+
+    def test_decimal_numbers_are_numbers_and_bytes_are_the_answer(self):
+        text = """
+from decimal import Decimal
+def lambda_handler(event, context):
+    return b"\\xff raw" if event == "bytes" else [Decimal("1.5"), Decimal("12345678901234567890"), Decimal("1E2")]
+"""
+        with RuntimeProcess.loaded(text) as runtime:
+            self.assertEqual(runtime.invoke({}).text, "[1.5, 12345678901234567890, 100]")
+            self.assertEqual(runtime.invoke("bytes").payload, b"\xff raw")
 
     def test_half_of_a_character_pair_is_json_all_the_same(self):
         with RuntimeProcess.loaded("def lambda_handler(event, context): return '\\ud800ä'") as runtime:
@@ -73,10 +84,12 @@ import sys, threading, time
 
     def test_an_event_that_is_no_json_is_an_error(self):
         with RuntimeProcess.loaded("def lambda_handler(event, context): return event") as runtime:
-            self.assertEqual(runtime.invoke(payload=b"{").json["errorType"], "JSONDecodeError")
+            self.assertEqual(runtime.invoke(payload=b"{").json["errorType"], "Runtime.UnmarshalError")
             self.assertEqual(runtime.invoke(payload=b"\xef\xbb\xbf[1]").json, [1])
             self.assertEqual(runtime.invoke(payload=b"").json, {})
-            self.assertIn("client context", runtime.invoke({}, client_context="{").json["errorMessage"])
+            error = runtime.invoke({}, client_context="{").json
+            self.assertEqual(error["errorType"], "Runtime.LambdaContextUnmarshalError")
+            self.assertIn("Unable to parse Client Context JSON: ", error["errorMessage"])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+from .errors import InvocationError
 from .wire.messages import Invoke, LoadFunction
 
 REGION = "local"
@@ -45,15 +46,16 @@ _CLIENT_FIELDS = ("installation_id", "app_title", "app_version_name", "app_versi
 
 
 def _client_context(text: str) -> Any:
-    """Raises ValueError if it is no JSON object."""
+    """Raises InvocationError Runtime.LambdaContextUnmarshalError if it is no JSON object."""
     if text == "":
         return None
     try:
         said = json.loads(text)
         if not isinstance(said, dict):
-            raise ValueError("no object")
+            raise ValueError("it is no object")
     except ValueError as error:
-        raise ValueError("The client context is no JSON object.") from error
+        message = f"Unable to parse Client Context JSON: {error}"
+        raise InvocationError("Runtime.LambdaContextUnmarshalError", message) from error
     client = said.get("client")
     fields = None if client is None else SimpleNamespace(**{name: client.get(name) for name in _CLIENT_FIELDS})
     return SimpleNamespace(custom=said.get("custom"), env=said.get("env"), client=fields)

@@ -57,7 +57,8 @@ def trace_of(error: BaseException) -> list[str]:
     """The frames of the function that it came through, as AWS Lambda's stackTrace has them; those of the runtime say nothing."""
     if isinstance(error, InvocationError):
         return error.trace
-    return traceback.format_list(_frames(error))
+    # Without the marks below a line that newer releases of Python have.
+    return traceback.format_list([(one.filename, one.lineno, one.name, one.line) for one in _frames(error)])
 
 
 def stack_of(error: BaseException) -> str:

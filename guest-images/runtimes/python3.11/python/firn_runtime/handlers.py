@@ -9,14 +9,14 @@ from typing import Any, Protocol
 
 from .answer import Answer, json_headers
 from .context import LambdaContext
-from .errors import FunctionError
+from .errors import FunctionError, InvocationError
 from .http.asgi import AsgiApplication
 from .http.function_url_event import to_function_url_event
 from .http.function_url_result import from_function_url_result
 from .http.wsgi import call_wsgi
 from .json_result import to_json
 from .load import Loaded
-from .wire.messages import Invoke
+from .wire.messages import Header, Invoke
 
 
 class Handler(Protocol):
@@ -103,10 +103,18 @@ def _is_async(target: Any) -> bool:
 
 
 def _parse_event(payload: bytes) -> Any:
-    return json.loads(payload.decode("utf-8-sig")) if payload else {}
+    if not payload:
+        return {}
+    try:
+        return json.loads(payload.decode("utf-8-sig"))
+    except ValueError as error:
+        raise InvocationError("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from error
 
 
 def _answer(result: Any, invoke: Invoke) -> Answer:
     if invoke.kind == "http":
         return from_function_url_result(result)
+    if isinstance(result, bytes):
+        # As AWS Lambda: they are the answer.
+        return Answer(200, [Header("content-type", "application/unknown")], result)
     return Answer(200, json_headers(), to_json(result))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from typing import Any
 
 from ..answer import Answer, json_headers
@@ -18,7 +17,8 @@ def from_function_url_result(result: Any) -> Answer:
     Raises TypeError saying what of it HTTP cannot carry.
     """
     if not (isinstance(result, dict) and "statusCode" in result):
-        payload = result.encode() if isinstance(result, str) else to_json(result)
+        raw = result.encode() if isinstance(result, str) else result
+        payload = raw if isinstance(raw, bytes) else to_json(raw)
         return Answer(200, json_headers(), payload)
     payload = _body(result.get("body"), result.get("isBase64Encoded"))
     headers = from_header_fields(result)
@@ -43,7 +43,7 @@ def _body(body: Any, is_encoded: Any) -> bytes:
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body)
     if not isinstance(body, str):
-        return json.dumps(body).encode()
+        return to_json(body)
     if is_encoded not in (True, "true"):
         return body.encode()
     try:
