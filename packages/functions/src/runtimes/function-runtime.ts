@@ -67,7 +67,9 @@ export class FunctionRuntimes {
         ? runtimes[0]
         : (this.#byName.get(name) ?? runtimes.find(({ lambdaRuntimes }) => lambdaRuntimes.includes(name)));
     if (found !== undefined) return found;
-    const names = runtimes.map((one) => [one.name, ...one.lambdaRuntimes].join(" or ")).join(", ");
+    const names = runtimes
+      .map((one) => [...new Set([one.name, ...one.lambdaRuntimes])].join(" or "))
+      .join(", ");
     throw new FunctionsError(
       "FIRN_RUNTIME_UNKNOWN",
       `There is no runtime ${name ?? "at all"} here. ${names === "" ? "Install one." : `Use one of: ${names}.`}`,
