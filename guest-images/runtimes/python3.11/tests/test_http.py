@@ -162,6 +162,26 @@ async def app(scope, receive, send):
             self.assertIn("without an answer", runtime.request("GET", "/nothing").json["errorMessage"])
             self.assertIn("WebSockets", runtime.request("GET", "/", headers={"Upgrade": "websocket"}).json["errorMessage"])
 
+    def test_the_end_of_an_answer_comes_before_the_disconnect(self):
+        text = """
+import asyncio
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await receive()
+    async def answer():
+        await send({"type": "http.response.start", "status": 200})
+        for number in range(3):
+            await send({"type": "http.response.body", "body": b"part ", "more_body": True})
+        await send({"type": "http.response.body", "body": b"end"})
+    async def listen():
+        while (await receive())["type"] != "http.disconnect": pass
+    tasks = [asyncio.ensure_future(answer()), asyncio.ensure_future(listen())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks: task.cancel()
+"""
+        with RuntimeProcess.loaded(text) as runtime:
+            self.assertEqual(runtime.request("GET", "/").text, "part part part end")
+
     def test_an_endless_answer_ends_when_it_is_cancelled(self):
         endless = """
 import asyncio

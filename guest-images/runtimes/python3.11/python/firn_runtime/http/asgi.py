@@ -14,7 +14,7 @@ from ..wire.messages import Header, Invoke
 from .headers import to_header
 from .request import HttpRequest, read_request
 
-_VERSIONS = {"version": "3.0", "spec_version": "2.3"}
+_VERSIONS = {"version": "3.0", "spec_version": "2.4"}
 
 
 class AsgiApplication:
@@ -86,6 +86,7 @@ class _Call:
         self._body: bytes | None = body
         self._sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue(1)
         self._ended = asyncio.Event()
+        self._is_gone = False
 
     async def receive(self) -> dict[str, Any]:
         if self._body is not None:
@@ -97,9 +98,12 @@ class _Call:
     async def send(self, message: dict[str, Any]) -> None:
         if message["type"] not in ("http.response.start", "http.response.body"):
             raise TypeError(f"The ASGI application sent {message['type']!r}, which is not supported.")
+        if self._is_gone:
+            raise OSError("Nobody reads the answer any more.")
+        await self._sent.put(message)
+        # Not before: an application may stop sending when it hears of the end.
         if message["type"] == "http.response.body" and not message.get("more_body"):
             self._ended.set()
-        await self._sent.put(message)
 
     async def next(self) -> dict[str, Any]:
         """What the application sends next. Raises what it raises; an empty message if it returns instead."""
@@ -127,6 +131,7 @@ class _Call:
             await self.finish()
         finally:
             # Nobody reads on: the application is told so.
+            self._is_gone = True
             self._ended.set()
             self.task.cancel()
 
