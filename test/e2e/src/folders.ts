@@ -13,7 +13,11 @@ export interface FolderOptions {
 
 /** The files of a folder below `functions/`. */
 export function filesOf(folder: string): ArchiveEntry[] {
-  const root = join(functions, folder);
+  return filesBelow(join(functions, folder));
+}
+
+/** The files of a folder. */
+export function filesBelow(root: string): ArchiveEntry[] {
   return readdirSync(root, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
