@@ -1,9 +1,11 @@
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type DevServer, startDevServer } from "../src/dev/dev-server.ts";
 
@@ -56,6 +58,18 @@ const get = async (path: string, init: RequestInit = {}) => {
 };
 
 describe("firn-guest dev", () => {
+  it("says how it is used, and what is wrong with how it was", async () => {
+    const main = fileURLToPath(new URL("../src/dev/main.ts", import.meta.url));
+    const run = (...args: string[]) =>
+      promisify(execFile)(process.execPath, ["--conditions=firn-source", main, ...args]);
+    expect((await run("--help")).stdout).toContain("Usage: firn-guest dev FILE");
+    await expect(run("dev", "nowhere.ts")).rejects.toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("There is no file nowhere.ts."),
+    });
+    await expect(run("dev", main, "--port", "x")).rejects.toMatchObject({ code: 2 });
+  });
+
   it("serves a function in TypeScript, its hooks done", async () => {
     expect(await get("/")).toBe("200 restored: true");
     expect(await get("/echo", { method: "POST", body: "x".repeat(1_000_000) })).toHaveLength(1_000_004);

@@ -17,6 +17,10 @@ const exitCode = await run(process.argv.slice(2)).catch((error: unknown) => {
 if (exitCode !== 0) process.exit(exitCode);
 
 async function run(args: readonly string[]): Promise<number> {
+  if (args.includes("--help") || args.includes("-h")) {
+    console.log(USAGE);
+    return 0;
+  }
   let options: ReturnType<typeof read>;
   try {
     options = read(args);
