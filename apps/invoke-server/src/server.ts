@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { serve } from "@hono/node-server";
 import { type Logger, pino } from "pino";
 import type { Config } from "./config.ts";
+import { MAX_TIMEOUT_MS } from "./limits.ts";
 import { openInvokeService } from "./service.ts";
 
 /** A server that listens. */
@@ -52,6 +53,8 @@ function listen(fetch: Parameters<typeof serve>[0]["fetch"], config: Config): Pr
       resolve(server),
     ) as Server;
     server.once("error", reject);
+    // A request may arrive for as long as its function runs.
+    server.requestTimeout = MAX_TIMEOUT_MS;
   });
 }
 

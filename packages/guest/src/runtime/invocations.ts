@@ -106,8 +106,7 @@ export class Invocations {
       const waitUntil = background.add;
       const context = createContext({ invoke, load: parts.load, deadline, signal, done, waitUntil });
       const answer = await Promise.race([callHandler({ ...parts, context, call }), failed]);
-      const stop = AbortSignal.any([signal, stopped.signal]);
-      await Promise.race([sendAnswer(answer, reply, stop), failed]);
+      await Promise.race([sendAnswer(answer, reply, [signal, stopped.signal]), failed]);
       invocation.answered = true;
       if (background.busy) {
         await reply.complete();
@@ -177,9 +176,10 @@ function strayHint({ requestId, strays }: Invocation): string {
 }
 
 /** Sends an answer. One that is written piece by piece is read as fast as the host takes it. */
-async function sendAnswer(answer: Answer, reply: Reply, stop: AbortSignal): Promise<void> {
+async function sendAnswer(answer: Answer, reply: Reply, stops: AbortSignal[]): Promise<void> {
   const { payload, rest } = answer;
   if (rest === undefined) return reply.whole(answer, payload);
+  const stop = AbortSignal.any(stops);
   const cancel = () => rest.cancel(stop.reason);
   stop.addEventListener("abort", cancel, { once: true });
   try {

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { setImmediate } from "node:timers/promises";
+import { clearImmediate, setImmediate } from "node:timers";
 import { INITIAL_CREDIT_BYTES } from "@firn/protocol";
 import type { Answer, PayloadReader } from "./answer.ts";
 
@@ -31,15 +31,20 @@ export function readerOf(body: BodyLike | undefined): PayloadReader | undefined 
 export async function readAhead(reader: PayloadReader): Promise<Pick<Answer, "payload" | "rest">> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
-  const late = setImmediate("late" as const);
-  for (;;) {
-    const reading = reader.read();
-    const piece = await Promise.race([reading, late]);
-    if (piece === undefined) return { payload: joined(pieces) };
-    if (piece === "late") return { payload: joined(pieces), rest: withPending(reader, reading) };
-    pieces.push(piece);
-    bytes += piece.length;
-    if (bytes > INITIAL_CREDIT_BYTES && pieces.length > 1) return { payload: joined(pieces), rest: reader };
+  const late = Promise.withResolvers<"late">();
+  const turn = setImmediate(() => late.resolve("late"));
+  try {
+    for (;;) {
+      const reading = reader.read();
+      const piece = await Promise.race([reading, late.promise]);
+      if (piece === undefined) return { payload: joined(pieces) };
+      if (piece === "late") return { payload: joined(pieces), rest: withPending(reader, reading) };
+      pieces.push(piece);
+      bytes += piece.length;
+      if (bytes > INITIAL_CREDIT_BYTES && pieces.length > 1) return { payload: joined(pieces), rest: reader };
+    }
+  } finally {
+    clearImmediate(turn);
   }
 }
 
