@@ -1,5 +1,5 @@
 import type { FunctionRecord } from "@firn/functions";
-import type { SnapshotManifest, Store } from "@firn/snapshots";
+import { type Digest, describeWorkingSet, type SnapshotManifest, type Store } from "@firn/snapshots";
 
 /** A function as `GET /functions/{name}` shows it. */
 export interface FunctionView {
@@ -31,6 +31,8 @@ export interface SnapshotView {
   readonly memoryBytes: number;
   readonly layerBytes: number;
   readonly stateBytes: number;
+  /** Memory that clones use and are given ahead, in bytes; `null` if there is no such list. */
+  readonly workingSet: { readonly writtenBytes: number; readonly readBytes: number } | null;
   /** What the VMM reported when it was taken. */
   readonly report: Readonly<Record<string, number>>;
 }
@@ -68,5 +70,17 @@ export async function viewSnapshot(store: Store, record: FunctionRecord): Promis
   const { digest } = manifest;
   const { created, report } = store.describe(digest);
   const [layerBytes, stateBytes] = [manifest.memory.size, manifest.state.size];
-  return { digest, parent, created, runtime, memoryBytes, layerBytes, stateBytes, report };
+  const workingSet = await viewWorkingSet(store, digest);
+  return { digest, parent, created, runtime, memoryBytes, layerBytes, stateBytes, workingSet, report };
+}
+
+async function viewWorkingSet(store: Store, snapshot: Digest): Promise<SnapshotView["workingSet"]> {
+  try {
+    const { workingSetPath } = await store.locate(snapshot);
+    if (workingSetPath === undefined) return null;
+    const { writtenBytes, readBytes } = await describeWorkingSet(workingSetPath);
+    return { writtenBytes, readBytes };
+  } catch {
+    return null;
+  }
 }

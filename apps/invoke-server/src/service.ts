@@ -63,6 +63,11 @@ export async function openInvokeService(
         { function: name, ...(requestId === undefined ? {} : { requestId }), stream, deploy: true },
         text,
       ),
+    onWorkingSetLearnt: (name, learnt) => {
+      if ("error" in learnt)
+        log.debug({ ...errorFields(learnt.error), function: name }, "nothing was learnt");
+      else log.info({ function: name, ...learnt }, "a cold start has taught its working set");
+    },
     onSnapshotTrouble: (name, error, remedy) =>
       log.warn({ ...errorFields(error), function: name, remedy }, "the snapshot cannot be used"),
     onStoreDoubts: (doubts) => {

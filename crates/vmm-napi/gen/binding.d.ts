@@ -30,6 +30,8 @@ export declare class VmmProcess {
   snapshot(id: number, options: SnapshotOptions): Promise<SnapshotReport>
   /** Writes down which memory the microVM has written, into a new file, which is removed again if that fails or is cancelled. */
   recordWorkingSet(id: number, options: WorkingSetOptions): Promise<WorkingSetReport>
+  /** Writes down which memory the microVM has written that its working set did not name, into a new file, as above. */
+  recordMisses(id: number, options: MissesOptions): Promise<WorkingSetReport>
   /** Lets the vCPUs run again. */
   resume(id: number): Promise<void>
   /** Stops the vCPUs. */
@@ -146,6 +148,16 @@ export interface Layer {
   path: string
   /** Its SHA-256, 32 bytes. */
   digest: Uint8Array
+}
+
+/** Writing down what a working set did not name. */
+export interface MissesOptions {
+  /** Where to create the file. */
+  path: string
+  /** The snapshot's working set, which is written with what both clones have missed added; with `previous_path`. */
+  workingSetPath?: string
+  /** What another clone of the same snapshot has missed; with `working_set_path`. */
+  previousPath?: string
 }
 
 /** What the network card is plugged into: one of the two, or nothing. */

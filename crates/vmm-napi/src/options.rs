@@ -122,6 +122,17 @@ pub struct SnapshotOptions {
     pub app_image_digest: Option<Uint8Array>,
 }
 
+/// Writing down what a working set did not name.
+#[napi(object, object_to_js = false)]
+pub struct MissesOptions {
+    /// Where to create the file.
+    pub path: String,
+    /// The snapshot's working set, which is written with what both clones have missed added; with `previous_path`.
+    pub working_set_path: Option<String>,
+    /// What another clone of the same snapshot has missed; with `working_set_path`.
+    pub previous_path: Option<String>,
+}
+
 /// Writing down a working set.
 #[napi(object, object_to_js = false)]
 pub struct WorkingSetOptions {

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::files::{open_input, open_writable};
 use crate::link::Link;
 use crate::options::{
-    BootOptions, Layer, PrepareOptions, RestoreOptions, SnapshotOptions, WorkingSetOptions,
+    BootOptions, Layer, MissesOptions, PrepareOptions, RestoreOptions, SnapshotOptions, WorkingSetOptions,
 };
 use crate::pending::{Connections, Kept};
 
@@ -170,6 +170,16 @@ impl Work {
             inputs: previous.into_iter().collect(),
             outputs: vec![(Descriptor::WorkingSetOutput, "working set", options.path)],
             ..Self::plain(Request::RecordWorkingSet)
+        }
+    }
+
+    /// Writing down what a working set did not name, or that working set with it.
+    pub fn record_misses(options: MissesOptions) -> Self {
+        let sets = options.working_set_path.into_iter().chain(options.previous_path);
+        Self {
+            inputs: sets.map(|path| (Descriptor::WorkingSet, "working set", path)).collect(),
+            outputs: vec![(Descriptor::WorkingSetOutput, "working set", options.path)],
+            ..Self::plain(Request::RecordMisses)
         }
     }
 

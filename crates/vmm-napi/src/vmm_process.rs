@@ -13,7 +13,8 @@ use crate::inbox::{Command, Inbox};
 use crate::jail::JailWish;
 use crate::lent::{Adopt, LentDescriptors};
 use crate::options::{
-    BootOptions, JailOptions, PrepareOptions, RestoreOptions, SnapshotOptions, WorkingSetOptions,
+    BootOptions, JailOptions, MissesOptions, PrepareOptions, RestoreOptions, SnapshotOptions,
+    WorkingSetOptions,
 };
 use crate::packet::Work;
 use crate::pending::{Answer, Resolver};
@@ -125,6 +126,17 @@ impl VmmProcess {
         options: WorkingSetOptions,
     ) -> Result<Object<'env>> {
         self.request(env, id, Work::record_working_set(options))
+    }
+
+    /// Writes down which memory the microVM has written that its working set did not name, into a new file, as above.
+    #[napi(ts_return_type = "Promise<WorkingSetReport>", catch_unwind)]
+    pub fn record_misses<'env>(
+        &self,
+        env: &'env Env,
+        id: u32,
+        options: MissesOptions,
+    ) -> Result<Object<'env>> {
+        self.request(env, id, Work::record_misses(options))
     }
 
     /// Lets the vCPUs run again.

@@ -225,6 +225,14 @@ impl Server {
                 let machine = self.machine.as_ref().ok_or_else(no_machine)?;
                 machine.record_working_set(pagemap, previous.as_ref(), &mut output).map(Response::WorkingSet)
             }
+            Request::RecordMisses => {
+                let mut output = files.need_file(Descriptor::WorkingSetOutput)?;
+                let mut next = || files.take_file(Descriptor::WorkingSet).map(read_working_set).transpose();
+                let learnt_from = next()?.zip(next()?);
+                let pagemap = &self.proc_files.pagemap;
+                let machine = self.machine.as_ref().ok_or_else(no_machine)?;
+                machine.record_misses(pagemap, learnt_from.as_ref(), &mut output).map(Response::WorkingSet)
+            }
             Request::SetBalloon(bytes) => {
                 self.machine()?.devices().set_balloon(bytes).map(|()| Response::Done)
             }

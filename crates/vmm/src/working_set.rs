@@ -47,6 +47,15 @@ pub struct WorkingSet {
 }
 
 impl WorkingSet {
+    /// This working set with what two clones have both missed in it. What one alone has written may be its request's, and not come again.
+    #[must_use]
+    pub fn learn(&self, misses: &Self, others: &Self) -> Self {
+        let both = misses.written.intersection(&others.written);
+        let written = self.written.union(both.into_ranges());
+        let read = self.read.without(&written);
+        Self { memory_size: self.memory_size, layer: self.layer, written, read }
+    }
+
     /// The file. Beyond [`RANGES_MAX`] ranges the shortest are left out: what is missing costs a fault each and no more.
     pub fn encode(&self) -> Vec<u8> {
         let written = longest(self.written.ranges(), RANGES_MAX);
@@ -204,6 +213,16 @@ mod tests {
     #[test]
     fn beyond_the_bound_the_shortest_ranges_are_left_out() {
         assert_eq!(longest(&[0..1, 5..9, 20..22, 30..33], 2), [5..9, 30..33]);
+    }
+
+    #[test]
+    fn what_two_clones_have_missed_is_learnt_and_what_one_has_is_not() {
+        let known = working_set(&[(1, 3)], &[(8, 10), (20, 21)]);
+        let misses = working_set(&[(2, 5), (9, 12), (30, 31)], &[]);
+        let others = working_set(&[(0, 1), (4, 10), (31, 32)], &[(40, 41)]);
+        let learnt = working_set(&[(1, 3), (4, 5), (9, 10)], &[(8, 9), (20, 21)]);
+        assert_eq!(known.learn(&misses, &others), learnt);
+        assert_eq!(known.learn(&misses, &working_set(&[], &[])), known);
     }
 
     #[test]

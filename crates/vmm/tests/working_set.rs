@@ -127,6 +127,60 @@ fn a_microvm_that_runs_or_was_booted_has_no_working_set() {
     assert_eq!(error.code, ErrorCode::SnapshotRefused);
 }
 
+#[test]
+fn what_a_working_set_has_missed_is_learnt_from_two_clones() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let base = base_of(&guest::writer(), directory.path());
+    Vmm::restore_paused(&base).record_working_set(&path("idle"), None).unwrap();
+    let mut one = Vmm::restore_with_working_set(&base, &path("idle"), false).unwrap();
+    one.doorbell();
+    one.record_misses(&path("one"), None).unwrap();
+    assert!(written(&path("one")).length() >= pages_written() * host_page_size());
+    let mut other = Vmm::restore_with_working_set(&base, &path("idle"), false).unwrap();
+    other.doorbell();
+    other.record_misses(&path("learnt"), Some([&path("idle"), &path("one")])).unwrap();
+    other.record_working_set(&path("all"), None).unwrap();
+    assert_eq!(written(&path("all")).without(&written(&path("learnt"))).length(), 0);
+
+    // In a process that was prepared with another working set what that has made private is nobody's miss.
+    for pooled in [false, true] {
+        let mut third = if pooled {
+            let (mut third, _) = Vmm::prepare_with(&base, &[&path("learnt")]).unwrap();
+            third.restore_itself().unwrap();
+            third
+        } else {
+            Vmm::restore_with_working_set(&base, &path("learnt"), false).unwrap()
+        };
+        third.doorbell();
+        let report = third.record_misses(&path(&format!("third-{pooled}")), None).unwrap();
+        assert!(report.written_bytes <= MARGIN_PAGES * host_page_size(), "{pooled}: {report:?}");
+    }
+}
+
+#[test]
+fn misses_are_recorded_of_a_microvm_that_runs_and_not_of_one_that_was_booted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let base = base_of(&guest::writer(), directory.path());
+    let mut leaf = Vmm::restore(&base, true, false).unwrap();
+    leaf.record_misses(&path("running"), None).unwrap();
+    let diff = {
+        let mut source = Vmm::restore(&base, false, false).unwrap();
+        source.doorbell();
+        source.record_working_set(&path("of-base"), None).unwrap();
+        source.snapshot(Some(&base), directory.path(), "diff")
+    };
+    let mut clone = Vmm::restore(&diff, false, false).unwrap();
+    clone.doorbell();
+    let error = clone.record_misses(&path("mixed"), Some([&path("of-base"), &path("of-base")])).unwrap_err();
+    assert_eq!(error.code, ErrorCode::SnapshotCorrupt);
+    let mut booted = Vmm::boot(&guest::writer(), false);
+    booted.doorbell();
+    let error = booted.record_misses(&path("booted"), None).unwrap_err();
+    assert_eq!(error.code, ErrorCode::SnapshotRefused);
+}
+
 /// How many pages of the host the writer writes between two rings: in each of 64 places two pages of 4 KiB, side by side.
 fn pages_written() -> u64 {
     64 * (8192 / host_page_size()).max(1)

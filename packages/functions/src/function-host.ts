@@ -10,6 +10,7 @@ import {
   type InvokeRequest,
   JailChoice,
   type JailReport,
+  type LocatedSnapshot,
   type MachineOptions,
   type PoolStatistics,
   SnapshotError,
@@ -29,6 +30,7 @@ import {
 import { type DeployInput, Deployments, pendingError } from "./deploy/deployments.ts";
 import { Rebuilds } from "./deploy/rebuilds.ts";
 import { isUnusable, mayBeDamaged } from "./deploy/snapshot-trouble.ts";
+import { type LearntWorkingSet, WorkingSetLearner } from "./deploy/working-set-learner.ts";
 import { FunctionsError } from "./errors.ts";
 import { FunctionRuntimes } from "./runtimes/function-runtime.ts";
 
@@ -43,6 +45,8 @@ export interface HostEvents {
   readonly onSnapshotTrouble?: (name: string, error: unknown, remedy: "rebuild" | "later") => void;
   /** The store holds something that cannot be read: nothing is deleted while it does. */
   readonly onStoreDoubts?: (doubts: readonly Doubt[]) => void;
+  /** A cold start has taught something about a function's working set, or could not be looked at. */
+  readonly onWorkingSetLearnt?: (name: string, learnt: LearntWorkingSet | { error: unknown }) => void;
   /** A process could not be prepared for cold starts, which are slower until one can. */
   readonly onPoolFailure?: (error: unknown) => void;
 }
@@ -74,6 +78,7 @@ export class FunctionHost {
   readonly #pool: BasePool;
   readonly #deployments: Deployments;
   readonly #rebuilds: Rebuilds;
+  readonly #learner: WorkingSetLearner;
   readonly #machine: MachineOptions;
   readonly #jail: JailChoice;
   readonly #events: HostEvents;
@@ -95,6 +100,7 @@ export class FunctionHost {
     this.#rebuilds = new Rebuilds((record) => this.#deployments.rebuild(record), {
       onFailure: ({ name }, error) => events.onSnapshotTrouble?.(name, error, "later"),
     });
+    this.#learner = new WorkingSetLearner(store);
     this.store = store;
     this.catalog = catalog;
     this.bases = bases;
@@ -242,6 +248,7 @@ export class FunctionHost {
     this.#rebuilds.close();
     this.#stopped.abort(new FunctionsError("FIRN_ABORTED", "The program ends."));
     await this.#deployments.settle();
+    await this.#learner.close();
     await this.bases.settle();
     await this.#pool.microvms.close();
     this.store.close();
@@ -271,7 +278,22 @@ export class FunctionHost {
       phases: [locate],
     });
     if (mode === "diff") this.#rebuilds.forget(record.id);
+    // Samples have shown what a request uses, where there are any.
+    if (plan.mode === "diff" && record.samples.length === 0) void this.#learn(record, plan.snapshot, started);
     return { ...started, record };
+  }
+
+  /** Learns from a start once its first request is answered, which waits for nothing here. */
+  async #learn(record: FunctionRecord, snapshot: LocatedSnapshot, started: StartedInstance): Promise<void> {
+    const outcome = await started.firstResponse?.then(({ ended }) => ended).catch(() => undefined);
+    if (outcome === undefined || outcome.functionError !== "") return;
+    try {
+      const learnt = await this.#learner.learn(snapshot, started.instance);
+      if (learnt !== undefined) this.#events.onWorkingSetLearnt?.(record.name, learnt);
+    } catch (error) {
+      // Nothing depends on it, and the next start is looked at.
+      this.#events.onWorkingSetLearnt?.(record.name, { error });
+    }
   }
 
   #startable(name: string): FunctionRecord {

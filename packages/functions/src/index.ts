@@ -12,6 +12,7 @@ export {
   type VersionContents,
 } from "./catalog/function-record.ts";
 export type { DeployInput } from "./deploy/deployments.ts";
+export type { LearntWorkingSet } from "./deploy/working-set-learner.ts";
 export { errorFields } from "./error-fields.ts";
 export { FunctionsError, type FunctionsErrorCode } from "./errors.ts";
 export {

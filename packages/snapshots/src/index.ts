@@ -1,4 +1,4 @@
-export type { JailOptions, JailReport, PoolStatistics } from "@firn/vmm";
+export type { JailOptions, JailReport, MissesOptions, PoolStatistics, WorkingSetReport } from "@firn/vmm";
 export { BasePool, type PoolSettings } from "./bases/base-pool.ts";
 export { BaseProvider, type MachineOptions } from "./bases/base-provider.ts";
 export { incompatibility, requireCompatible } from "./bases/compatible.ts";
@@ -60,3 +60,4 @@ export {
   Store,
   type StoreOptions,
 } from "./store/store.ts";
+export { describeWorkingSet } from "./store/working-set.ts";

@@ -16,6 +16,7 @@ export interface VmmProcess {
   restore(id: number, options: NativeRestoreOptions): Promise<Started>;
   snapshot(id: number, options: NativeSnapshotOptions): Promise<SnapshotReport>;
   recordWorkingSet(id: number, options: NativeWorkingSetOptions): Promise<WorkingSetReport>;
+  recordMisses(id: number, options: NativeMissesOptions): Promise<WorkingSetReport>;
   resume(id: number): Promise<void>;
   pause(id: number): Promise<void>;
   setBalloonBytes(id: number, bytes: number): Promise<void>;
@@ -108,6 +109,12 @@ export interface NativeSnapshotOptions {
   layerPath: string;
   statePath: string;
   appImageDigest?: Uint8Array;
+}
+
+export interface NativeMissesOptions {
+  path: string;
+  workingSetPath?: string;
+  previousPath?: string;
 }
 
 export interface NativeWorkingSetOptions {

@@ -4,7 +4,7 @@ export type { DoorbellEvent } from "./doorbell.ts";
 export { FirnVmmError, type FirnVmmErrorCode } from "./errors.ts";
 export type { MicrovmExit } from "./exit.ts";
 export type { JailLevel, JailOptions, JailReport } from "./jail.ts";
-export { Microvm, type SnapshotOptions, type WorkingSetOptions } from "./microvm.ts";
+export { Microvm, type MissesOptions, type SnapshotOptions, type WorkingSetOptions } from "./microvm.ts";
 export { createMicrovmPool, type MicrovmPool, type PoolOptions } from "./pool.ts";
 export type { PoolStatistics } from "./pool-statistics.ts";
 export type { PoolBase } from "./prepared-process.ts";

@@ -38,6 +38,19 @@ export interface WorkingSetOptions {
   previousPath?: string | undefined;
 }
 
+/** What {@link Microvm.recordMisses} takes. */
+export interface MissesOptions {
+  /** Where the file is created; nothing may be there yet. */
+  path: string;
+  /** Makes the new file a working set: the one named here, and in it what this microVM and another clone of the same snapshot have both missed. */
+  learn?: {
+    /** The snapshot's working set. */
+    workingSetPath: string;
+    /** What `recordMisses` wrote for the other clone. */
+    previousPath: string;
+  };
+}
+
 /** What is known of a microVM when it starts. */
 interface StartedMicrovm extends Started {
   jail: JailReport;
@@ -122,6 +135,20 @@ export class Microvm implements AsyncDisposable {
     const { path, previousPath } = options;
     const native = { path, ...(previousPath === undefined ? {} : { previousPath }) };
     return this.#command("Recording the working set", (id) => this.#vmm.recordWorkingSet(id, native));
+  }
+
+  /**
+   * Writes down which memory this microVM, which was restored from a snapshot, has written since and that was not made private ahead of it:
+   * what its working set did not name. The microVM runs on meanwhile, apart from the page faults of some microseconds. The file is for
+   * `learn` of another clone of the same snapshot.
+   *
+   * @throws {FirnVmmError} As {@link Microvm.recordWorkingSet}.
+   */
+  async recordMisses(options: MissesOptions): Promise<WorkingSetReport> {
+    const { path, learn } = options;
+    return this.#command("Recording what the working set missed", (id) =>
+      this.#vmm.recordMisses(id, { path, ...learn }),
+    );
   }
 
   /**

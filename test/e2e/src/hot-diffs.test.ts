@@ -1,6 +1,9 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { type ArmHost, openArmHost } from "@firn/rig";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { tarOf } from "../../../packages/functions/test/archives.ts";
-import { type Answer, deploy, invoke, remove } from "./api.ts";
+import { type Answer, call, deploy, invoke, remove } from "./api.ts";
+import { superviseServer, untilHealth } from "./arm-server.ts";
+import { FOLDER, PORT, RIG_NAME } from "./environment.ts";
 import { printedLines } from "./server-log.ts";
 
 afterEach(() => remove("hot"));
@@ -88,5 +91,96 @@ describe("the samples of a function", () => {
     const requests = () =>
       printedLines("hot", /ONCE IS ENOUGH/).filter(({ requestId }) => requestId === "sample-1").length;
     await expect.poll(requests, { timeout: 60_000 }).toBeGreaterThan(0);
+  });
+});
+
+/** Writes a MiB that is there in the snapshot, as its requests do, and answers with its sum. */
+const WRITING = `
+  const bytes = new Uint8Array(1 << 20);
+  export default async () => {
+    for (let at = 0; at < bytes.length; at += 64) bytes[at] += 1;
+    return bytes.reduce((sum, byte) => sum + byte, 0);
+  };`;
+const SUM = (1 << 20) / 64;
+
+describe("the first cold starts of a function without samples", () => {
+  interface View {
+    readonly snapshot: { readonly digest: string; readonly workingSet: { readonly writtenBytes: number } };
+  }
+  const archive = tarOf([
+    { name: "package.json", contents: '{"type":"module"}' },
+    { name: "index.js", contents: WRITING },
+  ]);
+
+  it("teach its working set, which saves later ones the faults, and leave the snapshot its name", async () => {
+    expect((await deploy("hot", archive)).json).toMatchObject({ state: "Active" });
+    const view = async () => ((await call("/functions/hot")).json as View).snapshot;
+    const start = async () => {
+      const answer = await invoke("hot", {}, { "x-firn-start": "cold", "x-firn-statistics": "1" });
+      expect(answer).toMatchObject({ status: 200, json: SUM });
+      return JSON.parse(answer.headers.get("x-firn-statistics") ?? "null") as { minorFaults: number };
+    };
+    const before = await view();
+    const first = await start();
+    await Promise.all([start(), start()]);
+    const grown = async () => (await view()).workingSet.writtenBytes - before.workingSet.writtenBytes;
+    // What was not there before is written by the host and the guest as well, but this much is the function's.
+    await expect.poll(grown, { timeout: 60_000 }).toBeGreaterThanOrEqual(900 * 1024);
+    expect((await view()).digest).toBe(before.digest);
+    await start();
+    const last = await start();
+    expect(first.minorFaults - last.minorFaults).toBeGreaterThan(200);
+  });
+});
+
+describe("another server with the same store", () => {
+  let host: ArmHost;
+  beforeAll(async () => {
+    host = await openArmHost({ name: RIG_NAME, keep: true });
+  });
+  afterAll(() => host.close());
+
+  it("has what was learnt, and learns on", async () => {
+    const settings = { port: PORT + 1, store: `${FOLDER}/learning` };
+    const body = tarOf([
+      { name: "package.json", contents: '{"type":"module"}' },
+      { name: "index.js", contents: WRITING },
+    ]) as Buffer<ArrayBuffer>;
+    const view = async (url: string) => {
+      const response = await fetch(`${url}/functions/learning`);
+      return ((await response.json()) as { snapshot: { workingSet: { writtenBytes: number } } }).snapshot;
+    };
+    const start = async (url: string) => {
+      const response = await fetch(`${url}/2015-03-31/functions/learning/invocations`, {
+        method: "POST",
+        body: "{}",
+        headers: { "content-type": "application/json", "x-firn-start": "cold" },
+      });
+      expect(await response.json()).toBe(SUM);
+    };
+    const written: number[] = [];
+    for (const isFirst of [true, false]) {
+      const server = await superviseServer(host, settings);
+      try {
+        await untilHealth(server.url, ({ status }) => status === "ready", 600_000);
+        if (isFirst) {
+          const deployed = await fetch(`${server.url}/functions/learning?timeoutMs=60000`, {
+            method: "PUT",
+            headers: { "content-type": "application/octet-stream" },
+            body,
+          });
+          expect(deployed.status).toBe(201);
+        }
+        written.push((await view(server.url)).workingSet.writtenBytes);
+        // One alone teaches nothing.
+        for (let count = 0; count < (isFirst ? 1 : 2); count += 1) await start(server.url);
+        if (isFirst) continue;
+        const now = async () => (await view(server.url)).workingSet.writtenBytes;
+        await expect.poll(now, { timeout: 60_000 }).toBeGreaterThan(written[0] as number);
+      } finally {
+        await server.stop();
+      }
+    }
+    expect(written[1]).toBe(written[0]);
   });
 });

@@ -9,7 +9,7 @@ use crate::jail::JailReport;
 use crate::layout::MEMORY_MIN;
 
 /// Version of these messages; both ends must have the same, they are installed together.
-pub const CONTROL_VERSION: u16 = 7;
+pub const CONTROL_VERSION: u16 = 8;
 
 /// What a descriptor that travels with a request is for. Descriptors are in the order of [`RequestFrame::descriptors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,10 @@ pub enum Request {
     RecordWorkingSet,
     /// Have the guest's balloon hold so many bytes, a multiple of 4 KiB, as far as the guest can spare them.
     SetBalloon(u64),
+    /// Write down which memory this microVM, restored from a snapshot, has written since that was not private ahead of that. It may run
+    /// meanwhile. Descriptors: WorkingSetOutput; optionally WorkingSet twice, that of the snapshot, and what another clone of it gave here:
+    /// then the first is written down, with what both clones have written added.
+    RecordMisses,
 }
 
 /// A regular boot.
@@ -361,7 +365,7 @@ mod tests {
     /// A change of any message changes these bytes, and needs a new [`CONTROL_VERSION`].
     #[test]
     fn the_encoding_of_messages_is_that_of_version_7() {
-        assert_eq!(CONTROL_VERSION, 7);
+        assert_eq!(CONTROL_VERSION, 8);
         let bucket = Some(TokenBucket { per_second: 5, burst: 6 });
         let limits = DeviceLimits {
             net_receive: RateLimit { bytes: bucket, operations: None },
@@ -393,16 +397,16 @@ mod tests {
         let no_limits = "00".repeat(12);
         assert_eq!(
             frame(Request::Boot(boot)),
-            "07ac020200090001808080400571756965740101000101010102000000000700000000000001050600000000010506"
+            "08ac020200090001808080400571756965740101000101010102000000000700000000000001050600000000010506"
         );
         assert_eq!(
             frame(Request::Prepare(restore.clone())),
-            format!("07ac020200090101{ab}0001000000{no_limits}")
+            format!("08ac020200090101{ab}0001000000{no_limits}")
         );
-        assert_eq!(frame(Request::Restore(restore)), format!("07ac020200090201{ab}0001000000{no_limits}"));
+        assert_eq!(frame(Request::Restore(restore)), format!("08ac020200090201{ab}0001000000{no_limits}"));
         assert_eq!(
             frame(Request::Snapshot(SnapshotRequest { app_image: Some([0xab; 32]) })),
-            format!("07ac020200090301{ab}")
+            format!("08ac020200090301{ab}")
         );
         let rest = [
             Request::Resume,
@@ -413,9 +417,10 @@ mod tests {
             Request::RecordWorkingSet,
         ];
         for (number, request) in (4..).zip(rest) {
-            assert_eq!(frame(request), format!("07ac02020009{number:02x}"));
+            assert_eq!(frame(request), format!("08ac02020009{number:02x}"));
         }
-        assert_eq!(frame(Request::SetBalloon(300)), "07ac020200090aac02");
+        assert_eq!(frame(Request::SetBalloon(300)), "08ac020200090aac02");
+        assert_eq!(frame(Request::RecordMisses), "08ac020200090b");
         let response = |result| hex(&Message::Response { id: 1, result });
         assert_eq!(response(Ok(Response::Done)), "00010000");
         assert_eq!(response(Ok(Response::MemoryChecksum(5))), "0001000305");

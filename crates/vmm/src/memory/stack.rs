@@ -170,6 +170,11 @@ impl MemoryStack {
         Ok(())
     }
 
+    /// What of these private ranges was neither copied when the layers were loaded nor made private ahead of being written.
+    pub fn unforeseen(&self, private: &RangeSet) -> RangeSet {
+        private.without(&RangeSet::of_unsorted(self.copied.iter().cloned())).without(&self.populated)
+    }
+
     /// Makes what is present of the layers afterwards what was used of them. The kernel otherwise brings in the 16 pages around
     /// one, as far as one mapping reaches: this makes each page a mapping, or some pages where there are too many. It takes
     /// a system call for every other page: for recording.

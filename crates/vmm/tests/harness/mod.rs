@@ -171,6 +171,22 @@ impl Vmm {
         }
     }
 
+    /// Writes down which memory a clone has written that was not private ahead of that, to a new file, or learns from it.
+    pub fn record_misses(
+        &mut self,
+        path: &Path,
+        learnt_from: Option<[&Path; 2]>,
+    ) -> Result<WorkingSetReport, VmmError> {
+        let output = File::options().read(true).write(true).create_new(true).open(path).unwrap();
+        let sets: Vec<File> = learnt_from.iter().flatten().map(|path| File::open(path).unwrap()).collect();
+        let mut files = vec![(Descriptor::WorkingSetOutput, &output)];
+        files.extend(sets.iter().map(|file| (Descriptor::WorkingSet, file)));
+        match self.request(Request::RecordMisses, &files)? {
+            Response::WorkingSet(report) => Ok(report),
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn restore_as(
         snapshot: &Snapshot,
         request: RestoreRequest,

@@ -6,6 +6,7 @@ import {
   type PoolOptions,
 } from "@firn/vmm";
 import { errorCode } from "../errors.ts";
+import type { Digest } from "../store/digest.ts";
 import type { SnapshotManifest } from "../store/manifest.ts";
 import type { LocatedSnapshot } from "../store/snapshot-reader.ts";
 import type { Store } from "../store/store.ts";
@@ -22,8 +23,8 @@ export class BasePool {
   readonly microvms: MicrovmPool;
   readonly #store: Store;
   readonly #jail: JailChoice;
-  /** By the state file of a base: the working sets of the diffs that were started last, the last one first. */
-  readonly #workingSets = new Map<string, readonly string[]>();
+  /** By the state file of a base: the diffs that were started last with their working sets, the last one first. */
+  readonly #workingSets = new Map<string, readonly { readonly diff: Digest; readonly path: string }[]>();
 
   constructor(
     store: Store,
@@ -51,7 +52,7 @@ export class BasePool {
     if (parent !== undefined) {
       const statePath = this.#store.blobs.pathOf(parent.state.digest);
       const layers = diff.layers.slice(0, -1);
-      const note = this.#note(statePath, diff.workingSetPath);
+      const note = this.#note(statePath, diff.manifest.digest, diff.workingSetPath);
       await this.#add({ layers, statePath, ...note });
     }
     return this.microvms;
@@ -67,13 +68,12 @@ export class BasePool {
   }
 
   /** The working sets that processes for this base are to be prepared with from now on. */
-  #note(statePath: string, workingSetPath: string | undefined): Pick<PoolBase, "workingSetPaths"> {
+  #note(statePath: string, diff: Digest, path: string | undefined): Pick<PoolBase, "workingSetPaths"> {
     const known = this.#workingSets.get(statePath) ?? [];
-    if (workingSetPath === undefined || known[0] === workingSetPath) return { workingSetPaths: known };
-    const others = known.filter((path) => path !== workingSetPath);
-    const workingSetPaths = [workingSetPath, ...others].slice(0, WORKING_SETS);
-    this.#workingSets.set(statePath, workingSetPaths);
-    return { workingSetPaths };
+    const others = known.filter((one) => one.diff !== diff);
+    const noted = path === undefined ? known : [{ diff, path }, ...others].slice(0, WORKING_SETS);
+    this.#workingSets.set(statePath, noted);
+    return { workingSetPaths: noted.map((one) => one.path) };
   }
 
   async #add({ layers, statePath, workingSetPaths }: PoolBase): Promise<void> {

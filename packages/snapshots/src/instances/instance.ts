@@ -1,4 +1,4 @@
-import type { Microvm, Statistics, WorkingSetOptions, WorkingSetReport } from "@firn/vmm";
+import type { Microvm, MissesOptions, Statistics, WorkingSetOptions, WorkingSetReport } from "@firn/vmm";
 import { withDeadline } from "../deadline.ts";
 import type { Deadlines } from "../deadlines.ts";
 import { errorCode, SnapshotError } from "../errors.ts";
@@ -283,6 +283,16 @@ export class Instance implements AsyncDisposable {
     this.#usable = false;
     await this.#vm.pause();
     return this.#vm.recordWorkingSet(options);
+  }
+
+  /**
+   * Writes down which memory the microVM of a diff has written since it was restored that the snapshot's working set did not name. It goes on
+   * serving.
+   *
+   * @throws {FirnVmmError} as `Microvm.recordMisses`.
+   */
+  recordMisses(options: MissesOptions): Promise<WorkingSetReport> {
+    return this.#vm.recordMisses(options);
   }
 
   /** Ends the microVM at once. Resolves when its process is gone; may be called more than once. */
