@@ -19,6 +19,7 @@ from .hooks import Hooks
 from .lazy_modules import LazyModules
 from .load import LAYERS, load_handler
 from .memory import settle_memory
+from .open_resources import OpenResources
 from .uniqueness import Uniqueness
 from .warm_up import warm_up_runtime
 from .wire.codec import ProtocolError
@@ -47,6 +48,7 @@ class FunctionRuntime:
         self._root = root
         self._runtime_folder = runtime_folder
         self._uniqueness = Uniqueness()
+        self._open_resources = OpenResources()
         self._lazy_modules = LazyModules()
         self._invocations = invocations.Invocations(self._event_loop)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,6 +99,7 @@ class FunctionRuntime:
     def _become_ready(self, load: LoadFunction) -> None:
         deadline = time.monotonic() + (load.ready_timeout_ms or _DEFAULT_READY_MS) / 1000
         self._uniqueness.watch()
+        self._open_resources.start()
         self._lazy_modules.watch()
         loaded = load_handler(load, self._root, self._runtime_folder)
         handler = make_handler(loaded)
@@ -133,7 +136,7 @@ class FunctionRuntime:
         except Exception as error:
             self._report_hook(error)
             return
-        warnings = [] if self._loaded is None else self._uniqueness.warnings()
+        warnings = [] if self._loaded is None else [*self._uniqueness.warnings(), *self._open_resources.warnings()]
         self._bridge.send(quiesced=RuntimeQuiesced(warnings))
         self._pass_gate()
         try:
@@ -151,6 +154,7 @@ class FunctionRuntime:
         try:
             resume = pass_gate(self._gate, self._uniqueness.steps)
             self._uniqueness.after_restore()
+            self._open_resources.stop()
             apply_late_environment(resume.environment)
             if self._loaded is not None:
                 name_log_stream()
