@@ -52,7 +52,8 @@ def set_lambda_environment(load: LoadFunction, root: str, runtime_folder: str, h
         }
     )
     name_log_stream()
-    _apply(own)
+    os.environ.update(own)
+    time.tzset()
 
 
 def apply_late_environment(environment: dict[str, str]) -> None:
@@ -95,5 +96,6 @@ def name_log_stream() -> None:
 
 
 def _apply(environment: dict[str, str]) -> None:
-    os.environ.update(environment)
-    time.tzset()
+    if environment:
+        os.environ.update(environment)
+        time.tzset()

@@ -34,6 +34,7 @@ from .wire.messages import (
     RuntimeReady,
     RuntimeResumed,
     SetEnvironment,
+    Warning,
 )
 
 _DEFAULT_READY_MS = 60_000
@@ -132,11 +133,11 @@ class FunctionRuntime:
             log_pipe.flush()
             self._lazy_modules.compile([self._root, *LAYERS])
             self._uniqueness.prepare()
+            warnings = self._end_watch()
             settle_memory()
         except Exception as error:
             self._report_hook(error)
             return
-        warnings = [] if self._loaded is None else [*self._uniqueness.warnings(), *self._open_resources.warnings()]
         self._bridge.send(quiesced=RuntimeQuiesced(warnings))
         self._pass_gate()
         try:
@@ -149,12 +150,20 @@ class FunctionRuntime:
         log_pipe.flush()
         self._bridge.send(resumed=RuntimeResumed())
 
+    def _end_watch(self) -> list[Warning]:
+        """What clones would share. The watch ends before the snapshot: each clone would have to write to what it has changed."""
+        if self._loaded is None:
+            return []
+        warnings = [*self._uniqueness.warnings(), *self._open_resources.warnings()]
+        self._uniqueness.end_watch()
+        self._open_resources.stop()
+        return warnings
+
     def _pass_gate(self) -> None:
         """The snapshot happens in here. Nothing else runs in a clone before it is somebody else."""
         try:
             resume = pass_gate(self._gate, self._uniqueness.steps)
             self._uniqueness.after_restore()
-            self._open_resources.stop()
             apply_late_environment(resume.environment)
             if self._loaded is not None:
                 name_log_stream()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 import sys
 import uuid
 
@@ -15,9 +15,8 @@ def install() -> None:
 def renew() -> None:
     """Draws anew what ids and keys of this process are made of."""
     # A random node, marked as such, as RFC 9562 has it for machines without an address of their own.
-    uuid._node = random.SystemRandom().getrandbits(48) | 1 << 40  # type: ignore[attr-defined]
+    uuid._node = int.from_bytes(os.urandom(6), "big") | 1 << 40  # type: ignore[attr-defined]
     uuid._last_timestamp = None  # type: ignore[attr-defined]
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
-        key = random.SystemRandom().randbytes(32)
-        process.current_process()._config["authkey"] = process.AuthenticationString(key)
+        process.current_process()._config["authkey"] = process.AuthenticationString(os.urandom(32))

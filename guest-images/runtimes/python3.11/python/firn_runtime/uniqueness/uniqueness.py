@@ -46,6 +46,10 @@ class Uniqueness:
         """Finds what has to be reseeded. To be called before objects are taken out of the garbage collector's sight."""
         self._generators.find()
 
+    def end_watch(self) -> None:
+        """From here on nothing is noted."""
+        self._draws.stop()
+
     def steps(self, entropy: Any) -> Iterable[tuple[Any, ...]]:
         """The calls that reseed, each a function and its arguments: see `pass_gate`."""
         return [*openssl_steps(entropy), *self._generators.steps()]
@@ -55,4 +59,3 @@ class Uniqueness:
         self._generators.reseed_numpy()
         reseed_cryptography()
         ids.renew()
-        self._draws.stop()
