@@ -81,11 +81,15 @@ impl Machine for GuestMachine {
         mount_app_disk()
     }
 
-    fn freeze(&mut self) -> Result<(), AgentError> {
+    fn function_cgroup(&self) -> Result<Option<File>, AgentError> {
+        self.open_function_cgroup().map(Some)
+    }
+
+    fn freeze(&mut self, _runtime: Option<Pid>) -> Result<(), AgentError> {
         self.cgroup.freeze()
     }
 
-    fn thaw(&mut self) -> Result<(), AgentError> {
+    fn thaw(&mut self, _runtime: Option<Pid>) -> Result<(), AgentError> {
         self.cgroup.thaw()
     }
 

@@ -1,6 +1,5 @@
 //! What the binary does: boot, connect, serve, power off.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::thread::available_parallelism;
@@ -10,9 +9,10 @@ use rustix::system::{RebootCommand, reboot, sysinfo};
 use crate::AgentError;
 use crate::guest_machine::GuestMachine;
 use crate::manifest::{MANIFEST_PATH, Manifest};
-use crate::mounts::{mount_scratch_disk, mount_system};
-use crate::runtime_process::{RuntimeProcess, RuntimeSpec};
-use crate::session::{RuntimeIdentity, Session};
+use crate::mounts::{APP_FOLDER, mount_scratch_disk, mount_system};
+use crate::runtime_api::RUNTIME_API_PORT;
+use crate::runtime_setup::RuntimeSetup;
+use crate::session::Session;
 use crate::sys::enable_loopback;
 use crate::vsock::connect_to_host;
 
@@ -42,14 +42,11 @@ fn serve() -> Result<(), AgentError> {
     let loopback = enable_loopback();
     let (machine, missing_doorbell) = GuestMachine::assemble()?;
     let manifest = Manifest::read(Path::new(MANIFEST_PATH));
-    let identity = manifest
-        .as_ref()
-        .map(|manifest| RuntimeIdentity { name: manifest.name.clone(), version: manifest.version.clone() });
-    let identity = identity.unwrap_or_default();
+    let setup = manifest.as_ref().map(set_up).unwrap_or_default();
     // Started first: the runtime loads while the stream connects. If it cannot be, the host is told so.
-    let runtime = manifest.and_then(|manifest| RuntimeProcess::start(specify(&manifest, &machine)?));
+    let runtime = manifest.and_then(|_| setup.start_at_boot(Some(machine.open_function_cgroup()?)));
     let stream = connect_to_host()?;
-    let mut session = Session::new(machine, stream, identity, runtime)?;
+    let mut session = Session::new(machine, stream, setup, runtime)?;
     for problem in [missing_doorbell, scratch.err()].into_iter().flatten() {
         session.note(&problem.to_string());
     }
@@ -59,12 +56,11 @@ fn serve() -> Result<(), AgentError> {
     session.run()
 }
 
-/// How to start the runtime that the image has.
-fn specify(manifest: &Manifest, machine: &GuestMachine) -> Result<RuntimeSpec, AgentError> {
+/// How to start what the image has.
+fn set_up(manifest: &Manifest) -> RuntimeSetup {
     let info = sysinfo();
     let memory_mib = info.totalram.saturating_mul(u64::from(info.mem_unit)) >> 20;
     let processors = available_parallelism().map_or(1, |processors| processors.get());
-    let (program, arguments) = manifest.command(memory_mib, processors);
     let environment = [
         ("PATH", "/usr/local/bin:/usr/bin:/bin"),
         ("HOME", "/tmp"),
@@ -72,11 +68,11 @@ fn specify(manifest: &Manifest, machine: &GuestMachine) -> Result<RuntimeSpec, A
         ("LANG", "C.UTF-8"),
         ("TZ", "UTC"),
     ];
-    Ok(RuntimeSpec {
-        program: program.into(),
-        arguments: arguments.into_iter().map(OsString::from).collect(),
+    RuntimeSetup {
         environment: environment.map(|(name, value)| (name.into(), value.into())).into(),
         user: Some(FUNCTION_USER),
-        cgroup: Some(machine.open_function_cgroup()?),
-    })
+        root: APP_FOLDER.into(),
+        api_port: RUNTIME_API_PORT,
+        ..RuntimeSetup::new(manifest, memory_mib, processors)
+    }
 }

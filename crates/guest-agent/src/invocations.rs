@@ -6,8 +6,8 @@ use firn_protocol::INITIAL_CREDIT_BYTES;
 use firn_protocol::v2::guest_message::Message;
 use firn_protocol::v2::{Header, Invoke, InvokeEnd, ResponseHead};
 
-/// Time that the runtime gets to report a timeout by itself, before the agent kills it.
-const GRACE: Duration = Duration::from_millis(1000);
+/// Time that a runtime with a bridge gets to report a timeout by itself, before the agent kills it.
+pub const GRACE: Duration = Duration::from_millis(1000);
 
 /// Most invocations at a time. The host keeps to far fewer.
 const MAX_PENDING: usize = 1024;
@@ -50,13 +50,13 @@ pub struct Invocations {
 }
 
 impl Invocations {
-    /// Notes one that was just received. `false` if its id is in use or there are too many: then it must be refused.
-    pub fn start(&mut self, invoke: &Invoke, now: Instant) -> bool {
+    /// Notes one that was just received. What answers in its own time has `grace` beyond that of the invocation. `false` if its id is in use or there are too many: then it must be refused.
+    pub fn start(&mut self, invoke: &Invoke, now: Instant, grace: Duration) -> bool {
         let known = self.pending.iter().any(|pending| pending.id == invoke.id);
         if known || invoke.id == 0 || self.pending.len() >= MAX_PENDING {
             return false;
         }
-        let limit = Duration::from_millis(u64::from(invoke.timeout_ms)).saturating_add(GRACE);
+        let limit = Duration::from_millis(u64::from(invoke.timeout_ms)).saturating_add(grace);
         self.pending.push(Pending {
             id: invoke.id,
             request_id: invoke.request_id.clone(),
@@ -193,10 +193,10 @@ mod tests {
     fn failures_tells_timed_out_invocations_from_others_when_one_is_overdue() {
         let mut invocations = Invocations::default();
         let now = Instant::now();
-        assert!(invocations.start(&invoke(1, 500), now));
-        assert!(invocations.start(&invoke(2, 60_000), now));
-        assert!(!invocations.start(&invoke(2, 60_000), now));
-        assert!(!invocations.start(&invoke(0, 60_000), now));
+        assert!(invocations.start(&invoke(1, 500), now, GRACE));
+        assert!(invocations.start(&invoke(2, 60_000), now, GRACE));
+        assert!(!invocations.start(&invoke(2, 60_000), now, GRACE));
+        assert!(!invocations.start(&invoke(0, 60_000), now, GRACE));
         let later = now + Duration::from_millis(1500);
         assert_eq!(invocations.next_deadline(), Some(later));
         let failures = invocations.failures(later, "Runtime.ExitError", "the \"runtime\"\nexited");
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_runtime_sends_as_much_of_an_answer_as_it_has_credit_for() {
         let mut invocations = Invocations::default();
-        assert!(invocations.start(&invoke(u32::MAX, u32::MAX), Instant::now()));
+        assert!(invocations.start(&invoke(u32::MAX, u32::MAX), Instant::now(), GRACE));
         assert_eq!(invocations.spend(u32::MAX, 1), Piece::Dropped);
         assert_eq!(invocations.begin(1, 1), Piece::Dropped);
         assert_eq!(invocations.begin(u32::MAX, INITIAL_CREDIT_BYTES), Piece::Passed);

@@ -7,7 +7,9 @@
 //! | [`machine`] | what a session asks of the machine it runs on; [`guest_machine`] is the real one |
 //! | `runtime_process`, `invocations`, `log_lines`, `outbox` | what a session is made of |
 //! | `doorbell`, `device_tree`, `mmio` | the doorbell |
-//! | `manifest` | what the image says about its runtime |
+//! | `manifest`, [`runtime_setup`] | what the image says about its runtime, and how its processes are started |
+//! | `runtime_api` | the Runtime API of AWS Lambda, over `http` |
+//! | `function_url` | requests as events, and results as responses |
 //! | `cgroup`, `entropy`, `identity`, `memory`, `mounts`, `vsock` | what the real machine is made of |
 //! | `sys` | system calls that need `unsafe` |
 //!
@@ -18,8 +20,10 @@ mod device_tree;
 mod doorbell;
 mod entropy;
 mod error;
+mod function_url;
 mod generation;
 pub mod guest_machine;
+mod http;
 mod identity;
 pub mod init;
 mod invocations;
@@ -30,7 +34,9 @@ mod memory;
 mod mmio;
 mod mounts;
 mod outbox;
+mod runtime_api;
 pub mod runtime_process;
+pub mod runtime_setup;
 pub mod session;
 mod sys;
 mod vsock;

@@ -1,5 +1,6 @@
 //! What a session asks of the machine that it runs on.
 
+use std::fs::File;
 use std::os::fd::BorrowedFd;
 
 use rustix::process::{Pid, WaitStatus};
@@ -24,19 +25,26 @@ pub trait Machine {
     /// If there is no disk, or it cannot be mounted.
     fn mount_app(&mut self) -> Result<(), AgentError>;
 
-    /// Stops every task of the function; returns when all stand still.
+    /// An open `cgroup.procs` of the function's cgroup, for a process to move to; `None` if it is to stay where the agent is.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened.
+    fn function_cgroup(&self) -> Result<Option<File>, AgentError>;
+
+    /// Stops every task of the function, whose main process is `runtime`; returns when all stand still.
     ///
     /// # Errors
     ///
     /// If one does not stop.
-    fn freeze(&mut self) -> Result<(), AgentError>;
+    fn freeze(&mut self, runtime: Option<Pid>) -> Result<(), AgentError>;
 
     /// Lets every task of the function go on.
     ///
     /// # Errors
     ///
     /// If the kernel refuses.
-    fn thaw(&mut self) -> Result<(), AgentError>;
+    fn thaw(&mut self, runtime: Option<Pid>) -> Result<(), AgentError>;
 
     /// Kills every task of the function, frozen or not.
     ///

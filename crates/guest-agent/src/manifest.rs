@@ -28,7 +28,28 @@ pub struct Manifest {
     #[serde(default)]
     one_processor_arguments: Vec<String>,
     interface: String,
+    #[serde(default = "at_boot")]
+    start: String,
 }
+
+/// How a runtime gets its invocations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Interface {
+    /// Messages over a socket that it inherits.
+    #[default]
+    Bridge,
+    /// HTTP, as in AWS Lambda.
+    RuntimeApi,
+}
+
+fn at_boot() -> String {
+    BOOT.into()
+}
+
+const BOOT: &str = "boot";
+const LOAD: &str = "load";
+const BRIDGE: &str = "bridge";
+const RUNTIME_API: &str = "runtime-api";
 
 impl Manifest {
     /// Reads and checks a manifest.
@@ -55,13 +76,33 @@ impl Manifest {
                 "it is for agent ABI {agent_abi}; this agent has {}: build the image with the agent that its manifest was written for",
                 firn_protocol::AGENT_ABI
             ),
-            Self { interface, .. } if interface != "bridge" => format!(
-                "its interface is \"{interface}\", which this agent does not speak: only \"bridge\" is supported"
+            Self { interface, .. } if ![BRIDGE, RUNTIME_API].contains(&interface.as_str()) => format!(
+                "its interface is \"{interface}\", which this agent does not speak: \"{BRIDGE}\" and \"{RUNTIME_API}\" are supported"
             ),
+            Self { start, .. } if ![BOOT, LOAD].contains(&start.as_str()) => {
+                format!("its start is \"{start}\": \"{BOOT}\" and \"{LOAD}\" are possible")
+            }
+            Self { start, interface, .. } if start == LOAD && interface == BRIDGE => {
+                format!(
+                    "its start is \"{LOAD}\", which only a runtime with the interface \"{RUNTIME_API}\" may have"
+                )
+            }
             Self { command, .. } if command.is_empty() => "its command is empty".into(),
             _ => return Ok(manifest),
         };
         Err(AgentError::Manifest(problem))
+    }
+
+    /// How the runtime gets its invocations.
+    #[must_use]
+    pub fn interface(&self) -> Interface {
+        if self.interface == RUNTIME_API { Interface::RuntimeApi } else { Interface::Bridge }
+    }
+
+    /// Whether the program is started when a function is loaded, as a part of that, and not when the machine boots.
+    #[must_use]
+    pub fn starts_at_load(&self) -> bool {
+        self.start == LOAD
     }
 
     /// The program to start, and its arguments.
@@ -103,6 +144,7 @@ mod tests {
             ("command", r#"["/usr/bin/node", "--heap={memory:60%}", "main.js"]"#),
             ("oneProcessorArguments", r#"["--single"]"#),
             ("interface", "\"bridge\""),
+            ("start", "\"boot\""),
             ("lambdaRuntimes", "[\"nodejs24.x\"]"),
         ];
         let lines = fields
@@ -121,6 +163,16 @@ mod tests {
     }
 
     #[test]
+    fn a_runtime_may_be_started_with_its_function() {
+        let manifest = Manifest::parse(text("interface", "\"runtime-api\"").as_bytes()).unwrap();
+        assert_eq!((manifest.interface(), manifest.starts_at_load()), (Interface::RuntimeApi, false));
+        let text = text("start", "\"load\"").replace("\"bridge\"", "\"runtime-api\"");
+        assert!(Manifest::parse(text.as_bytes()).unwrap().starts_at_load());
+        let short = r#"{"manifestVersion":1,"name":"a","version":"1","agentAbi":2,"command":["/a"],"interface":"bridge"}"#;
+        assert!(!Manifest::parse(short.as_bytes()).unwrap().starts_at_load());
+    }
+
+    #[test]
     fn with_memory_leaves_other_words_alone() {
         for word in ["", "{memory:", "{memory:%}", "{memory:x%}", "{memory:1", "%}{memory:"] {
             assert_eq!(with_memory(word, 100), word);
@@ -133,7 +185,9 @@ mod tests {
         let refused = [
             ("manifestVersion", "2", "manifestVersion 2"),
             ("agentAbi", "1", "agent ABI 1"),
-            ("interface", "\"runtime-api\"", "\"runtime-api\""),
+            ("interface", "\"telepathy\"", "\"telepathy\""),
+            ("start", "\"never\"", "\"never\""),
+            ("start", "\"load\"", "only a runtime with the interface"),
             ("command", "[]", "command is empty"),
             ("command", "7", "invalid type"),
         ];

@@ -36,6 +36,10 @@ pub struct RuntimeSpec {
     pub environment: Vec<(OsString, OsString)>,
     /// User and group to run as; `None` for the agent's own.
     pub user: Option<u32>,
+    /// The folder to start in.
+    pub folder: PathBuf,
+    /// Whether it gets a bridge, a gate and a log pipe.
+    pub has_bridge: bool,
     /// An open `cgroup.procs` of the cgroup to move to; `None` to stay.
     pub cgroup: Option<File>,
 }
@@ -46,12 +50,8 @@ pub struct RuntimeProcess {
     pub pid: Pid,
     /// Readable when the process has ended.
     pub ended: OwnedFd,
-    /// The stream of messages in both directions.
-    pub bridge: OwnedFd,
-    /// Frames on their way over the bridge.
-    pub commands: Outbox,
-    /// Frames from the bridge.
-    pub reports: FrameDecoder,
+    /// The stream of messages in both directions, if it is one that speaks so.
+    pub bridge: Option<Bridge>,
     /// What it prints, with the invocation that printed it, as frames; `None` once it has closed this.
     pub log: Option<OwnedFd>,
     /// Frames from `log`.
@@ -60,8 +60,21 @@ pub struct RuntimeProcess {
     pub stdout: Option<OwnedFd>,
     /// What it complains; `None` once it has closed this.
     pub stderr: Option<OwnedFd>,
+}
+
+/// The agent's end of a bridge.
+pub struct Bridge {
+    /// Does not block.
+    pub socket: OwnedFd,
+    /// Frames on their way to the runtime.
+    pub commands: Outbox,
+    /// Frames from it.
+    pub reports: FrameDecoder,
     gate: OwnedFd,
 }
+
+/// The runtime's ends of bridge, gate and log pipe, in the order of [`DESCRIPTOR_VARIABLES`].
+type InheritedEnds = [OwnedFd; 3];
 
 impl RuntimeProcess {
     /// Starts the runtime.
@@ -74,24 +87,18 @@ impl RuntimeProcess {
     }
 
     fn try_start(spec: RuntimeSpec) -> io::Result<Self> {
-        let (bridge, its_bridge) =
-            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        let (its_gate, gate) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (log, its_log) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (bridge, log, inherited) = match spec.has_bridge {
+            true => Bridge::make().map(|(bridge, log, ends)| (Some(bridge), Some(log), Some(ends)))?,
+            false => (None, None, None),
+        };
         let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
         let (stderr, its_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-        for descriptor in [&bridge, &log, &stdout, &stderr] {
+        for descriptor in [&stdout, &stderr] {
             ioctl_fionbio(descriptor, true)?;
         }
-        // Above the numbers that become standard input, output and error.
-        let inherited = [
-            fcntl_dupfd_cloexec(&its_bridge, 10)?,
-            fcntl_dupfd_cloexec(&its_gate, 10)?,
-            fcntl_dupfd_cloexec(&its_log, 10)?,
-        ];
         let mut command = Command::new(&spec.program);
-        command.args(&spec.arguments).env_clear().envs(spec.environment).current_dir("/");
-        for (name, descriptor) in DESCRIPTOR_VARIABLES.iter().zip(&inherited) {
+        command.args(&spec.arguments).env_clear().envs(spec.environment).current_dir(&spec.folder);
+        for (name, descriptor) in DESCRIPTOR_VARIABLES.iter().zip(inherited.iter().flatten()) {
             command.env(name, std::os::fd::AsRawFd::as_raw_fd(descriptor).to_string());
         }
         command.stdin(Stdio::null()).stdout(its_stdout).stderr(its_stderr);
@@ -105,7 +112,7 @@ impl RuntimeProcess {
                 if let Some(procs) = &cgroup {
                     write(procs, b"0")?;
                 }
-                for descriptor in &inherited {
+                for descriptor in inherited.iter().flatten() {
                     fcntl_setfd(descriptor, FdFlags::empty())?;
                 }
                 set_no_new_privs(true)?;
@@ -115,18 +122,29 @@ impl RuntimeProcess {
         let child = command.spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
         let ended = pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(Self {
-            pid,
-            ended,
-            bridge,
-            commands: Outbox::default(),
-            reports: FrameDecoder::new(),
-            log: Some(log),
-            logged: FrameDecoder::new(),
-            stdout: Some(stdout),
-            stderr: Some(stderr),
-            gate,
-        })
+        let (stdout, stderr) = (Some(stdout), Some(stderr));
+        Ok(Self { pid, ended, bridge, log, logged: FrameDecoder::new(), stdout, stderr })
+    }
+}
+
+impl Bridge {
+    /// Makes a bridge: the agent's end, its end of the log pipe, and what the runtime inherits.
+    fn make() -> io::Result<(Self, OwnedFd, InheritedEnds)> {
+        let (socket, its_socket) =
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let (its_gate, gate) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (log, its_log) = pipe_with(PipeFlags::CLOEXEC)?;
+        for descriptor in [&socket, &log] {
+            ioctl_fionbio(descriptor, true)?;
+        }
+        // Above the numbers that become standard input, output and error.
+        let inherited = [
+            fcntl_dupfd_cloexec(&its_socket, 10)?,
+            fcntl_dupfd_cloexec(&its_gate, 10)?,
+            fcntl_dupfd_cloexec(&its_log, 10)?,
+        ];
+        let bridge = Self { socket, commands: Outbox::default(), reports: FrameDecoder::new(), gate };
+        Ok((bridge, log, inherited))
     }
 
     /// Queues a command and sends as much as the bridge takes.
@@ -142,7 +160,7 @@ impl RuntimeProcess {
 
     /// Sends as much as the bridge takes.
     pub fn flush(&mut self) {
-        let _ = self.commands.flush(self.bridge.as_fd());
+        let _ = self.commands.flush(self.socket.as_fd());
     }
 
     /// Lets a quiesced runtime go on, with a new seed and the variables of its environment.

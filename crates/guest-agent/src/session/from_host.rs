@@ -12,8 +12,10 @@ use firn_protocol::v2::{
 
 use super::{DEFAULT_READY_LIMIT, HOOKS_LIMIT, Phase, READY_GRACE, Session};
 use crate::AgentError;
+use crate::invocations::GRACE;
 use crate::machine::Machine;
-use crate::runtime_process::read_some;
+use crate::runtime_api::RuntimeApi;
+use crate::runtime_process::{RuntimeProcess, read_some};
 
 impl<M: Machine> Session<M> {
     /// Takes bytes off the stream. `false` when the host has closed it.
@@ -70,20 +72,42 @@ impl<M: Machine> Session<M> {
             0 => DEFAULT_READY_LIMIT,
             milliseconds => Duration::from_millis(u64::from(milliseconds)),
         };
+        if self.setup.starts_at_load && self.runtime.is_none() && !self.runtime_ended {
+            match self.start_process(&load) {
+                Ok(runtime) => self.runtime = Some(runtime),
+                Err(reason) => {
+                    self.say_failed("FIRN_FUNCTION_IMPORT", &reason);
+                    return;
+                }
+            }
+        }
         match self.command(Command::LoadFunction(load)) {
             Ok(()) => {
                 let now = Instant::now();
                 self.start_times.began = Some(now);
-                self.ready_deadline = now.checked_add(limit.saturating_add(READY_GRACE));
+                self.ready_deadline = now.checked_add(limit.saturating_add(self.grace(READY_GRACE)));
             }
             Err(reason) => self.say_failed("FIRN_FUNCTION_EXITED", &reason),
         }
     }
 
+    fn start_process(&self, load: &LoadFunction) -> Result<RuntimeProcess, String> {
+        let address = self.api.as_ref().map_or("", RuntimeApi::address);
+        let cgroup = self.machine.function_cgroup().map_err(|error| error.to_string())?;
+        self.setup.start_for(load, address, cgroup)
+    }
+
+    /// Time that a runtime gets beyond a limit which it keeps itself; one without a bridge does not know it.
+    fn grace(&self, grace: Duration) -> Duration {
+        if self.api.is_some() { Duration::ZERO } else { grace }
+    }
+
     fn start_quiescing(&mut self) {
-        match self.command(Command::PrepareSnapshot(PrepareSnapshot {})) {
-            Ok(()) => self.phase = Phase::Quiescing { deadline: Instant::now() + HOOKS_LIMIT },
-            Err(reason) => self.say_failed("FIRN_FUNCTION_EXITED", &reason),
+        // What answers at once finds the phase that it belongs to.
+        self.phase = Phase::Quiescing { deadline: Instant::now() + HOOKS_LIMIT };
+        if let Err(reason) = self.command(Command::PrepareSnapshot(PrepareSnapshot {})) {
+            self.phase = Phase::Running;
+            self.say_failed("FIRN_FUNCTION_EXITED", &reason);
         }
     }
 
@@ -93,7 +117,7 @@ impl<M: Machine> Session<M> {
             self.note(&format!("Invocation {id} is ignored: one with this id is running."));
             return;
         }
-        if !self.invocations.start(&invoke, Instant::now()) {
+        if !self.invocations.start(&invoke, Instant::now(), self.grace(GRACE)) {
             self.refuse(id, "FIRN_AGENT", "Its id is 0, or too many invocations are running.".into());
             return;
         }
@@ -116,9 +140,16 @@ impl<M: Machine> Session<M> {
 
     /// Passes a command on to the runtime; the error says why that is not possible.
     pub(super) fn command(&mut self, command: Command) -> Result<(), String> {
-        let Some(runtime) = &mut self.runtime else {
-            return Err("The runtime process has exited. Start the function anew.".into());
-        };
-        runtime.send(&RuntimeCommand { message: Some(command) }).map_err(|error| error.to_string())
+        const GONE: &str = "The runtime process has exited. Start the function anew.";
+        if self.runtime_ended {
+            return Err(GONE.into());
+        }
+        if let Some(api) = &mut self.api {
+            api.command(command);
+            self.handle_api_reports();
+            return Ok(());
+        }
+        let bridge = self.runtime.as_mut().and_then(|runtime| runtime.bridge.as_mut()).ok_or(GONE)?;
+        bridge.send(&RuntimeCommand { message: Some(command) }).map_err(|error| error.to_string())
     }
 }

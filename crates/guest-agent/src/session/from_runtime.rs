@@ -10,6 +10,7 @@ use rustix::process::{Signal, WaitStatus};
 
 use super::{BRIDGE_CLOSED_LIMIT, Phase, Session};
 use crate::machine::Machine;
+use crate::runtime_api::RuntimeApi;
 use crate::runtime_process::read_some;
 
 /// The error type of an invocation whose process is gone, as AWS Lambda names it.
@@ -18,14 +19,14 @@ const EXIT_ERROR: &str = "Runtime.ExitError";
 impl<M: Machine> Session<M> {
     /// Takes bytes off the bridge and handles the reports that are complete.
     pub(super) fn read_bridge(&mut self) {
-        let Some(runtime) = &mut self.runtime else { return };
-        let Some(bytes) = read_some(runtime.bridge.as_fd(), &mut self.buffer) else { return };
+        let Some(bridge) = self.runtime.as_mut().and_then(|runtime| runtime.bridge.as_mut()) else { return };
+        let Some(bytes) = read_some(bridge.socket.as_fd(), &mut self.buffer) else { return };
         if bytes.is_empty() {
             // A process that ends closes its descriptors first: how it ended is known a moment later.
             self.bridge_closed_deadline = Instant::now().checked_add(BRIDGE_CLOSED_LIMIT);
             return;
         }
-        runtime.reports.push(bytes);
+        bridge.reports.push(bytes);
         while let Some(report) = self.next_report() {
             match report {
                 Ok(RuntimeReport { message: Some(report) }) => self.handle_report(report),
@@ -39,8 +40,25 @@ impl<M: Machine> Session<M> {
     }
 
     fn next_report(&mut self) -> Option<Result<RuntimeReport, ProtocolError>> {
-        let bytes = self.runtime.as_mut()?.reports.next_message().transpose()?;
+        let bridge = self.runtime.as_mut()?.bridge.as_mut()?;
+        let bytes = bridge.reports.next_message().transpose()?;
         Some(bytes.and_then(decode))
+    }
+
+    /// Serves a connection of the Runtime API.
+    pub(super) fn serve_api(&mut self, token: u64) {
+        // What an invocation printed comes before its end.
+        self.read_output();
+        if let Some(api) = &mut self.api {
+            api.handle(token);
+        }
+        self.handle_api_reports();
+    }
+
+    pub(super) fn handle_api_reports(&mut self) {
+        while let Some(report) = self.api.as_mut().and_then(RuntimeApi::next_report) {
+            self.handle_report(report);
+        }
     }
 
     fn handle_report(&mut self, report: Report) {
@@ -87,8 +105,8 @@ impl<M: Machine> Session<M> {
         self.say(guest_message::Message::Resumed(Resumed {
             doorbell_count: self.machine.ring_count(),
             agent_abi: AGENT_ABI,
-            runtime_name: self.identity.name.clone(),
-            runtime_version: self.identity.version.clone(),
+            runtime_name: self.setup.name.clone(),
+            runtime_version: self.setup.version.clone(),
         }));
     }
 
@@ -121,10 +139,14 @@ impl<M: Machine> Session<M> {
     /// that the function has failed, so that it tells an invocation's own end from that of an instance.
     fn end_runtime(&mut self, error_type: &'static str, reason: &str, failure: &str) {
         let Some(runtime) = self.runtime.take() else { return };
+        self.runtime_ended = true;
         if let Err(error) = self.machine.kill(runtime.pid) {
             self.note(&error.to_string());
         }
         self.finish_lines();
+        if let Some(api) = &mut self.api {
+            api.forget_process();
+        }
         self.ready_deadline = None;
         self.bridge_closed_deadline = None;
         self.fail_invocations(error_type, reason);

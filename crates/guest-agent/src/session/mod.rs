@@ -19,8 +19,11 @@ use crate::AgentError;
 use crate::invocations::Invocations;
 use crate::log_lines::OpenLines;
 use crate::machine::Machine;
+use crate::manifest::Interface;
 use crate::outbox::Outbox;
+use crate::runtime_api::RuntimeApi;
 use crate::runtime_process::RuntimeProcess;
+use crate::runtime_setup::RuntimeSetup;
 use poll::Event;
 
 /// Time for the hooks of one snapshot or resume. The runtime keeps a limit of 60 seconds; this one catches a runtime that hangs.
@@ -51,15 +54,6 @@ enum Phase {
     Resuming { deadline: Instant },
 }
 
-/// What an image says about its runtime.
-#[derive(Debug, Clone, Default)]
-pub struct RuntimeIdentity {
-    /// How deploys name it.
-    pub name: String,
-    /// Of the language's own program.
-    pub version: String,
-}
-
 /// What the first invocation after it tells the host, once.
 #[derive(Debug, Default)]
 struct StartTimes {
@@ -75,7 +69,12 @@ pub struct Session<M> {
     stream: OwnedFd,
     inbox: FrameDecoder,
     outbox: Outbox,
+    setup: RuntimeSetup,
     runtime: Option<RuntimeProcess>,
+    /// The agent's own end of what a process without a bridge speaks.
+    api: Option<RuntimeApi>,
+    /// Whether there was a runtime that has ended.
+    runtime_ended: bool,
     phase: Phase,
     invocations: Invocations,
     ready_deadline: Option<Instant>,
@@ -84,14 +83,14 @@ pub struct Session<M> {
     /// Whether the host knows already why the runtime is about to end.
     failure_announced: bool,
     start_times: StartTimes,
-    identity: RuntimeIdentity,
     lines: OpenLines,
     dropped_lines: u64,
     buffer: Box<[u8]>,
 }
 
 impl<M: Machine> Session<M> {
-    /// A session over a connected stream. Its first message, a hello, is queued, and, if there is no runtime, why.
+    /// A session over a connected stream. Its first message, a hello, is queued, and, if there is no runtime, why. `runtime` is what was
+    /// started at boot, if the setup says so.
     ///
     /// # Errors
     ///
@@ -99,27 +98,31 @@ impl<M: Machine> Session<M> {
     pub fn new(
         machine: M,
         stream: OwnedFd,
-        identity: RuntimeIdentity,
-        runtime: Result<RuntimeProcess, AgentError>,
+        setup: RuntimeSetup,
+        runtime: Result<Option<RuntimeProcess>, AgentError>,
     ) -> Result<Self, AgentError> {
         ioctl_fionbio(&stream, true).map_err(AgentError::system("make the agent stream non-blocking"))?;
-        let (runtime, missing) = match runtime {
-            Ok(runtime) => (Some(runtime), None),
-            Err(error) => (None, Some(error)),
+        let api = (setup.interface == Interface::RuntimeApi && runtime.is_ok())
+            .then(|| RuntimeApi::listen(setup.api_port, !setup.starts_at_load));
+        let (api, runtime, missing) = match (api.transpose(), runtime) {
+            (Ok(api), Ok(runtime)) => (api, runtime, None),
+            (Err(error), _) | (_, Err(error)) => (None, None, Some(error)),
         };
         let mut session = Self {
             machine,
             stream,
             inbox: FrameDecoder::new(),
             outbox: Outbox::default(),
+            setup,
             runtime,
+            api,
+            runtime_ended: missing.is_some(),
             phase: Phase::Running,
             invocations: Invocations::default(),
             ready_deadline: None,
             bridge_closed_deadline: None,
             failure_announced: false,
             start_times: StartTimes::default(),
-            identity,
             lines: OpenLines::default(),
             dropped_lines: 0,
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
@@ -128,9 +131,10 @@ impl<M: Machine> Session<M> {
             agent_abi: AGENT_ABI,
             agent_version: env!("CARGO_PKG_VERSION").into(),
             doorbell_present: session.machine.has_doorbell(),
-            runtime_name: session.identity.name.clone(),
-            runtime_version: session.identity.version.clone(),
+            runtime_name: session.setup.name.clone(),
+            runtime_version: session.setup.version.clone(),
         }));
+        session.handle_api_reports();
         if let Some(error) = missing {
             session.failure_announced = true;
             session.say_failed("FIRN_AGENT", &error.to_string());
@@ -165,6 +169,7 @@ impl<M: Machine> Session<M> {
                     Event::Stream if !self.read_stream() => return Ok(()),
                     Event::Stream => {}
                     Event::Bridge => self.read_bridge(),
+                    Event::Api(token) => self.serve_api(token),
                     Event::Output => self.read_output(),
                     Event::RuntimeEnded | Event::ChildEnded => self.reap(),
                 }
@@ -176,8 +181,8 @@ impl<M: Machine> Session<M> {
 
     /// Sends what can be sent without blocking.
     fn flush(&mut self) -> Result<(), AgentError> {
-        if let Some(runtime) = &mut self.runtime {
-            runtime.flush();
+        if let Some(bridge) = self.runtime.as_mut().and_then(|runtime| runtime.bridge.as_mut()) {
+            bridge.flush();
         }
         self.outbox.flush(self.stream.as_fd()).map_err(AgentError::system("write to the agent stream"))?;
         self.report_dropped_lines();

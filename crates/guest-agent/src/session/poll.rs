@@ -16,6 +16,8 @@ pub(super) enum Event {
     Stream,
     /// The runtime sent bytes.
     Bridge,
+    /// Something has happened at a descriptor of the Runtime API.
+    Api(u64),
     /// The runtime printed something.
     Output,
     /// The runtime process has ended.
@@ -38,8 +40,12 @@ impl<M: Machine> Session<M> {
                 return Err(AgentError::System { action: "wait for events".into(), source: error.into() });
             }
         }
-        let ready = descriptors.iter().zip(events).filter(|(descriptor, _)| {
-            descriptor.revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
+        let ready = descriptors.iter().zip(events).filter(|(descriptor, event)| {
+            let flags = match event {
+                Some(Event::Api(_)) => PollFlags::IN | PollFlags::OUT | PollFlags::HUP | PollFlags::ERR,
+                _ => PollFlags::IN | PollFlags::HUP | PollFlags::ERR,
+            };
+            descriptor.revents().intersects(flags)
         });
         Ok(ready.filter_map(|(_, event)| event).collect())
     }
@@ -58,19 +64,25 @@ impl<M: Machine> Session<M> {
             return watched;
         }
         if let Some(runtime) = &self.runtime {
-            let mut bridge_flags = PollFlags::empty();
-            if !self.outbox.is_full() && self.bridge_closed_deadline.is_none() {
-                bridge_flags |= PollFlags::IN;
-            }
             // Before the bridge: what an invocation printed is passed on before its end.
             for output in [&runtime.log, &runtime.stdout, &runtime.stderr].into_iter().flatten() {
                 watched.push((PollFd::new(output, PollFlags::IN), Some(Event::Output)));
             }
-            if !runtime.commands.is_empty() && self.bridge_closed_deadline.is_none() {
-                bridge_flags |= PollFlags::OUT;
+            if let Some(bridge) = &runtime.bridge {
+                let mut flags = PollFlags::empty();
+                if !self.outbox.is_full() && self.bridge_closed_deadline.is_none() {
+                    flags |= PollFlags::IN;
+                }
+                if !bridge.commands.is_empty() && self.bridge_closed_deadline.is_none() {
+                    flags |= PollFlags::OUT;
+                }
+                if !flags.is_empty() {
+                    watched.push((PollFd::new(&bridge.socket, flags), Some(Event::Bridge)));
+                }
             }
-            if !bridge_flags.is_empty() {
-                watched.push((PollFd::new(&runtime.bridge, bridge_flags), Some(Event::Bridge)));
+            if let Some(api) = &self.api {
+                let all = api.watched(!self.outbox.is_full());
+                watched.extend(all.map(|(descriptor, token)| (descriptor, Some(Event::Api(token)))));
             }
             watched.push((PollFd::new(&runtime.ended, PollFlags::IN), Some(Event::RuntimeEnded)));
         }
@@ -82,7 +94,8 @@ impl<M: Machine> Session<M> {
 
     /// Whether the next message of the host may be handled now.
     pub(super) fn takes_host_messages(&self) -> bool {
-        let room = self.runtime.as_ref().is_none_or(|runtime| !runtime.commands.is_full());
+        let bridge = self.runtime.as_ref().and_then(|runtime| runtime.bridge.as_ref());
+        let room = bridge.is_none_or(|bridge| !bridge.commands.is_full());
         room && matches!(self.phase, Phase::Running | Phase::Prepared)
     }
 }

@@ -1,5 +1,6 @@
 //! Falling silent before a snapshot, and waking up as somebody new after it.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ const NANOSECONDS_PER_SECOND: u32 = 1_000_000_000;
 impl<M: Machine> Session<M> {
     /// The runtime blocks on its gate: freezes all of the function, and leaves nothing in memory that need not be there.
     pub(super) fn finish_preparing(&mut self, mut warnings: Vec<Warning>) {
-        if let Err(error) = self.machine.freeze() {
+        if let Err(error) = self.machine.freeze(self.runtime.as_ref().map(|runtime| runtime.pid)) {
             self.failure_announced = true;
             self.say_failed("FIRN_AGENT", &error.to_string());
             self.kill_runtime("it could not be frozen");
@@ -42,7 +43,9 @@ impl<M: Machine> Session<M> {
         self.tell_dropped_lines();
         self.inbox.shrink();
         if let Some(runtime) = &mut self.runtime {
-            runtime.reports.shrink();
+            if let Some(bridge) = &mut runtime.bridge {
+                bridge.reports.shrink();
+            }
             runtime.logged.shrink();
         }
         if let Err(error) = self.machine.clean_memory() {
@@ -93,10 +96,14 @@ impl<M: Machine> Session<M> {
             self.note(&error.to_string());
         }
         let environment = record.environment;
-        match (&self.runtime, self.phase) {
-            (Some(runtime), Phase::Prepared) => {
-                runtime.open_gate(&seeds.runtime, environment)?;
-                self.machine.thaw()?;
+        if self.api.is_some() {
+            return self.resume_process(&environment);
+        }
+        let runtime = self.runtime.as_ref();
+        match (runtime.and_then(|runtime| Some((runtime.pid, runtime.bridge.as_ref()?))), self.phase) {
+            (Some((pid, bridge)), Phase::Prepared) => {
+                bridge.open_gate(&seeds.runtime, environment)?;
+                self.machine.thaw(Some(pid))?;
                 self.phase = Phase::Resuming { deadline: Instant::now() + HOOKS_LIMIT };
             }
             // A machine that was only paused, or whose runtime is gone.
@@ -107,6 +114,28 @@ impl<M: Machine> Session<M> {
                 self.finish_resuming();
             }
         }
+        Ok(())
+    }
+
+    /// Lets a process without a bridge go on, or the agent alone before there is one.
+    fn resume_process(&mut self, environment: &BTreeMap<String, String>) -> Result<(), AgentError> {
+        let unseen = self.api.as_ref().map(|api| api.unseen(environment)).unwrap_or_default();
+        if self.runtime.is_some() && !unseen.is_empty() {
+            let named = unseen.join(", ");
+            self.note(&format!(
+                "The function does not see these variables, which were given when its process ran already: {named}."
+            ));
+        }
+        if self.phase != Phase::Prepared {
+            self.finish_resuming();
+            return Ok(());
+        }
+        self.machine.thaw(self.runtime.as_ref().map(|runtime| runtime.pid))?;
+        self.phase = Phase::Resuming { deadline: Instant::now() + HOOKS_LIMIT };
+        if let Some(api) = &mut self.api {
+            api.resume();
+        }
+        self.handle_api_reports();
         Ok(())
     }
 

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use firn_guest_agent::AgentError;
 use firn_guest_agent::runtime_process::{RuntimeProcess, RuntimeSpec};
-use firn_guest_agent::session::{RuntimeIdentity, Session};
+use firn_guest_agent::runtime_setup::RuntimeSetup;
+use firn_guest_agent::session::Session;
 use firn_protocol::v2::guest_message::Message as Said;
 use firn_protocol::v2::host_message::Message as Say;
 use firn_protocol::v2::{
@@ -75,11 +76,11 @@ impl Host {
         let runtime = RuntimeProcess::start(node_runtime(root.path())).unwrap();
         let pid = runtime.pid;
         let deeds = Deeds::default();
-        let machine = TestMachine { deeds: deeds.clone(), runtime: Some(pid), rings: 0 };
+        let machine = TestMachine { deeds: deeds.clone(), rings: 0 };
         let (stream, its_stream) = UnixStream::pair().unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
-        let identity = RuntimeIdentity { name: "node".into(), version: "24.9.0".into() };
-        let mut session = Session::new(machine, its_stream.into(), identity, Ok(runtime)).unwrap();
+        let setup = RuntimeSetup { name: "node".into(), version: "24.9.0".into(), ..RuntimeSetup::default() };
+        let mut session = Session::new(machine, its_stream.into(), setup, Ok(Some(runtime))).unwrap();
         let session = Some(spawn(move || session.run()));
         let mut host = Self {
             deeds,
@@ -271,6 +272,8 @@ fn node_runtime(root: &Path) -> RuntimeSpec {
         arguments: arguments.map(Into::into).into(),
         environment: Vec::new(),
         user: None,
+        folder: "/".into(),
+        has_bridge: true,
         cgroup: None,
     }
 }

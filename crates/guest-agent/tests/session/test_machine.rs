@@ -14,7 +14,6 @@ pub type Deeds = Arc<Mutex<Vec<String>>>;
 
 pub struct TestMachine {
     pub deeds: Deeds,
-    pub runtime: Option<Pid>,
     pub rings: u32,
 }
 
@@ -23,8 +22,8 @@ impl TestMachine {
         self.deeds.lock().unwrap().push(deed.into());
     }
 
-    fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.runtime {
+    fn signal(runtime: Option<Pid>, signal: Signal) {
+        if let Some(pid) = runtime {
             let _ = kill_process(pid, signal);
         }
     }
@@ -49,19 +48,23 @@ impl Machine for TestMachine {
         Ok(())
     }
 
-    fn freeze(&mut self) -> Result<(), AgentError> {
+    fn function_cgroup(&self) -> Result<Option<std::fs::File>, AgentError> {
+        Ok(None)
+    }
+
+    fn freeze(&mut self, runtime: Option<Pid>) -> Result<(), AgentError> {
         self.note("freeze");
-        self.signal(Signal::STOP);
+        Self::signal(runtime, Signal::STOP);
         // The signal arrives a moment later.
-        if let Some(pid) = self.runtime {
+        if let Some(pid) = runtime {
             let _ = waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT);
         }
         Ok(())
     }
 
-    fn thaw(&mut self) -> Result<(), AgentError> {
+    fn thaw(&mut self, runtime: Option<Pid>) -> Result<(), AgentError> {
         self.note("thaw");
-        self.signal(Signal::CONT);
+        Self::signal(runtime, Signal::CONT);
         Ok(())
     }
 
@@ -69,7 +72,6 @@ impl Machine for TestMachine {
         self.note("kill");
         let _ = kill_process(runtime, Signal::KILL);
         let _ = waitpid(Some(runtime), WaitOptions::empty());
-        self.runtime = None;
         Ok(())
     }
 

@@ -1,0 +1,160 @@
+//! How the processes of functions are started on this machine.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use firn_protocol::v2::LoadFunction;
+
+use crate::AgentError;
+use crate::function_url::day_of;
+use crate::manifest::{Interface, Manifest};
+use crate::runtime_process::{RuntimeProcess, RuntimeSpec};
+
+/// Where functions run, as far as the AWS SDKs and the names of functions are concerned.
+const REGION: &str = "local";
+
+/// What the image says, made ready for this machine.
+#[derive(Debug, Clone, Default)]
+pub struct RuntimeSetup {
+    /// How deploys name the runtime.
+    pub name: String,
+    /// Of the language's own program.
+    pub version: String,
+    /// How processes get their invocations.
+    pub interface: Interface,
+    /// Whether the program is started when a function is loaded.
+    pub starts_at_load: bool,
+    /// The program, an absolute path.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// What each process finds in its environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// User and group to run as; `None` for the agent's own.
+    pub user: Option<u32>,
+    /// Where the function's files are.
+    pub root: PathBuf,
+    /// Port of the Runtime API; 0 for any.
+    pub api_port: u16,
+}
+
+impl RuntimeSetup {
+    /// For a manifest, on a machine of so much memory and so many processors.
+    #[must_use]
+    pub fn new(manifest: &Manifest, memory_mib: u64, processors: usize) -> Self {
+        let (program, arguments) = manifest.command(memory_mib, processors);
+        Self {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            interface: manifest.interface(),
+            starts_at_load: manifest.starts_at_load(),
+            program: program.into(),
+            arguments: arguments.into_iter().map(OsString::from).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Starts the program when the machine boots, if it is one that is.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub fn start_at_boot(&self, cgroup: Option<File>) -> Result<Option<RuntimeProcess>, AgentError> {
+        if self.starts_at_load {
+            return Ok(None);
+        }
+        let mut environment = self.environment.clone();
+        if self.interface == Interface::RuntimeApi {
+            environment.push(variable("AWS_LAMBDA_RUNTIME_API", &format!("127.0.0.1:{}", self.api_port)));
+        }
+        let (program, arguments) = (self.program.clone(), self.arguments.clone());
+        let has_bridge = self.interface == Interface::Bridge;
+        let (user, folder) = (self.user, PathBuf::from("/"));
+        let spec = RuntimeSpec { program, arguments, environment, user, folder, has_bridge, cgroup };
+        RuntimeProcess::start(spec).map(Some)
+    }
+
+    /// Starts the program for a function.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong with the program.
+    pub fn start_for(
+        &self,
+        load: &LoadFunction,
+        api_address: &str,
+        cgroup: Option<File>,
+    ) -> Result<RuntimeProcess, String> {
+        let mut environment = self.environment.clone();
+        environment.extend(self.lambda_environment(load));
+        environment.push(variable("AWS_LAMBDA_RUNTIME_API", api_address));
+        environment.extend(load.environment.iter().map(|(name, value)| variable(name, value)));
+        let (program, arguments) = (self.program.clone(), self.arguments.clone());
+        let (user, folder) = (self.user, self.root.clone());
+        let spec = RuntimeSpec { program, arguments, environment, user, folder, has_bridge: false, cgroup };
+        RuntimeProcess::start(spec).map_err(|error| explain(&self.program, &error))
+    }
+
+    /// What functions written for AWS Lambda look for.
+    fn lambda_environment(&self, load: &LoadFunction) -> Vec<(OsString, OsString)> {
+        let root = self.root.display().to_string();
+        let name = &load.function_name;
+        let given = |variable: &str| load.environment.get(variable).cloned();
+        let region = given("AWS_REGION").or_else(|| given("AWS_DEFAULT_REGION"));
+        let region = region.unwrap_or_else(|| REGION.to_owned());
+        let handler = match (load.entry.as_str(), load.handler.as_str()) {
+            ("", handler) => handler.to_owned(),
+            (entry, "") => entry.to_owned(),
+            (entry, handler) => format!("{entry}.{handler}"),
+        };
+        let variables = [
+            ("AWS_DEFAULT_REGION", region.clone()),
+            ("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", self.name)),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", load.memory_mib.to_string()),
+            ("AWS_LAMBDA_FUNCTION_NAME", name.clone()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start".to_owned()),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}")),
+            // The same in all clones: a process that runs cannot be told another one.
+            ("AWS_LAMBDA_LOG_STREAM_NAME", format!("{}/[$LATEST]{name}", day_of(SystemTime::now()))),
+            ("AWS_REGION", region),
+            ("LAMBDA_RUNTIME_DIR", root.clone()),
+            ("LAMBDA_TASK_ROOT", root.clone()),
+            ("LD_LIBRARY_PATH", format!("{root}:{root}/lib:/opt/lib")),
+            ("TZ", ":UTC".to_owned()),
+            ("_HANDLER", handler),
+        ];
+        variables.into_iter().map(|(name, value)| variable(name, &value)).collect()
+    }
+}
+
+fn variable(name: &str, value: &str) -> (OsString, OsString) {
+    (name.into(), value.into())
+}
+
+/// What is wrong with a program that cannot be started, and what to do.
+fn explain(program: &Path, error: &AgentError) -> String {
+    let shown = program.display();
+    let kind = match error {
+        AgentError::System { source, .. } => source.raw_os_error(),
+        _ => None,
+    };
+    match kind {
+        Some(libc::ENOENT) if program.exists() => format!(
+            "{shown} cannot be started: the interpreter that its first line names, or the loader that it is linked for, is not in this \
+             runtime. Link it statically, or use #!/bin/sh."
+        ),
+        Some(libc::ENOENT) => {
+            format!("There is no {shown}: put an executable file of this name at the root of the archive.")
+        }
+        Some(libc::EACCES) => {
+            format!("{shown} is not executable: run chmod +x on it before it is packed.")
+        }
+        Some(libc::ENOEXEC) => format!(
+            "{shown} is no program for this machine: build it for Linux on arm64 (GOOS=linux GOARCH=arm64), or begin a script with #!/bin/sh."
+        ),
+        _ => format!("{shown} cannot be started: {error}"),
+    }
+}
