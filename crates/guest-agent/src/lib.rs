@@ -29,7 +29,7 @@ pub mod init;
 mod invocations;
 mod log_lines;
 pub mod machine;
-mod manifest;
+pub mod manifest;
 mod memory;
 mod mmio;
 mod mounts;

@@ -20,9 +20,19 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// One whose payload and end are still to come.
-    pub fn begin(id: u32, status: u32, headers: Vec<Header>) -> Self {
-        let head = Some(ResponseHead { id, status, headers, payload: Vec::new() });
+    /// One that is there as a whole.
+    pub fn whole(id: u32, status: u32, headers: Vec<Header>, payload: Vec<u8>, end: InvokeEnd) -> Self {
+        let head = ResponseHead { id, status, headers, ..ResponseHead::default() };
+        Self { waiting: payload, end: Some(InvokeEnd { id, ..end }), ..Self::begin(head) }
+    }
+
+    /// One that is written piece by piece.
+    pub fn stream(id: u32, status: u32, headers: Vec<Header>) -> Self {
+        Self::begin(ResponseHead { id, status, headers, streams: true, ..ResponseHead::default() })
+    }
+
+    fn begin(head: ResponseHead) -> Self {
+        let (id, head) = (head.id, Some(head));
         Self { head, id, credit: INITIAL_CREDIT_BYTES, waiting: Vec::new(), sent: 0, end: None }
     }
 

@@ -320,10 +320,7 @@ impl RuntimeApi {
         match made {
             Ok(UrlAnswer { status, headers, payload }) => {
                 let id = work.id();
-                let mut answer = Answer::begin(id, status, headers);
-                answer.push(&payload);
-                answer.end(InvokeEnd::default());
-                work.begin_answer(answer);
+                work.begin_answer(Answer::whole(id, status, headers, payload, InvokeEnd::default()));
                 self.advance_answer(id);
             }
             Err(message) => self.fail(index, "Runtime.InvalidResponse", &message),
@@ -339,10 +336,8 @@ impl RuntimeApi {
         let Some(work) = self.works.get_mut(index) else { return };
         let id = work.id();
         let UrlAnswer { status, headers, payload } = json(500, payload);
-        let mut answer = Answer::begin(id, status, headers);
-        answer.push(&payload);
-        answer.end(InvokeEnd { function_error: "Unhandled".into(), ..InvokeEnd::default() });
-        work.begin_answer(answer);
+        let end = InvokeEnd { function_error: "Unhandled".into(), ..InvokeEnd::default() };
+        work.begin_answer(Answer::whole(id, status, headers, payload, end));
         self.advance_answer(id);
     }
 
@@ -364,7 +359,7 @@ impl RuntimeApi {
         let has_prelude = work.is_http() && kind.eq_ignore_ascii_case(INTEGRATION_TYPE);
         if !has_prelude {
             let header = Header { name: "content-type".into(), value: kind.to_owned() };
-            work.begin_answer(Answer::begin(id, 200, vec![header]));
+            work.begin_answer(Answer::stream(id, 200, vec![header]));
             self.advance_answer(id);
         }
         Purpose::Stream { id, has_begun: !has_prelude }
@@ -385,7 +380,7 @@ impl RuntimeApi {
             };
             match answer_of_prelude(bytes.get(..end).unwrap_or_default()) {
                 Ok(UrlAnswer { status, headers, .. }) => {
-                    work.begin_answer(Answer::begin(id, status, headers))
+                    work.begin_answer(Answer::stream(id, status, headers))
                 }
                 Err(message) => {
                     self.fail(index, "Runtime.InvalidResponse", &message);

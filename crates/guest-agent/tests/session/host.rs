@@ -9,6 +9,7 @@ use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
 use firn_guest_agent::AgentError;
+use firn_guest_agent::manifest::Interface;
 use firn_guest_agent::runtime_process::{RuntimeProcess, RuntimeSpec};
 use firn_guest_agent::runtime_setup::RuntimeSetup;
 use firn_guest_agent::session::Session;
@@ -55,7 +56,8 @@ pub struct Answer {
 /// A session in a thread of its own, with a function in a folder of its own.
 pub struct Host {
     pub deeds: Deeds,
-    pub runtime: Pid,
+    /// The process that was started at boot.
+    pub runtime: Option<Pid>,
     /// Log lines that came so far, as "stream: line".
     pub logs: Vec<String>,
     /// The same as they came.
@@ -74,13 +76,32 @@ impl Host {
         fs::write(root.path().join("bridge.js"), BRIDGE_MODULE).unwrap();
         fs::write(root.path().join("package.json"), r#"{"type":"module"}"#).unwrap();
         let runtime = RuntimeProcess::start(node_runtime(root.path())).unwrap();
-        let pid = runtime.pid;
+        Self::serve(root, RuntimeSetup::default(), Some(runtime))
+    }
+
+    /// Starts a session of a runtime that starts its process with the function: `program` becomes `bootstrap.mjs`, for Node.js.
+    pub fn start_bootstrap(program: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("bootstrap.mjs"), program).unwrap();
+        let setup = RuntimeSetup {
+            interface: Interface::RuntimeApi,
+            starts_at_load: true,
+            program: node_program(),
+            arguments: vec!["bootstrap.mjs".into()],
+            root: root.path().into(),
+            ..RuntimeSetup::default()
+        };
+        Self::serve(root, setup, None)
+    }
+
+    fn serve(root: tempfile::TempDir, setup: RuntimeSetup, runtime: Option<RuntimeProcess>) -> Self {
+        let pid = runtime.as_ref().map(|runtime| runtime.pid);
         let deeds = Deeds::default();
         let machine = TestMachine { deeds: deeds.clone(), rings: 0 };
         let (stream, its_stream) = UnixStream::pair().unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
-        let setup = RuntimeSetup { name: "node".into(), version: "24.9.0".into(), ..RuntimeSetup::default() };
-        let mut session = Session::new(machine, its_stream.into(), setup, Ok(Some(runtime))).unwrap();
+        let setup = RuntimeSetup { name: "node".into(), version: "24.9.0".into(), ..setup };
+        let mut session = Session::new(machine, its_stream.into(), setup, Ok(runtime)).unwrap();
         let session = Some(spawn(move || session.run()));
         let mut host = Self {
             deeds,
@@ -94,6 +115,14 @@ impl Host {
         };
         expect_next!(host, Said::Hello(hello) if hello.agent_abi == 2 && hello.doorbell_present && hello.runtime_name == "node");
         expect_next!(host, Said::RuntimeReady(_));
+        host
+    }
+
+    /// Starts a session of [`start_bootstrap`](Self::start_bootstrap), and loads the function.
+    pub fn load_bootstrap(program: &str) -> Self {
+        let mut host = Self::start_bootstrap(program);
+        host.say(load_function(100_000));
+        expect_next!(host, Said::FunctionReady(_));
         host
     }
 
@@ -194,7 +223,8 @@ impl Host {
 
     /// The state of the runtime process, as /proc has it: "T" is stopped.
     pub fn runtime_state(&self) -> char {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.runtime.as_raw_nonzero())).unwrap();
+        let id = self.runtime.unwrap().as_raw_nonzero();
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
         stat.rsplit(") ").next().unwrap().chars().next().unwrap()
     }
 
@@ -213,7 +243,10 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
-        let _ = rustix::process::kill_process(self.runtime, rustix::process::Signal::KILL);
+        // One that was started for a function ends when nobody answers it any more.
+        if let Some(runtime) = self.runtime {
+            let _ = rustix::process::kill_process(runtime, rustix::process::Signal::KILL);
+        }
         let _ = &self.root;
     }
 }
@@ -253,13 +286,6 @@ fn node_runtime(root: &Path) -> RuntimeSpec {
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
     let addon = repository.join(format!("packages/guest/dist/addon/linux-{arch}/reseed.node"));
     assert!(addon.exists(), "run `npm run build:addon -w @firn/guest` first: {} is missing", addon.display());
-    let candidates = [repository.join("node_modules/.bin/node"), PathBuf::from("/usr/bin/node")];
-    let program = candidates
-        .into_iter()
-        .find(|program| {
-            Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
-        })
-        .expect("no Node.js: run `npm install` first");
     let arguments = [
         "--conditions=firn-source".into(),
         "--expose-gc".into(),
@@ -268,7 +294,7 @@ fn node_runtime(root: &Path) -> RuntimeSpec {
         format!("--addon={}", addon.display()),
     ];
     RuntimeSpec {
-        program,
+        program: node_program(),
         arguments: arguments.map(Into::into).into(),
         environment: Vec::new(),
         user: None,
@@ -276,4 +302,15 @@ fn node_runtime(root: &Path) -> RuntimeSpec {
         has_bridge: true,
         cgroup: None,
     }
+}
+
+fn node_program() -> PathBuf {
+    let repository = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let candidates = [repository.join("node_modules/.bin/node"), PathBuf::from("/usr/bin/node")];
+    candidates
+        .into_iter()
+        .find(|program| {
+            Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+        })
+        .expect("no Node.js: run `npm install` first")
 }

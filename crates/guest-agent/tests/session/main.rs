@@ -1,4 +1,4 @@
-//! Sessions over the real Node.js runtime. Only the machine is another one: what needs PID 1 of a guest is written down instead.
+//! Sessions over the real Node.js runtime, and over processes that speak the Runtime API. Only the machine is another one: what needs PID 1 of a guest is written down instead.
 //!
 //! Needs what `npm install` and `npm run build:addon -w @firn/guest` leave behind.
 
@@ -15,4 +15,5 @@ mod host;
 mod life;
 mod logs;
 mod payloads;
+mod runtime_api;
 mod test_machine;
