@@ -14,6 +14,12 @@ export interface RuntimeManifest {
   /** Arguments that follow the program in a guest of one processor. */
   readonly oneProcessorArguments: readonly string[];
   readonly interface: "bridge" | "runtime-api";
+  /** When the program is started: when the machine boots, and then it waits for code, or as a part of loading a function. */
+  readonly start?: "boot" | "load";
+  /** Files of a function that must be there and executable. */
+  readonly programs?: readonly string[];
+  /** Names of runtimes that are not to be had, and what to do in place of each. */
+  readonly refusedRuntimes?: Readonly<Record<string, string>>;
   readonly defaultHandler: string;
   readonly handlerExample: string;
   readonly lambdaRuntimes: readonly string[];

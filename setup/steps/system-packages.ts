@@ -21,6 +21,7 @@ const everywhere = [
     "e2fsprogs",
     "erofs-utils",
     "fakeroot",
+    "golang-go",
     "openssh-client",
     "python3-pip",
     "python3.11",

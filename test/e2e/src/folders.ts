@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type ArchiveEntry, tarOf } from "../../../packages/functions/test/archives.ts";
 import { type Answer, deploy } from "./api.ts";
@@ -22,7 +22,11 @@ export function filesBelow(root: string): ArchiveEntry[] {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .sort()
-    .map((path) => ({ name: path.slice(root.length + 1), contents: readFileSync(path) }));
+    .map((path) => ({
+      name: path.slice(root.length + 1),
+      contents: readFileSync(path),
+      executable: (statSync(path).mode & 0o100) !== 0,
+    }));
 }
 
 /** Deploys a folder below `functions/`, whatever comes of it. */

@@ -1,5 +1,5 @@
 import { rm } from "node:fs/promises";
-import { type DeployInput, errorFields, type FunctionRecord } from "@firn/functions";
+import { type DeployInput, errorFields, type FunctionRecord, type FunctionRuntime } from "@firn/functions";
 import type { Context } from "hono";
 import type { z } from "zod";
 import { JSON_TYPES, requireMediaType } from "../access/media-type.ts";
@@ -32,7 +32,7 @@ export async function createFunction(dependencies: Dependencies, context: Contex
     const { Runtime, Role, Description, Tags, SnapStart } = body;
     const input = {
       runtime: Runtime,
-      ...(body.Handler === undefined ? { handler: DEPLOY_DEFAULTS.handler } : splitHandler(body.Handler)),
+      ...handlerOf(body.Handler, host.runtimes.get(Runtime)),
       name,
       environment: body.Environment.Variables,
       memoryMib: body.MemorySize,
@@ -43,6 +43,12 @@ export async function createFunction(dependencies: Dependencies, context: Contex
     const record = await deploy(dependencies, input, archive, body);
     return context.json(functionConfiguration(record, host.runtimes), 201);
   });
+}
+
+/** What a program that its runtime starts is called is for it alone to understand; others have a module and an export. */
+function handlerOf(name: string | undefined, { programs, defaultHandler }: FunctionRuntime) {
+  if (programs.length > 0) return { handler: name ?? defaultHandler };
+  return name === undefined ? { handler: DEPLOY_DEFAULTS.handler } : splitHandler(name);
 }
 
 /** UpdateFunctionCode: the version before serves until the snapshot of the new one is there. */

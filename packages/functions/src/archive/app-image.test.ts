@@ -224,6 +224,18 @@ describe("createAppImage()", () => {
     await expect(image(zipOf(files(" ".repeat(2 * 1024 * 1024))))).rejects.toEqual(refused);
   });
 
+  it("wants the programs that its runtime starts, and that they are executable", async () => {
+    const files = (executable: boolean) => [{ name: "bootstrap", contents: "#!/bin/sh\n", executable }];
+    const options = { entryPoints: null, programs: ["bootstrap"] };
+    expect((await image(zipOf(files(true)), options)).entry).toBe("");
+    const refused = (message: RegExp) => ({
+      code: "FIRN_APP_INVALID",
+      message: expect.stringMatching(message),
+    });
+    await expect(image(zipOf(files(false)), options)).rejects.toMatchObject(refused(/chmod \+x bootstrap/));
+    await expect(image(zipOf(app), options)).rejects.toMatchObject(refused(/no file bootstrap.*index\.js/));
+  });
+
   it("names the one folder that is around everything", async () => {
     const files = [{ name: "my-function-main/" }, { name: "my-function-main/index.js", contents: "" }];
     for (const bytes of [zipOf(files), tarOf(files)]) {

@@ -8,6 +8,7 @@ import { AppFolder, checkFolder } from "./app-folder.ts";
 import { type AppSettings, readAppSettings } from "./app-settings.ts";
 import { AppTree } from "./app-tree.ts";
 import { type EntryPoints, findEntry } from "./find-entry.ts";
+import { requireProgram } from "./require-program.ts";
 import { unpackTar } from "./unpack-tar.ts";
 import { unpackZip } from "./unpack-zip.ts";
 
@@ -37,6 +38,8 @@ export interface AppImageOptions {
   readonly entry?: string | undefined;
   /** How the runtime's modules are named; `null` if it finds its own, and `entry` goes to it as it is. */
   readonly entryPoints: EntryPoints | null;
+  /** Files that must be there and executable. */
+  readonly programs?: readonly string[];
   readonly limits?: AppLimits;
   readonly signal?: AbortSignal | undefined;
 }
@@ -72,6 +75,7 @@ export async function createAppImage(
     const main = entryPoints?.default == null ? undefined : packageMain(packageJson);
     const wanted = options.entry ?? main;
     const entry = entryPoints === null ? (wanted ?? "") : await findEntry(tree, wanted, entryPoints);
+    for (const program of options.programs ?? []) await requireProgram(tree, program);
     const settings = readAppSettings(packageJson);
     await makeImage(root, image, options.signal);
     const blob = await store.blobs.adopt(image, MEDIA_TYPE.app, { signal: options.signal });

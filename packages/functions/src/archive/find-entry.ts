@@ -41,10 +41,12 @@ export async function findEntry(
       if ((await tree.resolve(candidate)).kind === "file") return candidate;
     }
   }
-  throw invalidApp(`Entry "${base}" is not in the app, ${await whatIsThere(tree)}`);
+  const hint = "Name the module to import as entry.";
+  throw invalidApp(`Entry "${base}" is not in the app, ${await whatIsThere(tree, hint)}`);
 }
 
-async function whatIsThere({ root }: AppTree): Promise<string> {
+/** What an app holds, for an error about what it does not. */
+export async function whatIsThere({ root }: AppTree, hint: string): Promise<string> {
   const found = await readdir(root, { withFileTypes: true });
   const [only, another] = found;
   if (only?.isDirectory() && another === undefined) {
@@ -53,5 +55,5 @@ async function whatIsThere({ root }: AppTree): Promise<string> {
   }
   const names = found.map(({ name }) => name).sort();
   const shown = names.slice(0, 10).join(", ") || "nothing";
-  return `which holds ${shown} at its root. Name the module to import as entry.`;
+  return `which holds ${shown} at its root. ${hint}`;
 }

@@ -90,12 +90,13 @@ export function memoryClassBytes(memoryMib: number): number {
  * The message that loads a function into a runtime. What it carries is part of the snapshot, so it has no environment unless the
  * function asks for that, apart from what counts only when the code is loaded.
  *
- * @param loadEnvironment Names of such variables, by the runtime's manifest.
+ * @param loadEnvironment Names of such variables, by the runtime's manifest; `*` for all.
  */
 export function loadMessage(record: FunctionRecord, loadEnvironment: readonly string[]): LoadFunction {
   const { entry, handler, readyTimeoutMs, name, memoryMib } = record;
   const variables = Object.entries(record.environment);
-  const carried = record.snapshotEnvironment
+  const carriesAll = record.snapshotEnvironment || loadEnvironment.includes("*");
+  const carried = carriesAll
     ? variables
     : variables.filter(([variable]) => loadEnvironment.includes(variable));
   const environment = Object.fromEntries(carried);

@@ -175,7 +175,7 @@ export class Deployments {
     ...settings
   }: DeployInput): Promise<VersionContents> {
     const { store, signal, runtimes } = this.#parts;
-    const { name: runtime, entryPoints } = runtimes.get(wantedRuntime);
+    const { name: runtime, entryPoints, programs } = runtimes.get(wantedRuntime);
     const code = "archive" in source ? await digestOfFile(source.archive, { signal }) : undefined;
     const {
       blob: app,
@@ -184,6 +184,7 @@ export class Deployments {
     } = await createAppImage(store, source, {
       entry: wantedEntry ?? undefined,
       entryPoints,
+      programs,
       ...(limits === undefined ? {} : { limits }),
       signal,
     });

@@ -34,6 +34,13 @@ describe("FunctionRuntimes", () => {
     );
   });
 
+  it("refuses one that is not to be had with what to do in its place", () => {
+    const provided = { name: "provided", refusedRuntimes: { "go1.x": "Build a bootstrap." } };
+    expect(() => new FunctionRuntimes([node24, provided]).get("go1.x")).toThrow(
+      "There is no runtime go1.x here. Build a bootstrap.",
+    );
+  });
+
   it("says what is wrong with a manifest", () => {
     expect(() => new FunctionRuntimes([{ name: "a", entryPoints: { default: 1 } }])).toThrow(
       expect.objectContaining({

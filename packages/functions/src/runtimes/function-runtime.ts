@@ -10,6 +10,8 @@ const schema = z.looseObject({
   handlerExample: z.string().default(""),
   lambdaRuntimes: z.array(z.string()).default([]),
   loadEnvironment: z.array(z.string()).default([]),
+  programs: z.array(z.string().min(1)).default([]),
+  refusedRuntimes: z.record(z.string(), z.string()).default({}),
   entryPoints: z
     .strictObject({
       default: z.string().min(1).nullable().default(null),
@@ -32,8 +34,12 @@ export interface FunctionRuntime {
   readonly handlerExample: string;
   /** Names of AWS Lambda's runtimes that this one stands for. */
   readonly lambdaRuntimes: readonly string[];
-  /** Variables of a function that must be set before its code is loaded, and so are part of its snapshot. */
+  /** Variables of a function that must be set before its code is loaded, and so are part of its snapshot; `*` for all. */
   readonly loadEnvironment: readonly string[];
+  /** Files of a function that must be there and executable. */
+  readonly programs: readonly string[];
+  /** Names of runtimes that are not to be had, and what to do in place of each. */
+  readonly refusedRuntimes: Readonly<Record<string, string>>;
   /** How the module that a handler is in is found; `null` if the runtime finds it itself. */
   readonly entryPoints: EntryPoints | null;
 }
@@ -67,6 +73,11 @@ export class FunctionRuntimes {
         ? runtimes[0]
         : (this.#byName.get(name) ?? runtimes.find(({ lambdaRuntimes }) => lambdaRuntimes.includes(name)));
     if (found !== undefined) return found;
+    const refusing = runtimes.find(({ refusedRuntimes }) => Object.hasOwn(refusedRuntimes, name ?? ""));
+    if (refusing !== undefined) {
+      const advice = refusing.refusedRuntimes[name ?? ""];
+      throw new FunctionsError("FIRN_RUNTIME_UNKNOWN", `There is no runtime ${name} here. ${advice}`);
+    }
     const names = runtimes
       .map((one) => [...new Set([one.name, ...one.lambdaRuntimes])].join(" or "))
       .join(", ");
