@@ -9,12 +9,16 @@
 //! | `doorbell`, `device_tree`, `mmio` | the doorbell |
 //! | `manifest`, [`runtime_setup`] | what the image says about its runtime, and how its processes are started |
 //! | `runtime_api` | the Runtime API of AWS Lambda, over `http` |
+//! | `web_server` | functions that are HTTP servers |
+//! | `peer` | either of these, as the session sees it |
+//! | `answer` | an answer on its way to the host |
 //! | `function_url` | requests as events, and results as responses |
 //! | `cgroup`, `entropy`, `identity`, `memory`, `mounts`, `vsock` | what the real machine is made of |
 //! | `sys` | system calls that need `unsafe` |
 //!
 //! Everything that arrives from the runtime process is hostile: it is the function that runs there.
 
+mod answer;
 mod cgroup;
 mod device_tree;
 mod doorbell;
@@ -34,12 +38,14 @@ mod memory;
 mod mmio;
 mod mounts;
 mod outbox;
+mod peer;
 mod runtime_api;
 pub mod runtime_process;
 pub mod runtime_setup;
 pub mod session;
 mod sys;
 mod vsock;
+mod web_server;
 
 pub use error::AgentError;
 pub use init::run_as_init;

@@ -87,14 +87,39 @@ impl RuntimeSetup {
         api_address: &str,
         cgroup: Option<File>,
     ) -> Result<RuntimeProcess, String> {
+        let (program, arguments) = (self.program.clone(), self.arguments.clone());
+        self.start(program, arguments, load, variable("AWS_LAMBDA_RUNTIME_API", api_address), cgroup)
+    }
+
+    /// Starts the command of a function that is an HTTP server, in the folder of the function.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong with the program.
+    pub fn start_command(&self, load: &LoadFunction, cgroup: Option<File>) -> Result<RuntimeProcess, String> {
+        let (program, arguments) = load.command.split_first().ok_or("The command is empty.")?;
+        // A path is one in the app; a name is looked for where programs are.
+        let program = if program.contains('/') { self.root.join(program) } else { program.into() };
+        let arguments = arguments.iter().map(OsString::from).collect();
+        self.start(program, arguments, load, variable("PORT", &load.port.to_string()), cgroup)
+    }
+
+    fn start(
+        &self,
+        program: PathBuf,
+        arguments: Vec<OsString>,
+        load: &LoadFunction,
+        address: (OsString, OsString),
+        cgroup: Option<File>,
+    ) -> Result<RuntimeProcess, String> {
         let mut environment = self.environment.clone();
         environment.extend(self.lambda_environment(load));
-        environment.push(variable("AWS_LAMBDA_RUNTIME_API", api_address));
         environment.extend(load.environment.iter().map(|(name, value)| variable(name, value)));
-        let (program, arguments) = (self.program.clone(), self.arguments.clone());
+        environment.push(address);
         let (user, folder) = (self.user, self.root.clone());
+        let shown = program.clone();
         let spec = RuntimeSpec { program, arguments, environment, user, folder, has_bridge: false, cgroup };
-        RuntimeProcess::start(spec).map_err(|error| explain(&self.program, &error))
+        RuntimeProcess::start(spec).map_err(|error| explain(&shown, &error))
     }
 
     /// What functions written for AWS Lambda look for.
@@ -142,12 +167,12 @@ fn explain(program: &Path, error: &AgentError) -> String {
         _ => None,
     };
     match kind {
-        Some(libc::ENOENT) if program.exists() => format!(
+        Some(libc::ENOENT) if program.is_absolute() && program.exists() => format!(
             "{shown} cannot be started: the interpreter that its first line names, or the loader that it is linked for, is not in this \
              runtime. Link it statically, or use #!/bin/sh."
         ),
         Some(libc::ENOENT) => {
-            format!("There is no {shown}: put an executable file of this name at the root of the archive.")
+            format!("There is no program {shown}: it must be in the archive, or in the runtime.")
         }
         Some(libc::EACCES) => {
             format!("{shown} is not executable: run chmod +x on it before it is packed.")

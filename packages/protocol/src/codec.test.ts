@@ -59,6 +59,8 @@ const loadFunction = fc.record({
   readyTimeoutMs: uint32,
   functionName: text,
   memoryMib: uint32,
+  command: fc.array(text),
+  port: uint32,
 });
 const responseHead = fc.record({
   type: fc.constant("responseHead" as const),
@@ -117,7 +119,7 @@ const guestMessage: fc.Arbitrary<GuestMessage> = fc.oneof(
     runtimeVersion: text,
   }),
   fc.record({ type: fc.constant("runtimeReady" as const) }),
-  fc.record({ type: fc.constant("functionReady" as const) }),
+  fc.record({ type: fc.constant("functionReady" as const), awaitsRestore: fc.boolean() }),
   fc.record({ type: fc.constant("snapshotPrepared" as const), warnings }),
   fc.record({ type: fc.constant("invokeRefused" as const), id: uint32, code: text, message: text }),
   fc.record({

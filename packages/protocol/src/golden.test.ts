@@ -45,6 +45,8 @@ const loadFunction = {
   readyTimeoutMs: 60_000,
   functionName: "hello",
   memoryMib: 256,
+  command: ["./server", "--quiet"],
+  port: 8080,
 } as const;
 const responseHead = {
   type: "responseHead",
@@ -100,7 +102,7 @@ const guestMessages: Record<string, GuestMessage> = {
     runtimeVersion: "24.9.0",
   },
   "guest.runtime_ready": { type: "runtimeReady" },
-  "guest.function_ready": { type: "functionReady" },
+  "guest.function_ready": { type: "functionReady", awaitsRestore: true },
   "guest.function_failed": functionFailed,
   "guest.snapshot_prepared": { type: "snapshotPrepared", warnings },
   "guest.response_head": responseHead,
@@ -140,7 +142,7 @@ const encoded: Record<string, Uint8Array> = {
     environment: { SECRET: "s3cret" },
   }),
   "runtime_report.runtime_ready": encodeRuntimeReport({ type: "runtimeReady" }),
-  "runtime_report.function_ready": encodeRuntimeReport({ type: "functionReady" }),
+  "runtime_report.function_ready": encodeRuntimeReport({ type: "functionReady", awaitsRestore: true }),
   "runtime_report.function_failed": encodeRuntimeReport(functionFailed),
   "runtime_report.quiesced": encodeRuntimeReport({ type: "quiesced", warnings }),
   "runtime_report.resumed": encodeRuntimeReport({ type: "resumed" }),

@@ -30,6 +30,16 @@ export interface LoadFunction {
   readonly readyTimeoutMs: number;
   readonly functionName: string;
   readonly memoryMib: number;
+  /** A function that is an HTTP server: the program that is started, and its arguments. Nothing is imported then. */
+  readonly command?: readonly string[];
+  /** The port at which it listens, 1 to 65535; also in its variable PORT. */
+  readonly port?: number;
+}
+
+/** The function is loaded, and says that it is ready. */
+export interface FunctionReady {
+  /** Whether it waits for a restore before it asks for invocations: one that is sent before a snapshot stands for the restore. */
+  readonly awaitsRestore?: boolean;
 }
 
 /** Asks the guest to ring the doorbell with this event. */
@@ -217,7 +227,7 @@ export interface Resumed {
 export type GuestMessage =
   | ({ readonly type: "hello" } & AgentHello)
   | { readonly type: "runtimeReady" }
-  | { readonly type: "functionReady" }
+  | ({ readonly type: "functionReady" } & FunctionReady)
   | ({ readonly type: "functionFailed" } & FunctionFailed)
   | ({ readonly type: "snapshotPrepared" } & SnapshotPrepared)
   | ({ readonly type: "responseHead" } & ResponseHead)
@@ -246,7 +256,7 @@ export type RuntimeCommand =
 /** Everything the runtime process says to the agent, told apart by `type`. The agent fills in the times and the memory of an end. */
 export type RuntimeReport =
   | { readonly type: "runtimeReady" }
-  | { readonly type: "functionReady" }
+  | ({ readonly type: "functionReady" } & FunctionReady)
   | ({ readonly type: "functionFailed" } & FunctionFailed)
   | { readonly type: "quiesced"; readonly warnings: readonly Warning[] }
   | { readonly type: "resumed" }

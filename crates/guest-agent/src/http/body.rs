@@ -25,6 +25,8 @@ enum Step {
     /// The line end behind a chunk follows.
     ChunkEnd,
     Trailer,
+    /// Everything until the connection ends.
+    Rest,
     Done,
 }
 
@@ -60,6 +62,31 @@ impl BodyDecoder {
         Ok(Self { step: if step == Step::Length(0) { Step::Done } else { step }, trailer: Fields::default() })
     }
 
+    /// For a response with this header.
+    ///
+    /// # Errors
+    ///
+    /// As [`for_fields`](Self::for_fields).
+    pub fn for_response(status: u16, to_head: bool, fields: &Fields) -> Result<Self, BadMessage> {
+        if to_head || status == 204 || status == 304 {
+            return Ok(Self { step: Step::Done, trailer: Fields::default() });
+        }
+        let is_told =
+            ["content-length", "transfer-encoding"].iter().any(|name| fields.values(name).next().is_some());
+        if is_told {
+            Self::for_fields(fields)
+        } else {
+            Ok(Self { step: Step::Rest, trailer: Fields::default() })
+        }
+    }
+
+    /// The connection has ended, and everything of it was taken.
+    pub fn end(&mut self) {
+        if self.step == Step::Rest {
+            self.step = Step::Done;
+        }
+    }
+
     /// Takes as much as there is from the front of `input`, and appends what of it is of the body to `output`, up to about `limit` bytes.
     ///
     /// # Errors
@@ -86,6 +113,15 @@ impl BodyDecoder {
                     copied = copied.saturating_add(count);
                     let left = left.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
                     (count, self.after(left))
+                }
+                Step::Rest => {
+                    let count = rest.len().min(limit.saturating_sub(copied));
+                    if count == 0 {
+                        break Ok(());
+                    }
+                    output.extend_from_slice(rest.get(..count).unwrap_or_default());
+                    copied = copied.saturating_add(count);
+                    (count, Step::Rest)
                 }
                 Step::Size => match httparse::parse_chunk_size(rest) {
                     Ok(Status::Complete((count, 0))) => (count, Step::Trailer),

@@ -1,6 +1,5 @@
 //! A connection, with what has arrived and what waits to be sent.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::PollFlags;
@@ -121,14 +120,6 @@ impl Connection {
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(body);
         self.send(&bytes);
-    }
-
-    /// Takes an error that the socket has, if it has one.
-    pub fn take_error(&self) -> Option<io::Error> {
-        match rustix::net::sockopt::socket_error(&self.socket) {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) | Err(error) => Some(error.into()),
-        }
     }
 }
 

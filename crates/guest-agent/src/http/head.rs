@@ -1,6 +1,6 @@
 //! The head of a message.
 
-use httparse::{EMPTY_HEADER, Header, Request, Status};
+use httparse::{EMPTY_HEADER, Header, Request, Response, Status};
 
 use super::{BadMessage, MAX_HEAD_BYTES};
 
@@ -38,6 +38,11 @@ impl Fields {
             .iter()
             .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_slice())
+    }
+
+    /// Names and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     /// Whether a list of words, such as that of `Connection`, has this one.
@@ -85,6 +90,37 @@ impl RequestHead {
         };
         let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
         Ok(Some((length, Self { method: method.to_owned(), target: target.to_owned(), fields, keeps_alive })))
+    }
+}
+
+/// A response without its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// 100 to 599.
+    pub status: u16,
+    /// Its header.
+    pub fields: Fields,
+}
+
+impl ResponseHead {
+    /// Reads a head. `None` if there is more to come; else the number of its bytes as well.
+    ///
+    /// # Errors
+    ///
+    /// If it is no HTTP/1, or too long.
+    pub fn parse(bytes: &[u8]) -> Result<Option<(usize, Self)>, BadMessage> {
+        let mut headers = [EMPTY_HEADER; MAX_FIELDS];
+        let mut response = Response::new(&mut headers);
+        let length = match response.parse(bytes) {
+            Ok(Status::Complete(length)) => length,
+            Ok(Status::Partial) => return limited(bytes.len()),
+            Err(error) => return Err(BadMessage::new(502, format!("{error}."))),
+        };
+        let status = response.code.unwrap_or_default();
+        if !(100..=599).contains(&status) {
+            return Err(BadMessage::new(502, format!("it has the status {status}.")));
+        }
+        Ok(Some((length, Self { status, fields: Fields::of(response.headers) })))
     }
 }
 

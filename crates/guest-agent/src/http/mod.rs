@@ -8,7 +8,7 @@ mod head;
 
 pub use body::BodyDecoder;
 pub use connection::Connection;
-pub use head::{Fields, RequestHead};
+pub use head::{Fields, RequestHead, ResponseHead};
 
 /// Longest head of a message, and longest trailer, in bytes. Clients of the Runtime API put stack traces into headers.
 pub const MAX_HEAD_BYTES: usize = 256 * 1024;

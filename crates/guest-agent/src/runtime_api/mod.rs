@@ -3,7 +3,6 @@
 //! To the rest of the agent this is a runtime like one behind a bridge: it takes the same commands and gives the same reports. A poll
 //! that waits at the doorbell is answered after the restore.
 
-mod answer;
 mod client;
 mod routes;
 mod uploads;
@@ -116,6 +115,10 @@ impl RuntimeApi {
                 self.quiesce();
             }
             Command::Invoke(invoke) => {
+                if invoke.more {
+                    let bytes = u32::try_from(invoke.payload.len()).unwrap_or(u32::MAX);
+                    self.reports.push_back(Report::Credit(Credit { id: invoke.id, bytes }));
+                }
                 self.works.push(Work::new(invoke, Instant::now()));
                 self.hand_out();
             }
@@ -141,11 +144,9 @@ impl RuntimeApi {
         self.settle();
     }
 
-    /// The variables that the function's process was not started with: it will not see them.
-    pub fn unseen(&self, environment: &BTreeMap<String, String>) -> Vec<String> {
-        let known = &self.load.environment;
-        let unseen = environment.iter().filter(|(name, value)| known.get(*name) != Some(*value));
-        unseen.map(|(name, _)| name.clone()).collect()
+    /// The variables of its own that the function's process was started with.
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.load.environment
     }
 
     /// The process is gone. What it had not answered is failed by the session.
@@ -221,7 +222,8 @@ impl RuntimeApi {
             }
             (Poll::Next | Poll::Restore, Stage::Loading) => {
                 self.stage = Stage::Ready;
-                self.reports.push_back(Report::FunctionReady(FunctionReady {}));
+                let awaits_restore = poll == Poll::Restore;
+                self.reports.push_back(Report::FunctionReady(FunctionReady { awaits_restore }));
             }
             (Poll::Next, Stage::Restoring) => {
                 self.stage = Stage::Ready;

@@ -6,11 +6,11 @@ use firn_protocol::v2::runtime_report::Message as Report;
 use firn_protocol::v2::{Header, InvokeEnd};
 use serde::Deserialize;
 
-use super::answer::Answer;
 use super::client::{Client, Exchange, Poll, Refusal};
 use super::routes::Route;
 use super::work::Work;
 use super::{RuntimeApi, Stage};
+use crate::answer::{Answer, error_json, json_headers};
 use crate::function_url::{UrlAnswer, answer_of, answer_of_prelude};
 use crate::http::{BadMessage, BodyDecoder, Fields, RequestHead};
 
@@ -446,12 +446,7 @@ fn too_large(limit: usize) -> Refusal {
 }
 
 fn json(status: u32, payload: Vec<u8>) -> UrlAnswer {
-    let header = Header { name: "content-type".into(), value: "application/json".into() };
-    UrlAnswer { status, headers: vec![header], payload }
-}
-
-fn error_json(error_type: &str, message: &str) -> Vec<u8> {
-    serde_json::json!({ "errorType": error_type, "errorMessage": message }).to_string().into_bytes()
+    UrlAnswer { status, headers: json_headers(), payload }
 }
 
 /// What a function says of its error, as it is if it is an object of JSON.

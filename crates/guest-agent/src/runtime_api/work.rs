@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use firn_protocol::v2::{Invoke, LoadFunction, PayloadChunk};
 
-use super::answer::Answer;
 use super::client::Client;
+use crate::answer::Answer;
 use crate::function_url::event_of;
 
 /// Longest event or body in bytes: what AWS takes, and what a request becomes as an event.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Phase, Session};
 use crate::machine::Machine;
+use crate::peer::Peer;
 
 impl<M: Machine> Session<M> {
     /// When [`enforce_deadlines`](Self::enforce_deadlines) has something to do at the earliest.
@@ -15,13 +16,23 @@ impl<M: Machine> Session<M> {
             Phase::Prepared => return None,
         };
         let others = [self.ready_deadline, self.bridge_closed_deadline, self.invocations.next_deadline()];
-        others.into_iter().chain([of_phase]).flatten().min()
+        let others = others.into_iter().chain([self.peer.as_ref().and_then(Peer::next_deadline)]);
+        others.chain([of_phase]).flatten().min()
     }
 
     /// Stops a runtime that did not do in time what it should have done by itself.
     pub(super) fn enforce_deadlines(&mut self, now: Instant) {
         if self.next_deadline().is_none_or(|deadline| deadline > now) {
             return;
+        }
+        if self.peer.as_ref().and_then(Peer::next_deadline).is_some_and(|due| due <= now) {
+            if let Some(peer) = &mut self.peer {
+                peer.on_time(now);
+            }
+            self.handle_peer_reports();
+            if self.next_deadline().is_none_or(|deadline| deadline > now) {
+                return;
+            }
         }
         if self.invocations.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.kill_runtime("an invocation did not end in time");

@@ -14,8 +14,9 @@ use super::{DEFAULT_READY_LIMIT, HOOKS_LIMIT, Phase, READY_GRACE, Session};
 use crate::AgentError;
 use crate::invocations::GRACE;
 use crate::machine::Machine;
-use crate::runtime_api::RuntimeApi;
-use crate::runtime_process::{RuntimeProcess, read_some};
+use crate::peer::Peer;
+use crate::runtime_process::read_some;
+use crate::web_server::WebServer;
 
 impl<M: Machine> Session<M> {
     /// Takes bytes off the stream. `false` when the host has closed it.
@@ -72,14 +73,9 @@ impl<M: Machine> Session<M> {
             0 => DEFAULT_READY_LIMIT,
             milliseconds => Duration::from_millis(u64::from(milliseconds)),
         };
-        if self.setup.starts_at_load && self.runtime.is_none() && !self.runtime_ended {
-            match self.start_process(&load) {
-                Ok(runtime) => self.runtime = Some(runtime),
-                Err(reason) => {
-                    self.say_failed("FIRN_FUNCTION_IMPORT", &reason);
-                    return;
-                }
-            }
+        if let Err(reason) = self.start_for(&load) {
+            self.say_failed("FIRN_FUNCTION_IMPORT", &reason);
+            return;
         }
         match self.command(Command::LoadFunction(load)) {
             Ok(()) => {
@@ -91,15 +87,39 @@ impl<M: Machine> Session<M> {
         }
     }
 
-    fn start_process(&self, load: &LoadFunction) -> Result<RuntimeProcess, String> {
-        let address = self.api.as_ref().map_or("", RuntimeApi::address);
-        let cgroup = self.machine.function_cgroup().map_err(|error| error.to_string())?;
-        self.setup.start_for(load, address, cgroup)
+    /// Starts the process of a function that has one of its own.
+    fn start_for(&mut self, load: &LoadFunction) -> Result<(), String> {
+        if self.runtime_ended {
+            return Ok(());
+        }
+        if !load.command.is_empty() {
+            let port = u16::try_from(load.port).ok().filter(|port| *port > 0);
+            let port = port
+                .ok_or_else(|| format!("The function's port is {}: 1 to 65535 are possible.", load.port))?;
+            self.end_unused_runtime();
+            let cgroup = self.machine.function_cgroup().map_err(|error| error.to_string())?;
+            self.runtime = Some(self.setup.start_command(load, cgroup)?);
+            self.peer = Some(Peer::Web(WebServer::new(port, load.clone())));
+        } else if self.setup.starts_at_load && self.runtime.is_none() {
+            let Some(Peer::Api(api)) = &self.peer else { return Ok(()) };
+            let cgroup = self.machine.function_cgroup().map_err(|error| error.to_string())?;
+            self.runtime = Some(self.setup.start_for(load, api.address(), cgroup)?);
+        }
+        Ok(())
+    }
+
+    /// Ends a runtime that waits for a function in vain: the function is a program of its own.
+    fn end_unused_runtime(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        if let Err(error) = self.machine.kill(runtime.pid) {
+            self.note(&error.to_string());
+        }
+        self.finish_lines();
     }
 
     /// Time that a runtime gets beyond a limit which it keeps itself; one without a bridge does not know it.
     fn grace(&self, grace: Duration) -> Duration {
-        if self.api.is_some() { Duration::ZERO } else { grace }
+        if self.peer.is_some() { Duration::ZERO } else { grace }
     }
 
     fn start_quiescing(&mut self) {
@@ -144,9 +164,9 @@ impl<M: Machine> Session<M> {
         if self.runtime_ended {
             return Err(GONE.into());
         }
-        if let Some(api) = &mut self.api {
-            api.command(command);
-            self.handle_api_reports();
+        if let Some(peer) = &mut self.peer {
+            peer.command(command);
+            self.handle_peer_reports();
             return Ok(());
         }
         let bridge = self.runtime.as_mut().and_then(|runtime| runtime.bridge.as_mut()).ok_or(GONE)?;

@@ -10,7 +10,7 @@ use rustix::process::{Signal, WaitStatus};
 
 use super::{BRIDGE_CLOSED_LIMIT, Phase, Session};
 use crate::machine::Machine;
-use crate::runtime_api::RuntimeApi;
+use crate::peer::Peer;
 use crate::runtime_process::read_some;
 
 /// The error type of an invocation whose process is gone, as AWS Lambda names it.
@@ -45,18 +45,18 @@ impl<M: Machine> Session<M> {
         Some(bytes.and_then(decode))
     }
 
-    /// Serves a connection of the Runtime API.
-    pub(super) fn serve_api(&mut self, token: u64) {
+    /// Serves a connection to a process without a bridge.
+    pub(super) fn serve_peer(&mut self, token: u64) {
         // What an invocation printed comes before its end.
         self.read_output();
-        if let Some(api) = &mut self.api {
-            api.handle(token);
+        if let Some(peer) = &mut self.peer {
+            peer.handle(token);
         }
-        self.handle_api_reports();
+        self.handle_peer_reports();
     }
 
-    pub(super) fn handle_api_reports(&mut self) {
-        while let Some(report) = self.api.as_mut().and_then(RuntimeApi::next_report) {
+    pub(super) fn handle_peer_reports(&mut self) {
+        while let Some(report) = self.peer.as_mut().and_then(Peer::next_report) {
             self.handle_report(report);
         }
     }
@@ -144,8 +144,8 @@ impl<M: Machine> Session<M> {
             self.note(&error.to_string());
         }
         self.finish_lines();
-        if let Some(api) = &mut self.api {
-            api.forget_process();
+        if let Some(peer) = &mut self.peer {
+            peer.forget_process();
         }
         self.ready_deadline = None;
         self.bridge_closed_deadline = None;

@@ -21,6 +21,7 @@ use crate::log_lines::OpenLines;
 use crate::machine::Machine;
 use crate::manifest::Interface;
 use crate::outbox::Outbox;
+use crate::peer::Peer;
 use crate::runtime_api::RuntimeApi;
 use crate::runtime_process::RuntimeProcess;
 use crate::runtime_setup::RuntimeSetup;
@@ -72,7 +73,7 @@ pub struct Session<M> {
     setup: RuntimeSetup,
     runtime: Option<RuntimeProcess>,
     /// The agent's own end of what a process without a bridge speaks.
-    api: Option<RuntimeApi>,
+    peer: Option<Peer>,
     /// Whether there was a runtime that has ended.
     runtime_ended: bool,
     phase: Phase,
@@ -115,7 +116,7 @@ impl<M: Machine> Session<M> {
             outbox: Outbox::default(),
             setup,
             runtime,
-            api,
+            peer: api.map(Peer::Api),
             runtime_ended: missing.is_some(),
             phase: Phase::Running,
             invocations: Invocations::default(),
@@ -134,7 +135,7 @@ impl<M: Machine> Session<M> {
             runtime_name: session.setup.name.clone(),
             runtime_version: session.setup.version.clone(),
         }));
-        session.handle_api_reports();
+        session.handle_peer_reports();
         if let Some(error) = missing {
             session.failure_announced = true;
             session.say_failed("FIRN_AGENT", &error.to_string());
@@ -169,7 +170,7 @@ impl<M: Machine> Session<M> {
                     Event::Stream if !self.read_stream() => return Ok(()),
                     Event::Stream => {}
                     Event::Bridge => self.read_bridge(),
-                    Event::Api(token) => self.serve_api(token),
+                    Event::Peer(token) => self.serve_peer(token),
                     Event::Output => self.read_output(),
                     Event::RuntimeEnded | Event::ChildEnded => self.reap(),
                 }

@@ -16,8 +16,8 @@ pub(super) enum Event {
     Stream,
     /// The runtime sent bytes.
     Bridge,
-    /// Something has happened at a descriptor of the Runtime API.
-    Api(u64),
+    /// Something has happened at a descriptor of what the agent does for processes without a bridge.
+    Peer(u64),
     /// The runtime printed something.
     Output,
     /// The runtime process has ended.
@@ -42,7 +42,7 @@ impl<M: Machine> Session<M> {
         }
         let ready = descriptors.iter().zip(events).filter(|(descriptor, event)| {
             let flags = match event {
-                Some(Event::Api(_)) => PollFlags::IN | PollFlags::OUT | PollFlags::HUP | PollFlags::ERR,
+                Some(Event::Peer(_)) => PollFlags::IN | PollFlags::OUT | PollFlags::HUP | PollFlags::ERR,
                 _ => PollFlags::IN | PollFlags::HUP | PollFlags::ERR,
             };
             descriptor.revents().intersects(flags)
@@ -80,9 +80,11 @@ impl<M: Machine> Session<M> {
                     watched.push((PollFd::new(&bridge.socket, flags), Some(Event::Bridge)));
                 }
             }
-            if let Some(api) = &self.api {
-                let all = api.watched(!self.outbox.is_full());
-                watched.extend(all.map(|(descriptor, token)| (descriptor, Some(Event::Api(token)))));
+            if let Some(peer) = &self.peer {
+                let all = peer.watched(!self.outbox.is_full());
+                watched.extend(
+                    all.into_iter().map(|(descriptor, token)| (descriptor, Some(Event::Peer(token)))),
+                );
             }
             watched.push((PollFd::new(&runtime.ended, PollFlags::IN), Some(Event::RuntimeEnded)));
         }

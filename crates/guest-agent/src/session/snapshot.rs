@@ -96,7 +96,7 @@ impl<M: Machine> Session<M> {
             self.note(&error.to_string());
         }
         let environment = record.environment;
-        if self.api.is_some() {
+        if self.peer.is_some() {
             return self.resume_process(&environment);
         }
         let runtime = self.runtime.as_ref();
@@ -119,7 +119,7 @@ impl<M: Machine> Session<M> {
 
     /// Lets a process without a bridge go on, or the agent alone before there is one.
     fn resume_process(&mut self, environment: &BTreeMap<String, String>) -> Result<(), AgentError> {
-        let unseen = self.api.as_ref().map(|api| api.unseen(environment)).unwrap_or_default();
+        let unseen = self.peer.as_ref().map(|peer| peer.unseen(environment)).unwrap_or_default();
         if self.runtime.is_some() && !unseen.is_empty() {
             let named = unseen.join(", ");
             self.note(&format!(
@@ -132,10 +132,10 @@ impl<M: Machine> Session<M> {
         }
         self.machine.thaw(self.runtime.as_ref().map(|runtime| runtime.pid))?;
         self.phase = Phase::Resuming { deadline: Instant::now() + HOOKS_LIMIT };
-        if let Some(api) = &mut self.api {
-            api.resume();
+        if let Some(peer) = &mut self.peer {
+            peer.resume();
         }
-        self.handle_api_reports();
+        self.handle_peer_reports();
         Ok(())
     }
 

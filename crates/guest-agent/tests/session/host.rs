@@ -76,7 +76,8 @@ impl Host {
         fs::write(root.path().join("bridge.js"), BRIDGE_MODULE).unwrap();
         fs::write(root.path().join("package.json"), r#"{"type":"module"}"#).unwrap();
         let runtime = RuntimeProcess::start(node_runtime(root.path())).unwrap();
-        Self::serve(root, RuntimeSetup::default(), Some(runtime))
+        let setup = RuntimeSetup { root: root.path().into(), ..RuntimeSetup::default() };
+        Self::serve(root, setup, Some(runtime))
     }
 
     /// Starts a session of a runtime that starts its process with the function: `program` becomes `bootstrap.mjs`, for Node.js.
@@ -100,7 +101,12 @@ impl Host {
         let machine = TestMachine { deeds: deeds.clone(), rings: 0 };
         let (stream, its_stream) = UnixStream::pair().unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
-        let setup = RuntimeSetup { name: "node".into(), version: "24.9.0".into(), ..setup };
+        let setup = RuntimeSetup {
+            name: "node".into(),
+            version: "24.9.0".into(),
+            environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            ..setup
+        };
         let mut session = Session::new(machine, its_stream.into(), setup, Ok(runtime)).unwrap();
         let session = Some(spawn(move || session.run()));
         let mut host = Self {
@@ -304,7 +310,7 @@ fn node_runtime(root: &Path) -> RuntimeSpec {
     }
 }
 
-fn node_program() -> PathBuf {
+pub fn node_program() -> PathBuf {
     let repository = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let candidates = [repository.join("node_modules/.bin/node"), PathBuf::from("/usr/bin/node")];
     candidates

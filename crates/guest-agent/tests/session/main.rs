@@ -17,3 +17,4 @@ mod logs;
 mod payloads;
 mod runtime_api;
 mod test_machine;
+mod web_server;

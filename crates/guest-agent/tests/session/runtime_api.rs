@@ -6,7 +6,7 @@ use firn_protocol::INITIAL_CREDIT_BYTES;
 use firn_protocol::v2::guest_message::Message as Said;
 use firn_protocol::v2::host_message::Message as Say;
 use firn_protocol::v2::{
-    CancelInvoke, Credit, Header, Invoke, LoadFunction, PrepareSnapshot, SnapshotPrepared,
+    CancelInvoke, Credit, Header, Invoke, LoadFunction, PayloadChunk, PrepareSnapshot, SnapshotPrepared,
 };
 
 use crate::host::{Host, expect_next, invoke, load_function, resume_record};
@@ -188,6 +188,44 @@ fn errors_of_an_invocation_have_the_form_of_lambda() {
     host.say(invoke(2, r#"{"body":"just text"}"#, 60_000));
     let text = String::from_utf8(host.next_result().payload).unwrap();
     assert!(text.contains("Function.Mine") && text.contains("just text"), "{text}");
+}
+
+#[test]
+fn an_event_longer_than_a_message_arrives_as_a_whole() {
+    let mut host = Host::load_bootstrap(&program(
+        "for (;;) {
+           const { id, event } = await next();
+           await post(`/invocation/${id}/response`, JSON.stringify(event.length));
+         }",
+    ));
+    let whole = format!("\"{}\"", "x".repeat(3_000_000)).into_bytes();
+    let (first, rest) = whole.split_at(INITIAL_CREDIT_BYTES);
+    let Say::Invoke(begun) = invoke(1, "", 60_000) else { panic!() };
+    host.say(Say::Invoke(Invoke { payload: first.into(), more: true, ..begun }));
+    let mut credit = 0;
+    let mut chunks = rest.chunks(64 * 1024).peekable();
+    while let Some(chunk) = chunks.next() {
+        while credit < chunk.len() {
+            match host.next() {
+                Said::Credit(granted) => credit += usize::try_from(granted.bytes).unwrap(),
+                other => host.unexpected("credit", &other),
+            }
+        }
+        credit -= chunk.len();
+        host.say(Say::PayloadChunk(PayloadChunk {
+            id: 1,
+            data: chunk.into(),
+            last: chunks.peek().is_none(),
+        }));
+    }
+    let answer = loop {
+        match host.next() {
+            Said::Credit(_) => {}
+            Said::ResponseHead(head) => break host.rest_of(head),
+            other => host.unexpected("an answer", &other),
+        }
+    };
+    assert_eq!(answer.payload, b"3000000");
 }
 
 #[test]

@@ -83,3 +83,13 @@ impl Answer {
         piece
     }
 }
+
+/// The header of an answer that is JSON.
+pub fn json_headers() -> Vec<Header> {
+    vec![Header { name: "content-type".into(), value: "application/json".into() }]
+}
+
+/// An error as the payload of an answer, in the form of AWS Lambda.
+pub fn error_json(error_type: &str, message: &str) -> Vec<u8> {
+    serde_json::json!({ "errorType": error_type, "errorMessage": message }).to_string().into_bytes()
+}
