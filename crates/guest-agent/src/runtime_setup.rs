@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -118,6 +119,7 @@ impl RuntimeSetup {
         environment.push(address);
         let (user, folder) = (self.user, self.root.clone());
         let shown = program.clone();
+        check_machine(&shown)?;
         let spec = RuntimeSpec { program, arguments, environment, user, folder, has_bridge: false, cgroup };
         RuntimeProcess::start(spec).map_err(|error| explain(&shown, &error))
     }
@@ -159,6 +161,28 @@ fn variable(name: &str, value: &str) -> (OsString, OsString) {
     (name.into(), value.into())
 }
 
+/// Looks for which machine a program was built. One for another machine would be taken for a script of the shell.
+fn check_machine(program: &Path) -> Result<(), String> {
+    const MAGIC: &[u8] = b"\x7fELF";
+    const MACHINE: std::ops::Range<usize> = 18..20;
+    let own: u16 = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
+    let mut head = [0; 20];
+    // What cannot be read here is told when it is started.
+    let Ok(count) = File::open(program).and_then(|mut file| file.read(&mut head)) else { return Ok(()) };
+    let head = head.get(..count).unwrap_or_default();
+    if !head.starts_with(MAGIC) || head.get(MACHINE) == Some(own.to_le_bytes().as_slice()) {
+        return Ok(());
+    }
+    Err(not_for_this_machine(program))
+}
+
+fn not_for_this_machine(program: &Path) -> String {
+    format!(
+        "{} is no program for this machine: build it for Linux on arm64 (GOOS=linux GOARCH=arm64), or begin a script with #!/bin/sh.",
+        program.display()
+    )
+}
+
 /// What is wrong with a program that cannot be started, and what to do.
 fn explain(program: &Path, error: &AgentError) -> String {
     let shown = program.display();
@@ -177,9 +201,39 @@ fn explain(program: &Path, error: &AgentError) -> String {
         Some(libc::EACCES) => {
             format!("{shown} is not executable: run chmod +x on it before it is packed.")
         }
-        Some(libc::ENOEXEC) => format!(
-            "{shown} is no program for this machine: build it for Linux on arm64 (GOOS=linux GOARCH=arm64), or begin a script with #!/bin/sh."
-        ),
+        Some(libc::ENOEXEC) => not_for_this_machine(program),
         _ => format!("{shown} cannot be started: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_cannot_be_started_is_told_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let setup = RuntimeSetup { root: folder.path().into(), ..RuntimeSetup::default() };
+        let start = |name: &str, contents: &[u8], mode: u32| {
+            let path = folder.path().join(name);
+            fs::write(&path, contents).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let load =
+                LoadFunction { command: vec![format!("./{name}")], port: 80, ..LoadFunction::default() };
+            setup.start_command(&load, None).map(|_| ()).unwrap_err()
+        };
+        let other: u8 = if cfg!(target_arch = "aarch64") { 62 } else { 183 };
+        let mut foreign = b"\x7fELF\x02\x01\x01".to_vec();
+        foreign.resize(18, 0);
+        foreign.extend([other, 0]);
+        assert!(start("foreign", &foreign, 0o755).contains("arm64"));
+        assert!(start("short", b"\x7fELF nothing", 0o755).contains("arm64"));
+        assert!(start("plain", b"#!/bin/sh\n", 0o644).contains("chmod +x"));
+        assert!(start("strange", b"#!/nowhere/sh\n", 0o755).contains("interpreter"));
+        let missing = LoadFunction { command: vec!["./none".into()], port: 80, ..LoadFunction::default() };
+        assert!(setup.start_command(&missing, None).map(|_| ()).unwrap_err().contains("There is no program"));
     }
 }

@@ -27,7 +27,9 @@ export function plainFields(message: object): Record<string, unknown> {
 
 function plainValue(value: unknown): unknown {
   if (Array.isArray(value)) {
-    return value.map((element: unknown) => (typeof element === "object" ? plainFields(element as object) : element));
+    return value.map((element: unknown) =>
+      typeof element === "object" ? plainFields(element as object) : element,
+    );
   }
   // What is left of object type is a map with string values.
   if (typeof value === "object" && value !== null && !(value instanceof Uint8Array)) return { ...value };
