@@ -13,6 +13,8 @@ pub enum Poll {
     Load,
     /// An invocation.
     Next,
+    /// An invocation, or word that a snapshot is to be taken.
+    NextOrSnapshot,
     /// A restore.
     Restore,
 }

@@ -112,6 +112,7 @@ impl RuntimeApi {
             }
             Command::PrepareSnapshot(_) => {
                 self.is_quiescing = true;
+                self.announce_snapshot();
                 self.quiesce();
             }
             Command::Invoke(invoke) => {
@@ -220,19 +221,31 @@ impl RuntimeApi {
                 }
                 self.answer_loads();
             }
-            (Poll::Next | Poll::Restore, Stage::Loading) => {
+            (Poll::Next | Poll::NextOrSnapshot | Poll::Restore, Stage::Loading) => {
                 self.stage = Stage::Ready;
                 let awaits_restore = poll == Poll::Restore;
                 self.reports.push_back(Report::FunctionReady(FunctionReady { awaits_restore }));
             }
-            (Poll::Next, Stage::Restoring) => {
+            (Poll::Next | Poll::NextOrSnapshot, Stage::Restoring) => {
                 self.stage = Stage::Ready;
                 self.reports.push_back(Report::Resumed(RuntimeResumed {}));
             }
             _ => {}
         }
         self.hand_out();
+        if self.is_quiescing && poll == Poll::NextOrSnapshot {
+            self.announce_snapshot();
+        }
         self.quiesce();
+    }
+
+    /// Tells processes that asked for it that a snapshot is to be taken: they ask for a restore once they are prepared.
+    fn announce_snapshot(&mut self) {
+        for client in &mut self.clients {
+            if matches!(client.exchange, Exchange::Poll(Poll::NextOrSnapshot)) {
+                client.answer(204, &[], b"");
+            }
+        }
     }
 
     /// Says that nothing moves any more, once that is so and was asked for.
@@ -258,7 +271,9 @@ impl RuntimeApi {
             if self.stage != Stage::Restoring && self.answer_restore() {
                 return;
             }
-            let asks = |client: &&mut Client| matches!(client.exchange, Exchange::Poll(Poll::Next));
+            let asks = |client: &&mut Client| {
+                matches!(client.exchange, Exchange::Poll(Poll::Next | Poll::NextOrSnapshot))
+            };
             let Some(client) = self.clients.iter_mut().find(asks) else { return };
             let Some(work) = self.works.get_mut(index) else { return };
             work.hand_to(client, &self.load, SystemTime::now());

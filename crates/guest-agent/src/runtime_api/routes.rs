@@ -15,6 +15,8 @@ pub enum Route {
     RestoreError,
     /// Firn's own: the function to load.
     LoadNext,
+    /// Firn's own: an invocation, or word that a snapshot is to be taken.
+    InvocationOrSnapshotNext,
 }
 
 impl Route {
@@ -37,6 +39,7 @@ impl Route {
                 _ => return Err(unknown(path)),
             },
             ["firn", "v1", "load", "next"] => (Self::LoadNext, "GET"),
+            ["firn", "v1", "invocation", "next"] => (Self::InvocationOrSnapshotNext, "GET"),
             ["2020-01-01", "extension", ..] | ["2020-08-15" | "2022-07-01", ..] => {
                 let message = "Extensions of AWS Lambda, their logs and telemetry are not supported by Firn.";
                 return Err(Refusal::new(403, "Extension.NotSupported", message));

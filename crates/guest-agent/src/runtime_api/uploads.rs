@@ -150,11 +150,14 @@ impl RuntimeApi {
 
     fn purpose_of(&mut self, head: &RequestHead, decoder: &BodyDecoder) -> Result<Purpose, Refusal> {
         Ok(match Route::of(&head.method, &head.target)? {
-            Route::InvocationNext if self.stage == Stage::Empty => {
+            Route::InvocationNext | Route::InvocationOrSnapshotNext if self.stage == Stage::Empty => {
                 return Err(Refusal::invalid_state("No function is loaded."));
             }
+            Route::InvocationOrSnapshotNext => Purpose::Poll(Poll::NextOrSnapshot),
             Route::InvocationNext => Purpose::Poll(Poll::Next),
-            Route::RestoreNext if self.stage == Stage::Loading => Purpose::Poll(Poll::Restore),
+            Route::RestoreNext if self.stage == Stage::Loading || self.is_quiescing => {
+                Purpose::Poll(Poll::Restore)
+            }
             Route::RestoreNext => {
                 return Err(Refusal::invalid_state("restore/next comes before the first invocation/next."));
             }
@@ -172,7 +175,7 @@ impl RuntimeApi {
                 Purpose::Response(id)
             }
             Route::InvocationError(request_id) => Purpose::InvocationError(self.running(&request_id)?),
-            Route::InitError if self.stage == Stage::Loading => Purpose::InitError,
+            Route::InitError if self.stage == Stage::Loading || self.is_quiescing => Purpose::InitError,
             Route::InitError => return Err(Refusal::invalid_state("The function is initialized.")),
             Route::RestoreError if self.stage == Stage::Restoring => Purpose::RestoreError,
             Route::RestoreError => return Err(Refusal::invalid_state("There is no restore under way.")),
@@ -247,7 +250,8 @@ impl RuntimeApi {
             },
             Purpose::InitError => {
                 let (message, stack) = describe(&collected, &error_type);
-                self.fail_function("FIRN_FUNCTION_IMPORT", message, stack);
+                let code = if self.is_quiescing { "FIRN_FUNCTION_HOOK" } else { "FIRN_FUNCTION_IMPORT" };
+                self.fail_function(code, message, stack);
                 self.stage = Stage::Ready;
                 client.accept();
             }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -93,6 +94,25 @@ impl Host {
             ..RuntimeSetup::default()
         };
         Self::serve(root, setup, None)
+    }
+
+    /// Starts a session of a runtime that starts its process at boot: `program` becomes `runtime.mjs`, for Node.js.
+    pub fn boot(program: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("runtime.mjs");
+        fs::write(&path, program).unwrap();
+        // One that is free: the process must be told before anybody listens.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let setup = RuntimeSetup {
+            interface: Interface::RuntimeApi,
+            program: node_program(),
+            arguments: vec![path.into()],
+            root: root.path().into(),
+            api_port: port,
+            ..RuntimeSetup::default()
+        };
+        let runtime = setup.start_at_boot(None).unwrap();
+        Self::serve(root, setup, runtime)
     }
 
     fn serve(root: tempfile::TempDir, setup: RuntimeSetup, runtime: Option<RuntimeProcess>) -> Self {

@@ -17,7 +17,8 @@ const CLIENT: &str = "
     const base = `http://${process.env.AWS_LAMBDA_RUNTIME_API}/2018-06-01/runtime`;
     export const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
     const send = (method, path, body, headers = {}) => new Promise((resolve, reject) => {
-      const request = http.request(base + path, { method, headers, agent }, (response) => {
+      const root = path.startsWith('/firn/') ? new URL(base).origin : base;
+      const request = http.request(root + path, { method, headers, agent }, (response) => {
         const pieces = [];
         response.on('data', (piece) => pieces.push(piece));
         response.on('end', () => resolve({ status: response.statusCode, headers: response.headers, text: Buffer.concat(pieces).toString() }));
@@ -129,6 +130,79 @@ fn a_client_that_waits_for_the_restore_runs_its_hooks_before_its_first_invocatio
     let mut host = Host::load_bootstrap(&text);
     host.say(invoke(1, "1", 60_000));
     assert_eq!(host.answer(), "[200,403]");
+}
+
+#[test]
+fn a_process_that_is_started_at_boot_asks_for_its_function_across_the_base_snapshot() {
+    let mut host = Host::boot(&program(
+        "const ask = () => get('/firn/v1/load/next').catch(() => new Promise((resolve) => setTimeout(resolve, 20)).then(ask));
+         const load = JSON.parse((await ask()).text);
+         for (;;) {
+           const { id } = await next();
+           await post(`/invocation/${id}/response`, JSON.stringify(load));
+         }",
+    ));
+    prepare(&mut host);
+    host.snapshot(2, 1);
+    host.say(resume_record(1));
+    host.say(Say::LoadFunction(LoadFunction {
+        entry: "main".into(),
+        handler: "handle".into(),
+        function_name: "example".into(),
+        memory_mib: 256,
+        environment: [("MINE".to_owned(), "yes".to_owned())].into(),
+        ..LoadFunction::default()
+    }));
+    expect_next!(host, Said::Resumed(_));
+    expect_next!(host, Said::FunctionReady(_));
+    host.say(invoke(1, "1", 60_000));
+    assert_eq!(
+        host.answer(),
+        r#"{"entry":"main","environment":{"MINE":"yes"},"functionName":"example","handler":"handle","memoryMib":256}"#
+    );
+}
+
+#[test]
+fn a_process_that_asks_for_it_is_told_of_a_snapshot_when_samples_were_answered() {
+    let mut host = Host::load_bootstrap(&program(
+        "const calls = [];
+         for (;;) {
+           const { status, headers, text } = await get('/firn/v1/invocation/next');
+           if (status === 204) {
+             calls.push('before');
+             await get('/restore/next');
+             calls.push('after');
+             continue;
+           }
+           const id = headers['lambda-runtime-aws-request-id'];
+           calls.push(JSON.parse(text));
+           await post(`/invocation/${id}/response`, JSON.stringify(calls));
+         }",
+    ));
+    host.say(invoke(1, "1", 60_000));
+    assert_eq!(host.answer(), "[1]");
+    prepare(&mut host);
+    host.snapshot(3, 1);
+    host.say(resume_record(1));
+    host.say(invoke(2, "2", 60_000));
+    expect_next!(host, Said::Resumed(_));
+    assert_eq!(host.answer(), r#"[1,"before","after",2]"#);
+    // A snapshot that comes while it is busy is told when it asks again.
+    host.say(invoke(3, "3", 60_000));
+    host.say(Say::PrepareSnapshot(PrepareSnapshot {}));
+    assert_eq!(host.answer(), r#"[1,"before","after",2,3]"#);
+    expect_next!(host, Said::SnapshotPrepared(_));
+}
+
+#[test]
+fn a_process_tells_that_it_cannot_prepare_for_a_snapshot() {
+    let mut host = Host::load_bootstrap(&program(
+        "await get('/firn/v1/invocation/next');
+         await post('/init/error', JSON.stringify({ errorType: 'A', errorMessage: 'not now' }));
+         process.exit(1);",
+    ));
+    host.say(Say::PrepareSnapshot(PrepareSnapshot {}));
+    expect_next!(host, Said::FunctionFailed(failed) if failed.code == "FIRN_FUNCTION_HOOK" && failed.message == "A: not now");
 }
 
 #[test]
