@@ -11,6 +11,8 @@ export interface ArtefactRecipe {
   kind: string;
   /** Everything that the result depends on: file contents, package versions, options. */
   inputs: Readonly<Record<string, string | Uint8Array>>;
+  /** How many of this kind stay, those that were used last: 4 if not said. */
+  kept?: number;
   /** Fills an empty directory. Runs only when the cache has no artefact of these inputs. */
   build(directory: string): Promise<void>;
 }
@@ -22,7 +24,7 @@ export interface Artefact {
 }
 
 const buildDeadlineMs = 40 * 60_000;
-const kept = 4;
+const defaultKept = 4;
 
 /** The directory of everything that Firn builds or downloads outside of the repository. */
 export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
@@ -63,7 +65,7 @@ export async function artefact(recipe: ArtefactRecipe, root: string = cacheDirec
       await rm(temporary, { recursive: true, force: true });
       throw cause;
     }
-    await removeOld(home);
+    await removeOld(home, recipe.kept ?? defaultKept);
     return { directory, cached: false };
   });
 }
@@ -74,7 +76,7 @@ async function touch(directory: string): Promise<void> {
   await utimes(directory, now, now).catch(() => undefined);
 }
 
-async function removeOld(home: string): Promise<void> {
+async function removeOld(home: string, kept: number): Promise<void> {
   const names = (await readdir(home)).filter((name) => /^[0-9a-f]{64}$/.test(name));
   const dated = await Promise.all(
     names.map(async (name) => ({ name, used: (await stat(join(home, name))).mtimeMs })),

@@ -23,6 +23,8 @@ export async function resolveForArm(names: readonly string[]): Promise<DebianPac
   const { directory } = await artefact({
     kind: "apt-resolution",
     inputs: { names: names.join(" "), lists: await describeLists() },
+    // Every runtime and every kernel has its own.
+    kept: 32,
     build: async (into) => writeFile(join(into, "packages"), await simulate(names)),
   });
   return parseSimulation(await readFile(join(directory, "packages"), "utf8"));

@@ -41,7 +41,7 @@ export async function buildRootfs(definition: RuntimeDefinition, parts: RuntimeP
     async ([path, file]) => [`file ${path}`, await readFile(file)] as const,
   );
   return artefact({
-    kind: "runtime-rootfs",
+    kind: `rootfs-${manifest.name}`,
     inputs: {
       ...Object.fromEntries(await Promise.all(contents)),
       packages: packages.map(({ name, version }) => `${name} ${version}`).join("\n"),
