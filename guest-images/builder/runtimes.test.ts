@@ -6,7 +6,7 @@ import { runtimeDefinitions } from "./runtimes.ts";
 describe("runtimeDefinitions()", () => {
   it("has the default runtime, and each under the name of its folder", async () => {
     const names = (await runtimeDefinitions()).map(({ manifest }) => manifest.name);
-    expect(names).toEqual(["node22", "node24", "provided", "python3.11"]);
+    expect(names).toEqual(["java17", "node22", "node24", "provided", "python3.11"]);
     expect(names).toContain(defaultRuntime);
   });
 

@@ -22,6 +22,8 @@ const everywhere = [
     "erofs-utils",
     "fakeroot",
     "golang-go",
+    "maven",
+    "openjdk-17-jdk-headless",
     "openssh-client",
     "python3-pip",
     "python3.11",
