@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { judgeVmm, parseVmmReport, type Verdict, vmmTables } from "../test/bench/src/index.ts";
+import { benchFunctions } from "./bench-functions.ts";
 import { run } from "./command.ts";
 import { SetupError } from "./errors.ts";
 import { repository } from "./machine.ts";
@@ -11,7 +12,7 @@ import { openHost, prepareForRig } from "./steps/prepare.ts";
 import { formatBytes, formatTable } from "./table.ts";
 
 const benchTimeoutMs = 30 * 60_000;
-const benchmarks: Record<string, () => Promise<Verdict[]>> = { vmm: benchVmm };
+const benchmarks: Record<string, () => Promise<Verdict[]>> = { vmm: benchVmm, functions: benchFunctions };
 
 // Measures, prints tables and verdicts, and writes all figures to .cache/bench-NAME.json. A bar that does not hold is said, and is no
 // failure of the command: only a benchmark that does not run is.

@@ -10,6 +10,8 @@ export interface Measurement {
   /** From the receipt of the request until the answer, in milliseconds. */
   milliseconds: number;
   kvmExits: number;
+  /** Page faults of the VMM process. */
+  faults: number;
   bytesCopied: number;
   privateBytes: number;
   storeBytes: number;
@@ -38,14 +40,17 @@ export async function invokeMeasured(
   const body = Buffer.from(await response.arrayBuffer());
   const statistics = response.headers.get("x-firn-statistics");
   const total = /\btotal;dur=([\d.]+)/.exec(response.headers.get("server-timing") ?? "");
-  if (!response.ok || statistics === null || total === null) {
+  const failed = !response.ok || response.headers.has("x-amz-function-error");
+  if (failed || statistics === null || total === null) {
     const message = `${name} was invoked (${start}) and the server answered ${response.status}.\n${body.toString("utf8")}`;
     throw new SetupError("CHECK_FAILED", message);
   }
-  const { bytesPopulated, ...counted } = JSON.parse(statistics) as Measurement & { bytesPopulated: number };
+  type Statistics = Measurement & Record<"bytesPopulated" | "minorFaults" | "majorFaults", number>;
+  const { bytesPopulated, minorFaults, majorFaults, ...counted } = JSON.parse(statistics) as Statistics;
   const { kvmExits, privateBytes, storeBytes } = counted;
   return {
     kvmExits,
+    faults: minorFaults + majorFaults,
     // A page that is made private ahead of time is copied as well.
     bytesCopied: counted.bytesCopied + bytesPopulated,
     privateBytes,
@@ -53,6 +58,16 @@ export async function invokeMeasured(
     start: response.headers.get("x-firn-start") ?? "",
     milliseconds: Number(total[1]),
     body,
+  };
+}
+
+/** A process counts from its start. What an answer of a warm instance cost is what was added since its last one. */
+export function since(now: Measurement, before: Measurement): Measurement {
+  return {
+    ...now,
+    kvmExits: now.kvmExits - before.kvmExits,
+    faults: now.faults - before.faults,
+    bytesCopied: now.bytesCopied - before.bytesCopied,
   };
 }
 

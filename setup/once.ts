@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { SetupError } from "./errors.ts";
 import { readImageSize } from "./image-size.ts";
 import { repository } from "./machine.ts";
-import { invokeMeasured, type Measurement, median, type StartMode } from "./measure.ts";
+import { invokeMeasured, type Measurement, median, type StartMode, since } from "./measure.ts";
 import { step } from "./progress.ts";
 import { type Deployed, type ExampleFunction, exampleFunctions } from "./steps/deploy.ts";
 import { untilIdle } from "./steps/server.ts";
@@ -118,20 +118,12 @@ async function checked(
   throw new SetupError("CHECK_FAILED", `${example.name} (${mode}) gave a wrong answer: ${shown}`);
 }
 
-// A process counts from its start. What an answer of a warm instance cost is what was added since its last one.
-function since(now: Measurement, before: Measurement): Measurement {
-  return {
-    ...now,
-    kvmExits: now.kvmExits - before.kvmExits,
-    bytesCopied: now.bytesCopied - before.bytesCopied,
-  };
-}
-
 function medians(measured: readonly Measurement[]): Row {
   const middle = (of: (one: Measurement) => number) => median(measured.map(of));
   return {
     milliseconds: middle((one) => one.milliseconds),
     kvmExits: middle((one) => one.kvmExits),
+    faults: middle((one) => one.faults),
     bytesCopied: middle((one) => one.bytesCopied),
     privateBytes: middle((one) => one.privateBytes),
     storeBytes: middle((one) => one.storeBytes),

@@ -10,6 +10,8 @@ export interface ExampleFunction {
   /** The folder that is deployed. */
   folder: string;
   files: readonly string[];
+  /** Name of the runtime and of the handler; the server's defaults if absent. */
+  runtime?: { name: string; handler: string } | undefined;
   /** As the path and body of a request. */
   sample: { path: string; body?: string };
 }
@@ -49,7 +51,9 @@ export interface Deployed {
  */
 export async function deploy(url: string, example: ExampleFunction, signal: AbortSignal): Promise<Deployed> {
   const archive = await pack(example);
-  const response = await fetch(`${url}/functions/${example.name}?${limits}`, {
+  const { name, handler } = example.runtime ?? {};
+  const runtime = name === undefined ? "" : `&runtime=${name}&handler=${handler}`;
+  const response = await fetch(`${url}/functions/${example.name}?${limits}${runtime}`, {
     method: "PUT",
     headers: { "content-type": "application/x-tar" },
     body: new Uint8Array(archive),

@@ -1,2 +1,3 @@
+export { type FunctionReport, functionTable, judgeFunctions, type StartCost } from "./judge-functions.ts";
 export { judgeVmm, type Verdict, vmmTables } from "./judge-vmm.ts";
 export { parseVmmReport, type VmmReport } from "./vmm-report.ts";

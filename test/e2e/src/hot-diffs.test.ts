@@ -94,14 +94,14 @@ describe("the samples of a function", () => {
   });
 });
 
-/** Writes a MiB that is there in the snapshot, as its requests do, and answers with its sum. */
+/** Writes 4 MiB that are in the snapshot, and answers with their sum. */
 const WRITING = `
-  const bytes = new Uint8Array(1 << 20);
+  const bytes = new Uint8Array(4 << 20).fill(1);
   export default async () => {
     for (let at = 0; at < bytes.length; at += 64) bytes[at] += 1;
     return bytes.reduce((sum, byte) => sum + byte, 0);
   };`;
-const SUM = (1 << 20) / 64;
+const SUM = (4 << 20) + (4 << 20) / 64;
 
 describe("the first cold starts of a function without samples", () => {
   interface View {
@@ -124,12 +124,13 @@ describe("the first cold starts of a function without samples", () => {
     const first = await start();
     await Promise.all([start(), start()]);
     const grown = async () => (await view()).workingSet.writtenBytes - before.workingSet.writtenBytes;
-    // What was not there before is written by the host and the guest as well, but this much is the function's.
-    await expect.poll(grown, { timeout: 60_000 }).toBeGreaterThanOrEqual(900 * 1024);
+    // Short runs of pages are copied at a start in any case.
+    await expect.poll(grown, { timeout: 60_000 }).toBeGreaterThanOrEqual(1 << 20);
     expect((await view()).digest).toBe(before.digest);
     await start();
     const last = await start();
-    expect(first.minorFaults - last.minorFaults).toBeGreaterThan(200);
+    // A MiB in pages of 64 KiB, the largest that a host has.
+    expect(first.minorFaults - last.minorFaults).toBeGreaterThanOrEqual(16);
   });
 });
 
