@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import { readServer } from "@firn/functions";
 import { Hono } from "hono";
 import { z } from "zod";
 import { guardControl } from "./access/guards.ts";
@@ -24,6 +25,10 @@ const querySchema = z.strictObject({
     .enum(["true", "false"])
     .transform((text) => text === "true")
     .optional(),
+  /** An HTTP server's program and arguments, a list in JSON; by default what package.json says. */
+  command: z.string().max(16_384).optional(),
+  /** The port at which it listens. */
+  port: z.coerce.number().int().min(1).max(65_535).optional(),
   readyTimeoutMs: z.coerce.number().int().min(1).max(MAX_TIMEOUT_MS).default(DEPLOY_DEFAULTS.readyTimeoutMs),
 });
 
@@ -41,13 +46,14 @@ export function functionRoutes(dependencies: Dependencies) {
     .put("/functions/:name", async (context) => {
       const name = parseFunctionName(context.req.param("name"));
       requireMediaType(context, ARCHIVE_TYPES);
-      const settings = parseOrThrow(querySchema, readQuery(context.req.url));
+      const { command, port, ...settings } = parseOrThrow(querySchema, readQuery(context.req.url));
+      const server = readServer("", parseCommand(command), port);
       const environment = readEnvironment(context.req.header("x-firn-environment"));
       const isNew = host.catalog.find(name) === undefined;
       const archive = host.store.temporaryPath("upload");
       try {
         await saveBody(context.req.raw, archive, MAX_ARCHIVE_BYTES);
-        const { active } = await host.deploy({ ...settings, name, environment, source: { archive } });
+        const { active } = await host.deploy({ ...settings, server, name, environment, source: { archive } });
         const record = await active;
         const view = { ...viewFunction(record), snapshot: await viewSnapshot(host.store, record) };
         return context.json(view, isNew ? 201 : 200);
@@ -60,6 +66,16 @@ export function functionRoutes(dependencies: Dependencies) {
       await host.remove(name);
       return context.body(null, 204);
     });
+}
+
+/** What is no list in JSON is found out by who reads it. */
+function parseCommand(text: string | undefined): unknown {
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 /**

@@ -25,6 +25,10 @@ export interface DeploySettings {
   readonly timeoutMs?: number | undefined;
   /** Whether the samples are answered before the snapshot, until they get no faster. */
   readonly warm?: boolean | undefined;
+  /** An HTTP server's program and arguments, a list in JSON. */
+  readonly command?: string | undefined;
+  /** The port at which it listens. */
+  readonly port?: number | undefined;
   readonly environment: Readonly<Record<string, string>>;
 }
 

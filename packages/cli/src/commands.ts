@@ -5,7 +5,7 @@ import { Client } from "./client.ts";
 import { CliError } from "./errors.ts";
 import { formatTable, mebibytes } from "./format.ts";
 import { lint } from "./lint.ts";
-import { readEnvironment, readNumber, usage } from "./options.ts";
+import { readCommand, readEnvironment, readNumber, usage } from "./options.ts";
 
 const STARTS = ["auto", "warm", "cold", "base", "regular"];
 const QUICK_MS = 30_000;
@@ -56,6 +56,13 @@ export function firnCommand({ environment, write, note }: Surroundings): Command
           "Answer the samples before the snapshot, until they get no faster (package.json's firn.warm)",
         negativeDescription: "Do not answer the samples before the snapshot",
       },
+      command: {
+        type: "string",
+        description:
+          "Words that start the HTTP server which the function is, or a list of them in JSON (package.json's firn.command)",
+        valueHint: "words",
+      },
+      port: { type: "string", description: "Port at which that server listens (8080)", valueHint: "number" },
       env: { type: "string", description: "Environment variable; may be repeated", valueHint: "NAME=VALUE" },
       server,
     },
@@ -68,6 +75,8 @@ export function firnCommand({ environment, write, note }: Surroundings): Command
         memoryMib: readNumber("memory", args.memory, 1, 1_048_576),
         timeoutMs: seconds === undefined ? undefined : Math.ceil(seconds * 1000),
         warm: args.warm,
+        command: readCommand(args.command),
+        port: readNumber("port", args.port, 1, 65_535),
         environment: readEnvironment(rawArgs, environment),
       };
       const { bytes, contentType } = await readArchive(args.source);

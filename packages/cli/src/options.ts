@@ -36,6 +36,14 @@ export function readEnvironment(
   return environment;
 }
 
+/** Reads a command: a list in JSON as it is, other words with spaces between them as a list. */
+export function readCommand(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const trimmed = text.trim();
+  if (trimmed === "") throw usage("--command has no words.");
+  return trimmed.startsWith("[") ? trimmed : JSON.stringify(trimmed.split(/\s+/));
+}
+
 /** An error of how a command is written. */
 export function usage(message: string): CliError {
   return new CliError(message, { exitCode: EXIT.usage });

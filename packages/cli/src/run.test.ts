@@ -79,6 +79,8 @@ describe("firn deploy", () => {
       "--runtime",
       "node22",
       "--no-warm",
+      "--command=./server --quiet",
+      "--port=3000",
       "--env",
       "A=1=2",
       "--env",
@@ -89,7 +91,7 @@ describe("firn deploy", () => {
     const [request] = seen;
     expect(request?.method).toBe("PUT");
     expect(request?.url).toBe(
-      "/functions/greeter?entry=index&runtime=node22&memoryMib=128&timeoutMs=1500&warm=false",
+      "/functions/greeter?entry=index&runtime=node22&memoryMib=128&timeoutMs=1500&warm=false&command=%5B%22.%2Fserver%22%2C%22--quiet%22%5D&port=3000",
     );
     const environment = Buffer.from(String(request?.headers["x-firn-environment"]), "base64").toString();
     expect(JSON.parse(environment)).toEqual({ A: "1=2", TOKEN: "from here" });

@@ -1,6 +1,6 @@
 export { type AppLimits, DEFAULT_APP_LIMITS } from "./archive/app-errors.ts";
 export { type AppImage, type AppImageOptions, type AppSource, createAppImage } from "./archive/app-image.ts";
-export { type AppSettings, readAppSettings } from "./archive/app-settings.ts";
+export { type AppSettings, readAppSettings, readServer, type ServerCommand } from "./archive/app-settings.ts";
 export type { EntryPoints } from "./archive/find-entry.ts";
 export { Catalog } from "./catalog/catalog.ts";
 export {

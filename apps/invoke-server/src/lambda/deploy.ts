@@ -77,7 +77,7 @@ export async function updateFunctionCode(
       runtime,
       annotations,
     };
-    const input = { ...settings, entry: wantedEntry, warm: newest.wantedWarm };
+    const input = { ...settings, entry: wantedEntry, warm: newest.wantedWarm, server: newest.wantedServer };
     const record = await deploy(dependencies, input, archive, body);
     return context.json(functionConfiguration(record, dependencies.host.runtimes));
   });

@@ -236,6 +236,21 @@ describe("createAppImage()", () => {
     await expect(image(zipOf(app), options)).rejects.toMatchObject(refused(/no file bootstrap.*index\.js/));
   });
 
+  it("imports nothing of a server, and wants its program", async () => {
+    const files = (program: string) => [
+      { name: "package.json", contents: JSON.stringify({ firn: { command: [program] } }) },
+      { name: "bin/server", contents: "#!/bin/sh\n", executable: true },
+    ];
+    expect(await image(zipOf(files("./bin/server")), { programs: ["bootstrap"] })).toMatchObject({
+      entry: "",
+      settings: { server: { command: ["./bin/server"], port: 8080 } },
+    });
+    expect((await image(zipOf(files("node")))).entry).toBe("");
+    await expect(image(zipOf(files("./nothing")))).rejects.toMatchObject({
+      message: expect.stringContaining("no file ./nothing"),
+    });
+  });
+
   it("names the one folder that is around everything", async () => {
     const files = [{ name: "my-function-main/" }, { name: "my-function-main/index.js", contents: "" }];
     for (const bytes of [zipOf(files), tarOf(files)]) {

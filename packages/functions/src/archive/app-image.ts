@@ -5,7 +5,7 @@ import { type Descriptor, MEDIA_TYPE, type Store } from "@firn/snapshots";
 import { FunctionsError } from "../errors.ts";
 import { type AppLimits, DEFAULT_APP_LIMITS, invalidApp } from "./app-errors.ts";
 import { AppFolder, checkFolder } from "./app-folder.ts";
-import { type AppSettings, readAppSettings } from "./app-settings.ts";
+import { type AppSettings, readAppSettings, type ServerCommand } from "./app-settings.ts";
 import { AppTree } from "./app-tree.ts";
 import { type EntryPoints, findEntry } from "./find-entry.ts";
 import { requireProgram } from "./require-program.ts";
@@ -40,6 +40,8 @@ export interface AppImageOptions {
   readonly entryPoints: EntryPoints | null;
   /** Files that must be there and executable. */
   readonly programs?: readonly string[];
+  /** How to start the HTTP server that the function is, in place of what the app's package file says. */
+  readonly server?: ServerCommand | undefined;
   readonly limits?: AppLimits;
   readonly signal?: AbortSignal | undefined;
 }
@@ -74,9 +76,14 @@ export async function createAppImage(
     // A runtime that finds its modules itself knows nothing of a package file's `main`.
     const main = entryPoints?.default == null ? undefined : packageMain(packageJson);
     const wanted = options.entry ?? main;
-    const entry = entryPoints === null ? (wanted ?? "") : await findEntry(tree, wanted, entryPoints);
-    for (const program of options.programs ?? []) await requireProgram(tree, program);
-    const settings = readAppSettings(packageJson);
+    const said = readAppSettings(packageJson);
+    const settings = { ...said, server: options.server ?? said.server };
+    // Of a server nothing is imported.
+    const imports = entryPoints !== null && settings.server === null;
+    const entry = imports ? await findEntry(tree, wanted, entryPoints) : (options.entry ?? "");
+    for (const program of programsOf(settings.server, options.programs ?? [])) {
+      await requireProgram(tree, program);
+    }
     await makeImage(root, image, options.signal);
     const blob = await store.blobs.adopt(image, MEDIA_TYPE.app, { signal: options.signal });
     return { blob, entry, settings };
@@ -84,6 +91,13 @@ export async function createAppImage(
     await rm(unpacked, { recursive: true, force: true });
     await rm(image, { force: true });
   }
+}
+
+/** The files that must be executable: those of the runtime, or the program of a server if it is one of the app. */
+function programsOf(server: ServerCommand | null, programs: readonly string[]): readonly string[] {
+  if (server === null) return programs;
+  const [program = ""] = server.command;
+  return program.includes("/") && !program.startsWith("/") ? [program] : [];
 }
 
 async function unpack(archive: string, folder: AppFolder): Promise<void> {

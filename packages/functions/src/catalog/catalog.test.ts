@@ -24,6 +24,8 @@ const contents: VersionContents = {
   app: { mediaType: "application/vnd.firn.app.v1.erofs", digest: digestOfText("app"), size: 3 },
   wantedEntry: null,
   wantedWarm: null,
+  server: null,
+  wantedServer: null,
   warm: null,
   entry: "index.js",
   samples: [{ event: { name: "Ada" } }],

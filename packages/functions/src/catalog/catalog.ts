@@ -223,7 +223,7 @@ const UPDATES = { pending: "InProgress", done: "Successful", failed: "Failed" } 
 
 function decode(row: Row): FunctionRecord {
   // Versions of databases of old do not have all of them.
-  type Later = "annotations" | "snapshotEnvironment" | "warm" | "wantedWarm";
+  type Later = "annotations" | "snapshotEnvironment" | "warm" | "wantedWarm" | "server" | "wantedServer";
   const contents = JSON.parse(String(row.contents)) as Omit<VersionContents, Later> &
     Partial<VersionContents>;
   const update = UPDATES[row.state as keyof typeof UPDATES];
@@ -234,6 +234,8 @@ function decode(row: Row): FunctionRecord {
     snapshotEnvironment: contents.snapshotEnvironment ?? false,
     warm: contents.warm ?? null,
     wantedWarm: contents.wantedWarm ?? null,
+    server: contents.server ?? null,
+    wantedServer: contents.wantedServer ?? null,
     id: Number(row.id),
     name: String(row.name),
     version: Number(row.number),

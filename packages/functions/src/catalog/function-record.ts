@@ -1,6 +1,6 @@
 import type { LoadFunction, Warning } from "@firn/protocol";
 import type { Descriptor, Digest } from "@firn/snapshots";
-import type { AppSettings } from "../archive/app-settings.ts";
+import type { AppSettings, ServerCommand } from "../archive/app-settings.ts";
 import { FunctionsError } from "../errors.ts";
 
 /** Guest memory sizes in MiB: a base is made for each that is wanted. */
@@ -31,6 +31,8 @@ export interface FunctionSettings {
   readonly readyTimeoutMs: number;
   /** Whether the samples are answered before the snapshot, until they get no faster; `null` leaves it to the app. */
   readonly wantedWarm: boolean | null;
+  /** How to start the HTTP server that the function is; `null` leaves it to the app. */
+  readonly wantedServer: ServerCommand | null;
   /** What a front end wants to find again with the version; it means nothing here. */
   readonly annotations: Readonly<Record<string, string>>;
 }
@@ -88,17 +90,17 @@ export function memoryClassBytes(memoryMib: number): number {
 
 /**
  * The message that loads a function into a runtime. What it carries is part of the snapshot, so it has no environment unless the
- * function asks for that, apart from what counts only when the code is loaded.
+ * function asks for that, apart from what counts only when the code is loaded. The process of a server is started with all of it.
  *
  * @param loadEnvironment Names of such variables, by the runtime's manifest; `*` for all.
  */
 export function loadMessage(record: FunctionRecord, loadEnvironment: readonly string[]): LoadFunction {
-  const { entry, handler, readyTimeoutMs, name, memoryMib } = record;
+  const { entry, handler, readyTimeoutMs, name, memoryMib, server } = record;
   const variables = Object.entries(record.environment);
-  const carriesAll = record.snapshotEnvironment || loadEnvironment.includes("*");
+  const carriesAll = record.snapshotEnvironment || server !== null || loadEnvironment.includes("*");
   const carried = carriesAll
     ? variables
     : variables.filter(([variable]) => loadEnvironment.includes(variable));
   const environment = Object.fromEntries(carried);
-  return { entry, handler, environment, readyTimeoutMs, functionName: name, memoryMib };
+  return { entry, handler, environment, readyTimeoutMs, functionName: name, memoryMib, ...server };
 }

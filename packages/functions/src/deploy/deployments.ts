@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { digestOfFile, errorCode, FunctionFailedError } from "@firn/snapshots";
 import type { AppLimits } from "../archive/app-errors.ts";
 import { type AppSource, createAppImage } from "../archive/app-image.ts";
+import type { ServerCommand } from "../archive/app-settings.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import {
   type DeployFailure,
@@ -16,15 +17,17 @@ import { makeSnapshot, type SnapshotParts } from "./make-snapshot.ts";
 
 /** What a deploy needs. */
 export interface DeployInput
-  extends Omit<FunctionSettings, "runtime" | "wantedEntry" | "wantedWarm" | "annotations"> {
+  extends Omit<FunctionSettings, "runtime" | "wantedEntry" | "wantedWarm" | "wantedServer" | "annotations"> {
   readonly name: string;
   readonly source: AppSource;
-  /** Name of the runtime, its own or one of AWS Lambda; by default the first one of the machine. */
+  /** Name of the runtime, its own or one of AWS Lambda; by default the first one of the machine, or the one for programs if it is a server. */
   readonly runtime?: string | undefined;
   /** Module to import, its extension may be left out; by default what the app's package.json says, else what the runtime says. */
   readonly entry?: string | null | undefined;
   /** Whether the samples are answered before the snapshot, until they get no faster; by default what the app says. */
   readonly warm?: boolean | null | undefined;
+  /** How to start the HTTP server that the function is; by default what the app says. */
+  readonly server?: ServerCommand | null | undefined;
   readonly annotations?: Readonly<Record<string, string>>;
   /** What may come out of the archive. */
   readonly limits?: AppLimits;
@@ -170,12 +173,14 @@ export class Deployments {
     runtime: wantedRuntime,
     entry: wantedEntry = null,
     warm: wantedWarm = null,
+    server: wantedServer = null,
     annotations = {},
     limits,
     ...settings
   }: DeployInput): Promise<VersionContents> {
     const { store, signal, runtimes } = this.#parts;
-    const { name: runtime, entryPoints, programs } = runtimes.get(wantedRuntime);
+    const found = runtimes.get(wantedRuntime);
+    const { entryPoints, programs } = found;
     const code = "archive" in source ? await digestOfFile(source.archive, { signal }) : undefined;
     const {
       blob: app,
@@ -185,11 +190,22 @@ export class Deployments {
       entry: wantedEntry ?? undefined,
       entryPoints,
       programs,
+      server: wantedServer ?? undefined,
       ...(limits === undefined ? {} : { limits }),
       signal,
     });
     const { digest, size } = app;
-    const made = { runtime, wantedEntry, wantedWarm, entry, app, code: code ?? { digest, size } };
+    const isServer = appSettings.server !== null && wantedRuntime === undefined;
+    const { name: runtime } = isServer ? runtimes.forPrograms() : found;
+    const made = {
+      runtime,
+      wantedEntry,
+      wantedWarm,
+      wantedServer,
+      entry,
+      app,
+      code: code ?? { digest, size },
+    };
     const warm = wantedWarm ?? appSettings.warm;
     return { ...settings, ...appSettings, warm, annotations, ...made };
   }

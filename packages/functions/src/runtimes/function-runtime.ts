@@ -61,6 +61,11 @@ export class FunctionRuntimes {
     return [...this.#byName.values()];
   }
 
+  /** The runtime for programs that need none: the first one that wants a program of each function; the default if there is none. */
+  forPrograms(): FunctionRuntime {
+    return this.list().find(({ programs }) => programs.length > 0) ?? this.get(undefined);
+  }
+
   /**
    * A runtime by its own name, or by one that AWS Lambda has for it; the default if there is no name.
    *

@@ -71,8 +71,10 @@ export async function createDiff(store: Store, options: DiffOptions): Promise<Sn
     await agent.expect("resumed", { timeoutMs: deadlines.resumeMs, signal });
     // The guest enforces the function's own deadline and says what was late; this one is for a guest that hangs.
     const timeoutMs = load.readyTimeoutMs + deadlines.readyMs;
-    await agent.expect("functionReady", { timeoutMs, signal });
-    await options.rehearse?.(sourceInvoker(agent, { graceMs: deadlines.graceMs, signal }));
+    const { awaitsRestore } = await agent.expect("functionReady", { timeoutMs, signal });
+    // One that waits for its restore takes no request before it.
+    if (!awaitsRestore)
+      await options.rehearse?.(sourceInvoker(agent, { graceMs: deadlines.graceMs, signal }));
     const deadline = { timeoutMs: deadlines.snapshotMs, signal };
     const { warnings, ...files } = await takeSnapshot(vm, agent, store, {
       event: "warm",
