@@ -37,7 +37,11 @@ export const testSuites: Readonly<Record<string, Suite>> = {
     vitestSuite(["--config", "setup/vitest.host.ts"]),
   ),
   python: onThisMachine("Python on this machine", "tools", () =>
-    pythonSuite(["guest-images/runtimes/python3.11/tests", "guest-images/functions/hello-python"]),
+    pythonSuite([
+      "guest-images/runtimes/python3.11/tests",
+      "guest-images/functions/hello-python",
+      "guest-images/functions/lorem-python",
+    ]),
   ),
   packages: onThisMachine("packages as they are published", "packages", () =>
     vitestSuite(["--root", "test/packages"]),

@@ -1,6 +1,8 @@
 import { execFile } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { pythonPackages } from "../../../setup/python-packages.ts";
 import { type Answer, deploy } from "./api.ts";
 import { repository } from "./environment.ts";
 
@@ -23,6 +25,8 @@ export interface SuiteFunction {
   readonly files: readonly string[];
   readonly folder?: string;
   readonly handler: string;
+  /** The default one if absent. */
+  readonly runtime?: string;
   readonly memoryMib?: number;
   readonly event: unknown;
   readonly answer: unknown;
@@ -30,8 +34,14 @@ export interface SuiteFunction {
 
 /** Deploys a function of the suite, which must have been built. */
 export async function deploySuiteFunction(each: SuiteFunction): Promise<Answer> {
-  const { name, files, folder = name, handler, memoryMib = 256 } = each;
-  return deploy(name, await pack(join(functions, folder), files), { handler, memoryMib });
+  const { name, files, folder = name, handler, runtime, memoryMib = 256 } = each;
+  const place = join(functions, folder);
+  const requirements = join(place, "requirements.txt");
+  const packages = existsSync(requirements)
+    ? ["-C", await pythonPackages(readFileSync(requirements, "utf8").trim().split("\n")), "."]
+    : [];
+  const query = { handler, memoryMib, ...(runtime === undefined ? {} : { runtime }) };
+  return deploy(name, await pack(place, [...files, ...packages]), query);
 }
 
 async function pack(folder: string, files: readonly string[]): Promise<Buffer> {

@@ -3,6 +3,11 @@ import { invoke, remove } from "./api.ts";
 import { deploySuiteFunction, type SuiteFunction } from "./examples.ts";
 
 const source = ["package.json", "index.js"];
+const python = {
+  files: ["package.json", "lambda_function.py"],
+  handler: "lambda_function.lambda_handler",
+  runtime: "python3.11",
+};
 const intent = (name: string, slots: object) => ({
   request: { type: "IntentRequest", timestamp: "2026-11-02T08:00:00Z", intent: { name, slots } },
 });
@@ -52,6 +57,24 @@ const suite: readonly SuiteFunction[] = [
     memoryMib: 512,
     event: {},
     answer: { text: "Firn is old snow" },
+  },
+  {
+    ...python,
+    name: "lorem-python",
+    event: { paragraphs: 1, seed: 7 },
+    answer: { text: expect.stringMatching(/^Velit incididunt ut .* deserunt\.$/), words: 57 },
+  },
+  {
+    ...python,
+    name: "sentiment-python",
+    event: { text: "I like old snow" },
+    answer: { mood: "positive", scores: { neg: 0, compound: 0.3612 } },
+  },
+  {
+    ...python,
+    name: "thumbnail-python",
+    event: { width: 64 },
+    answer: { width: 64, height: 48, jpeg: expect.stringMatching(/^\/9j\//) },
   },
 ];
 
