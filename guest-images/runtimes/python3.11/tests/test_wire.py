@@ -11,7 +11,8 @@ from firn_runtime.wire.fields import fields_of
 
 PROTO = Path(__file__).resolve().parents[4] / "packages" / "protocol" / "proto"
 FIELD = re.compile(r"^\s*(repeated )?(map<string, string>|\w+) (\w+) = (\d+);", re.MULTILINE)
-PLAIN = {"uint32", "bool", "string", "bytes", "map<string, string>"}
+# The agent's alone.
+NOT_FOR_RUNTIMES = {"LoadFunction": {"command", "port"}}
 
 
 def declared(text):
@@ -30,7 +31,9 @@ class WireTest(unittest.TestCase):
         self.assertGreater(len(here), 15)
         for cls in here:
             ours = {number: (name, kind.name == "MESSAGES", of or kind.value) for number, (name, kind, of) in fields_of(cls).items()}
-            self.assertEqual(ours, there[cls.__name__], cls.__name__)
+            others = NOT_FOR_RUNTIMES.get(cls.__name__, set())
+            theirs = {number: field for number, field in there[cls.__name__].items() if field[0] not in others}
+            self.assertEqual(ours, theirs, cls.__name__)
 
     def test_a_message_comes_back_as_it_was(self):
         header = messages.Header("a", "ä")
