@@ -11,8 +11,8 @@ from firn_runtime.wire.fields import fields_of
 
 PROTO = Path(__file__).resolve().parents[4] / "packages" / "protocol" / "proto"
 FIELD = re.compile(r"^\s*(repeated )?(map<string, string>|\w+) (\w+) = (\d+);", re.MULTILINE)
-# The agent's alone.
-NOT_FOR_RUNTIMES = {"LoadFunction": {"command", "port"}}
+# Of the agent and of runtimes that it talks to over HTTP.
+NOT_FOR_RUNTIMES = {"LoadFunction": {"command", "port"}, "FunctionReady": {"awaits_restore"}}
 
 
 def declared(text):
