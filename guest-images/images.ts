@@ -33,9 +33,13 @@ export async function kernelPath(which: "firn" | "debian"): Promise<GuestKernel>
   return { image: kernel, initrd: join(directory, "initrd"), cached };
 }
 
-/** Kernel and runtimes of guests, built where they are missing. */
-export async function buildGuestImages(parts: RuntimeParts): Promise<GuestImages> {
+/**
+ * Kernel and runtimes of guests, built where they are missing.
+ *
+ * @param more A folder with a folder for each further runtime.
+ */
+export async function buildGuestImages(parts: RuntimeParts, more?: string): Promise<GuestImages> {
   const { image } = await kernelPath("firn");
-  const { directory, cached } = await buildRuntimes(parts);
+  const { directory, cached } = await buildRuntimes(parts, more);
   return { kernel: image, runtimes: directory, cached };
 }

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { defaultRuntime } from "../images.ts";
 import { manifestText } from "./rootfs.ts";
@@ -8,6 +9,13 @@ describe("runtimeDefinitions()", () => {
     const names = (await runtimeDefinitions()).map(({ manifest }) => manifest.name);
     expect(names).toEqual(["java17", "node22", "node24", "provided", "python3.11"]);
     expect(names).toContain(defaultRuntime);
+  });
+
+  it("has those of another folder as well", async () => {
+    const more = join(import.meta.dirname, "..", "..", "test", "e2e", "runtimes");
+    const definitions = await runtimeDefinitions(more);
+    expect(definitions.at(-1)?.manifest.name).toBe("ruby3.1");
+    expect(definitions).toHaveLength((await runtimeDefinitions()).length + 1);
   });
 
   it("has manifests that say all, and no Lambda runtime twice", async () => {

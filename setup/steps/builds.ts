@@ -45,15 +45,17 @@ export async function packageScript(name: string, script: string): Promise<void>
   await run("npm", args, { cwd: repository, env: scriptEnvironment(), timeoutMs: buildTimeoutMs });
 }
 
-/** Builds what the runtime images are made of, and the images. */
+/** Builds what the runtime images are made of, and the images; those of runtimes in the folder of FIRN_MORE_RUNTIMES, too. */
 export async function buildGuest(): Promise<GuestImages> {
   await cargo(["build", "--release", "--target", armTarget, "--package", "firn-guest-agent"]);
   await packageScript("@firn/guest", "build");
   await packageScript("@firn/guest", "build:addon");
-  return buildGuestImages({
+  const parts = {
     agent: join(targetDirectory(), armTarget, "release", "firn-agent"),
     guest: join(repository, "packages", "guest", "dist"),
-  });
+  };
+  const { FIRN_MORE_RUNTIMES: more } = process.env;
+  return buildGuestImages(parts, more);
 }
 
 /** The variables by which tests find Debian's kernel, as a guest kernel. */
