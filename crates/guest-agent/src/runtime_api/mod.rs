@@ -4,6 +4,7 @@
 //! that waits at the doorbell is answered after the restore.
 
 mod client;
+mod exchange;
 mod routes;
 mod uploads;
 mod work;
@@ -23,7 +24,8 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::net::{SocketFlags, accept_with};
 
 use crate::AgentError;
-use client::{Client, Exchange, Poll};
+use client::Client;
+use exchange::{Exchange, Poll};
 use work::Work;
 
 /// The port of AWS Lambda.

@@ -1,6 +1,6 @@
 //! Which request is which.
 
-use super::client::Refusal;
+use super::exchange::Refusal;
 
 /// What a request wants.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,19 +6,14 @@ use firn_protocol::v2::runtime_report::Message as Report;
 use firn_protocol::v2::{Header, InvokeEnd};
 use serde::Deserialize;
 
-use super::client::{Client, Exchange, Poll, Refusal};
+use super::client::Client;
+use super::exchange::{Exchange, MAX_ERROR_BYTES, MAX_RESPONSE_BYTES, Poll, Purpose, Refusal, Upload};
 use super::routes::Route;
 use super::work::Work;
 use super::{RuntimeApi, Stage};
 use crate::answer::{Answer, error_json, json_headers};
 use crate::function_url::{UrlAnswer, answer_of, answer_of_prelude};
 use crate::http::{BadMessage, BodyDecoder, Fields, RequestHead};
-
-/// Longest answer in bytes, as AWS has it.
-const MAX_RESPONSE_BYTES: usize = 6_291_556;
-
-/// Longest description of an error in bytes.
-const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
 /// Longest JSON before a streamed body in bytes.
 const MAX_PRELUDE_BYTES: usize = 256 * 1024;
@@ -31,41 +26,6 @@ const PRELUDE_END: [u8; 8] = [0; 8];
 
 /// The media type of an answer that begins with a JSON of status and headers.
 const INTEGRATION_TYPE: &str = "application/vnd.awslambda.http-integration-response";
-
-/// A body that arrives, and what it is for.
-pub struct Upload {
-    decoder: BodyDecoder,
-    purpose: Purpose,
-    collected: Vec<u8>,
-    /// Of the request's header.
-    error_type: String,
-}
-
-enum Purpose {
-    Poll(Poll),
-    /// The whole answer of an invocation.
-    Response(u32),
-    /// An answer that is passed on as it arrives; until its beginning is complete, it is collected.
-    Stream {
-        id: u32,
-        has_begun: bool,
-    },
-    InvocationError(u32),
-    InitError,
-    RestoreError,
-    /// Nothing: its request is refused when its body is over.
-    Refused(Refusal),
-}
-
-impl Purpose {
-    fn limit(&self) -> usize {
-        match self {
-            Self::Response(_) => MAX_RESPONSE_BYTES,
-            Self::Poll(_) | Self::Refused(_) | Self::Stream { .. } => usize::MAX,
-            Self::InvocationError(_) | Self::InitError | Self::RestoreError => MAX_ERROR_BYTES,
-        }
-    }
-}
 
 /// What a function says of an error.
 #[derive(Deserialize, Default)]

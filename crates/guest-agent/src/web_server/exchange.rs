@@ -9,7 +9,7 @@ use rustix::event::PollFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
-use super::hooks::Hook;
+use super::hook::Hook;
 use super::request::Framing;
 use super::{BACKLOG_BYTES, WebServer};
 use crate::answer::{Answer, error_json, json_headers};

@@ -6,6 +6,7 @@ use firn_protocol::v2::runtime_report::Message as Report;
 use firn_protocol::v2::{FunctionReady, RuntimeResumed};
 
 use super::exchange::{Exchange, Purpose};
+use super::hook::Hook;
 use super::{BUSY_PAUSE, RETRY_PAUSE, Stage, WebServer};
 
 /// Where the hooks are.
@@ -13,30 +14,6 @@ const PREFIX: &str = "/aws/lambda-microvms/runtime/v1";
 
 /// Of what a failing hook says, so many bytes are passed on.
 const MAX_SHOWN_BYTES: usize = 1024;
-
-/// One of the hooks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hook {
-    /// Whether a snapshot may be taken now.
-    Ready,
-    /// Told after the first resume.
-    Run,
-    /// Told after each other resume.
-    Resume,
-    /// Told before a snapshot or a pause of what was resumed before.
-    Suspend,
-}
-
-impl Hook {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Run => "run",
-            Self::Resume => "resume",
-            Self::Suspend => "suspend",
-        }
-    }
-}
 
 impl WebServer {
     /// Sends a hook.

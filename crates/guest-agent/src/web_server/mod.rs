@@ -4,6 +4,7 @@
 //! request has a connection of its own, so that none is open in a snapshot.
 
 mod exchange;
+mod hook;
 mod hooks;
 mod request;
 
@@ -18,7 +19,7 @@ use firn_protocol::v2::{
 use rustix::event::PollFd;
 
 use exchange::{Exchange, Purpose};
-use hooks::Hook;
+use hook::Hook;
 
 /// Pause between two looks at whether the server listens, and whether it is ready.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
