@@ -1,5 +1,5 @@
-import { writeFileSync } from "node:fs";
 import { defineConfig } from "rolldown";
+import { functionPackage } from "../bundle.ts";
 
 const samples = [{ http: { path: "/?width=96&height=72&format=png" } }];
 
@@ -9,11 +9,5 @@ export default defineConfig({
   platform: "node",
   external: ["@firn/guest"],
   output: { file: "dist/index.js", format: "esm", minify: true, codeSplitting: false },
-  plugins: [
-    {
-      name: "package-json",
-      writeBundle: () =>
-        writeFileSync("dist/package.json", `${JSON.stringify({ type: "module", firn: { samples } })}\n`),
-    },
-  ],
+  plugins: [functionPackage(samples)],
 });
