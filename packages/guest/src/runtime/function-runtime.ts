@@ -16,9 +16,9 @@ import { EventLoop } from "./lambda/event-loop.ts";
 import { loadHandler } from "./load.ts";
 import { OpenResources } from "./open-resources/open-resources.ts";
 import { speakOfSnapshots } from "./startup-snapshot.ts";
-import type { Warning } from "./uniqueness/draw-warning.ts";
 import { Uniqueness } from "./uniqueness/uniqueness.ts";
 import { warmUpRuntime } from "./warm-up.ts";
+import type { Warning } from "./warning.ts";
 
 /** Time to get ready when the host does not say, in milliseconds. */
 const DEFAULT_READY_MS = 60_000;

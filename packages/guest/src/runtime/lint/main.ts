@@ -6,9 +6,10 @@ import { Hooks } from "../hooks.ts";
 import { installStreaming } from "../lambda/streaming.ts";
 import { OpenResources } from "../open-resources/open-resources.ts";
 import { provideSdk } from "../sdk-resolution.ts";
-import { type Warning, warningOf } from "../uniqueness/draw-warning.ts";
+import { warningOf } from "../uniqueness/draw-warning.ts";
 import { Draws } from "../uniqueness/draws.ts";
 import { replaceMathRandom } from "../uniqueness/math-random.ts";
+import type { Warning } from "../warning.ts";
 
 /** What a lint found, as it is sent to the process that forked this one. */
 export type LintReport =

@@ -3,12 +3,10 @@ import { syncBuiltinESMExports } from "node:module";
 import { Socket } from "node:net";
 import timers from "node:timers";
 import { callerOutside } from "../uniqueness/caller.ts";
-import type { Warning } from "../uniqueness/draw-warning.ts";
+import { namePlaces, type Warning } from "../warning.ts";
 
 /** How many resources of a kind are noted: to find who opened one takes a while. */
 const NOTED = 200;
-/** How many are named in a warning. */
-const NAMED = 8;
 
 type Kind = "connection" | "timer" | "process";
 
@@ -98,8 +96,7 @@ export class OpenResources {
 
 function warning(code: string, open: readonly string[], message: (named: string) => string): Warning[] {
   if (open.length === 0) return [];
-  const more = open.length > NAMED ? ` and ${open.length - NAMED} more` : "";
-  return [{ code, message: message(`${open.slice(0, NAMED).join(", ")}${more}`) }];
+  return [{ code, message: message(namePlaces(open)) }];
 }
 
 function watchConnections(note: Note): void {

@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import type { Addon } from "../addon.ts";
-import { type Warning, warningOf } from "./draw-warning.ts";
+import type { Warning } from "../warning.ts";
+import { warningOf } from "./draw-warning.ts";
 import { Draws, refill } from "./draws.ts";
 import { settleHttpDate, watchHttpDate } from "./http-date.ts";
 import { replaceMathRandom } from "./math-random.ts";
