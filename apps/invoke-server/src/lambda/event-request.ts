@@ -1,13 +1,16 @@
 import { randomUUID } from "node:crypto";
-import type { FunctionRecord } from "@firn/functions";
+import type { FunctionHost, FunctionRecord } from "@firn/functions";
 import type { InvokeRequest } from "@firn/snapshots";
 import type { Context } from "hono";
+import { EVENT_TYPES, requireMediaType } from "../access/media-type.ts";
 import { MAX_PAYLOAD_BYTES, readBody } from "../request-body.ts";
 import { ServiceError } from "../service-error.ts";
 import { readClientContext } from "./client-context.ts";
 
 /** An invocation as a client of the Lambda API asks for it. */
 export interface EventRequest {
+  /** The function that is invoked. */
+  readonly record: FunctionRecord;
   readonly request: InvokeRequest;
   /** Whether nothing is to be done but the checks. */
   readonly isDryRun: boolean;
@@ -15,8 +18,19 @@ export interface EventRequest {
   readonly wantsLog: boolean;
 }
 
-/** Reads an invocation. @throws {ServiceError} saying what of it is wrong or not supported. */
-export async function readEventRequest(record: FunctionRecord, context: Context): Promise<EventRequest> {
+/**
+ * Reads an invocation.
+ *
+ * @throws {ServiceError} saying what of it is wrong or not supported.
+ * @throws {FunctionsError} if there is no such function.
+ */
+export async function readEventRequest(
+  host: FunctionHost,
+  name: string,
+  context: Context,
+): Promise<EventRequest> {
+  requireMediaType(context, EVENT_TYPES);
+  const record = host.get(name);
   const type = context.req.header("x-amz-invocation-type") ?? "RequestResponse";
   const wantsLog = readLogType(context.req.header("x-amz-log-type"));
   const clientContext = readClientContext(context.req.header("x-amz-client-context"));
@@ -31,7 +45,16 @@ export async function readEventRequest(record: FunctionRecord, context: Context)
     ...(clientContext === undefined ? {} : { clientContext }),
     ...(traceId === undefined ? {} : { traceId }),
   };
-  return { request, isDryRun: type === "DryRun", wantsLog };
+  return { record, request, isDryRun: type === "DryRun", wantsLog };
+}
+
+/** The headers of every answer to an invocation. */
+export function invocationHeaders(contentType: string, requestId: string): Headers {
+  return new Headers({
+    "Content-Type": contentType,
+    "X-Amz-Executed-Version": "$LATEST",
+    "x-amzn-RequestId": requestId,
+  });
 }
 
 function requireKnownType(type: string): void {

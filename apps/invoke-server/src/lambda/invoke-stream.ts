@@ -1,10 +1,9 @@
 import type { Invocation, StreamedInvocation } from "@firn/functions";
 import type { InvokeReport } from "@firn/snapshots";
 import type { Context } from "hono";
-import { EVENT_TYPES, requireMediaType } from "../access/media-type.ts";
 import type { Dependencies } from "../dependencies.ts";
 import { readInvokeOptions, setStartHeaders } from "../start-header.ts";
-import { readEventRequest } from "./event-request.ts";
+import { invocationHeaders, readEventRequest } from "./event-request.ts";
 import { type Completion, completionFrame, EVENT_STREAM_TYPE, payloadFrame } from "./event-stream.ts";
 import { functionFailureOf } from "./failure.ts";
 import { LogTail } from "./log-tail.ts";
@@ -21,9 +20,7 @@ export async function invokeEventStream(
   name: string,
   context: Context,
 ): Promise<Response> {
-  requireMediaType(context, EVENT_TYPES);
-  const record = host.get(name);
-  const { request, isDryRun, wantsLog } = await readEventRequest(record, context);
+  const { record, request, isDryRun, wantsLog } = await readEventRequest(host, name, context);
   if (isDryRun) return context.body(null, 204);
   const { requestId, timeoutMs } = request;
   const log = new LogTail(requestId);
@@ -46,11 +43,7 @@ export async function invokeEventStream(
     invocation === undefined
       ? endWith(complete(failed(failure as Uint8Array)))
       : framesOf(invocation, complete, (error) => functionFailureOf(error, requestId, timeoutMs)?.payload);
-  const headers = new Headers({
-    "Content-Type": EVENT_STREAM_TYPE,
-    "X-Amz-Executed-Version": "$LATEST",
-    "x-amzn-RequestId": requestId,
-  });
+  const headers = invocationHeaders(EVENT_STREAM_TYPE, requestId);
   if (invocation !== undefined) setStartHeaders(headers, invocation);
   return new Response(readable(frames), { status: 200, headers });
 }

@@ -1,10 +1,9 @@
 import type { Invocation } from "@firn/functions";
 import type { Context } from "hono";
-import { EVENT_TYPES, requireMediaType } from "../access/media-type.ts";
 import type { Dependencies } from "../dependencies.ts";
 import { MAX_PAYLOAD_BYTES } from "../request-body.ts";
 import { readInvokeOptions, setStartHeaders } from "../start-header.ts";
-import { readEventRequest } from "./event-request.ts";
+import { invocationHeaders, readEventRequest } from "./event-request.ts";
 import { functionFailureOf, oversizedResponse } from "./failure.ts";
 import { LogTail } from "./log-tail.ts";
 import { reportFor } from "./report.ts";
@@ -15,16 +14,10 @@ export async function invokeEvent(
   name: string,
   context: Context,
 ): Promise<Response> {
-  requireMediaType(context, EVENT_TYPES);
-  const record = host.get(name);
-  const { request, isDryRun, wantsLog } = await readEventRequest(record, context);
+  const { record, request, isDryRun, wantsLog } = await readEventRequest(host, name, context);
   if (isDryRun) return context.body(null, 204);
   const { requestId } = request;
-  const headers = new Headers({
-    "Content-Type": "application/json",
-    "X-Amz-Executed-Version": "$LATEST",
-    "x-amzn-RequestId": requestId,
-  });
+  const headers = invocationHeaders("application/json", requestId);
   const log = new LogTail(requestId);
   const began = performance.now();
   const end = (functionError: string, bytes: Uint8Array, invocation?: Invocation) => {
